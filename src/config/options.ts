@@ -1,0 +1,99 @@
+import { GiB, KiB, MiB } from '../base/units.ts'
+
+/**
+ * The one table of settings. Flags (`--wal-segment-bytes`), variables (`STEMEDB_WAL_SEGMENT_BYTES`), `--help`,
+ * `.env.example` and docs/reference/config.md are made from it; nothing else reads the environment.
+ */
+interface OptionBase {
+  readonly group: 'node' | 'network' | 'threads' | 'limits' | 'wal' | 'store' | 'log'
+  readonly meaning: string
+}
+export interface NumberOption extends OptionBase {
+  readonly type: 'number'
+  readonly default: number
+  readonly min: number
+  readonly max: number
+  readonly unit: string
+}
+export interface TextOption extends OptionBase {
+  readonly type: 'text'
+  readonly default: string
+}
+export interface ChoiceOption extends OptionBase {
+  readonly type: 'choice'
+  readonly default: string
+  readonly choices: readonly string[]
+}
+export type Option = NumberOption | TextOption | ChoiceOption
+
+const number = (
+  group: Option['group'], defaultValue: number, min: number, max: number, unit: string, meaning: string,
+): NumberOption => ({ type: 'number', group, default: defaultValue, min, max, unit, meaning })
+const text = (group: Option['group'], defaultValue: string, meaning: string): TextOption =>
+  ({ type: 'text', group, default: defaultValue, meaning })
+const choice = <const C extends readonly string[]>(
+  group: Option['group'], choices: C, defaultValue: C[number], meaning: string,
+): ChoiceOption & { readonly choices: C } => ({ type: 'choice', group, default: defaultValue, choices, meaning })
+
+export const OPTIONS = {
+  dataDir: text('node', './data', 'Folder that holds wal/, db/ and the node\'s key. Created with access for its owner only; one process at a time.'),
+  realm: text('node', 'default', 'Name that every signature is bound to. Nodes of one cluster share it; a signature for another realm is refused.'),
+  signatures: choice('node', ['required', 'optional'], 'required', 'Whether unsigned assertions are taken. A wrong signature is refused in both cases.'),
+  mode: choice('node', ['threaded', 'inline'], 'threaded', 'Whether the stages run on threads of their own or, for tests and tiny machines, all on one.'),
+
+  bindAddress: text('network', '127.0.0.1', 'Address that the API listens on. 0.0.0.0 for all interfaces.'),
+  apiPort: number('network', 18180, 0, 65535, 'port', 'Port of HTTP and WebSocket. 0 takes a free one and prints it.'),
+  tlsCertFile: text('network', '', 'PEM certificate chain. With tlsKeyFile: the API speaks TLS.'),
+  tlsKeyFile: text('network', '', 'PEM private key of tlsCertFile.'),
+  idleTimeoutSeconds: number('network', 120, 8, 960, 's', 'A WebSocket on which nothing came for so long is closed; pings go out before.'),
+  ingressTimeoutMs: number('network', 10_000, 100, 600_000, 'ms', 'Time in which a request\'s body must have come.'),
+  processingTimeoutMs: number('network', 10_000, 100, 600_000, 'ms', 'Time in which a request that has come must be answered.'),
+  drainTimeoutMs: number('network', 8_000, 100, 600_000, 'ms', 'On SIGTERM: time for requests under way before connections are closed.'),
+
+  verifyThreads: number('threads', 0, 0, 256, 'threads', 'Threads that check, hash and verify signatures. 0: cores minus one, at least one.'),
+  lensThreads: number('threads', 0, 0, 256, 'threads', 'Threads that answer queries. 0: half of the cores, at least one.'),
+  merkleThreads: number('threads', 1, 1, 64, 'threads', 'Threads that hash commit groups and sign receipts.'),
+  ringBytes: number('threads', 16 * MiB, 256 * KiB, 1 * GiB, 'bytes', 'Size of each ring between two threads; a power of two. A full ring is back-pressure.'),
+
+  frameBytesMax: number('limits', 4 * MiB, 64 * KiB, 64 * MiB, 'bytes', 'Largest WebSocket message or HTTP body taken in one piece. At most a quarter of ringBytes.'),
+  batchAssertionsMax: number('limits', 4096, 1, 65_535, 'assertions', 'Most assertions in one batch.'),
+  sessionsMax: number('limits', 10_000, 1, 1_000_000, 'connections', 'Most WebSocket connections at a time.'),
+  sessionCreditBytes: number('limits', 1 * MiB, 64 * KiB, 256 * MiB, 'bytes', 'Bytes of batches that one connection may have unacked. At least frameBytesMax is granted to a single frame.'),
+  sendBufferBytesMax: number('limits', 1 * MiB, 16 * KiB, 256 * MiB, 'bytes', 'Bytes that may wait for a slow reader before its connection is closed.'),
+  httpRequestsMax: number('limits', 1024, 1, 65_535, 'requests', 'Most HTTP requests under way at a time; more are refused with 503.'),
+  ratePerSecond: number('limits', 0, 0, 10_000_000, 'assertions/s', 'Most assertions a second from one remote address, over HTTP and WebSocket. 0: no limit.'),
+  queryLimitMax: number('limits', 1000, 1, 100_000, 'assertions', 'Largest limit that a query may name.'),
+  vectorLengthMax: number('limits', 4096, 1, 65_536, 'floats', 'Longest vector of an assertion.'),
+
+  walSegmentBytes: number('wal', 64 * MiB, 64 * KiB, 1 * GiB, 'bytes', 'Size of a WAL segment, written in full ahead of its use so that a group costs one fdatasync and no allocation. Must hold four frames.'),
+  walReserveBytes: number('wal', 64 * MiB, 0, 64 * GiB, 'bytes', 'Free space below which writes are refused with disk_full, so that the store can still compact and the node can still start.'),
+  groupBytesMax: number('wal', 4 * MiB, 64 * KiB, 64 * MiB, 'bytes', 'Most bytes that share one fdatasync.'),
+  walMarkIdleMs: number('wal', 100, 1, 60_000, 'ms', 'Idle time after which a mark is written behind the last group, so that later damage to it is told from a torn write.'),
+  hlcDriftMaxMs: number('wal', 60_000, 500, 86_400_000, 'ms', 'Farthest that the node\'s HLC may run ahead of its wall clock, and an agent\'s asserted-at time ahead of it.'),
+
+  ingestLagBytesMax: number('store', 256 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'WAL bytes that may wait for the indexes; beyond it the commit stage waits and clients feel back-pressure.'),
+  idFilterBytes: number('store', 32 * MiB, 64 * KiB, 4 * GiB, 'bytes', 'Memory of the filter that tells new ids from known ones; a power of two. 32 MiB serve 25 million ids at about 1% false alarms, each of which costs a read.'),
+  recentIdsMax: number('store', 262_144, 1024, 16_777_216, 'ids', 'Ids held in memory before they are written to the store as one sorted run.'),
+  memtableBytes: number('store', 64 * MiB, 1 * MiB, 4 * GiB, 'bytes', 'RocksDB memtable budget.'),
+  blockCacheBytes: number('store', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'RocksDB block cache.'),
+
+  logLevel: choice('log', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info', 'Least severity that is logged.'),
+  logFormat: choice('log', ['auto', 'json', 'pretty'], 'auto', 'JSON lines, or lines for people. auto: people on a terminal, JSON elsewhere.'),
+} as const satisfies Record<string, Option>
+
+export type OptionName = keyof typeof OPTIONS
+
+type ValueOf<O> = O extends { type: 'number' } ? number : O extends { choices: readonly (infer C)[] } ? C : string
+
+/** Validated settings, frozen; plain data, so that threads get a copy. */
+export type Config = { readonly [N in OptionName]: ValueOf<(typeof OPTIONS)[N]> }
+
+const words = (name: string): string[] => name.split(/(?=[A-Z])/).map((w) => w.toLowerCase())
+
+/** `walSegmentBytes` → `--wal-segment-bytes` */
+export const flagOf = (name: OptionName): string => `--${words(name).join('-')}`
+
+/** `walSegmentBytes` → `STEMEDB_WAL_SEGMENT_BYTES` */
+export const variableOf = (name: OptionName): string => `STEMEDB_${words(name).join('_').toUpperCase()}`
+
+export const OPTION_NAMES = Object.keys(OPTIONS) as OptionName[]

@@ -1,0 +1,19 @@
+import { DbError } from '../base/errors.ts'
+import type { Config, OptionName } from './options.ts'
+
+const isPowerOfTwo = (value: number): boolean => value > 0 && Number.isInteger(Math.log2(value))
+
+/** Rules across settings, each with its because. @throws {DbError} `config_invalid` */
+export function validateConfig(config: Config): void {
+  const rule = (holds: boolean, setting: OptionName, because: string): void => {
+    if (!holds) throw new DbError('config_invalid', `${setting} = ${String(config[setting])}: ${because}`, { setting })
+  }
+  rule(isPowerOfTwo(config.ringBytes), 'ringBytes', 'must be a power of two, because positions wrap by a mask')
+  rule(isPowerOfTwo(config.idFilterBytes), 'idFilterBytes', 'must be a power of two, because positions are masked')
+  rule(config.frameBytesMax <= config.ringBytes / 4, 'frameBytesMax', 'must be at most a quarter of ringBytes, because a frame that can not pass would wait for ever')
+  rule(config.walSegmentBytes >= 4 * config.frameBytesMax || config.walSegmentBytes >= 2 * config.frameBytesMax + 64 * 1024,
+    'walSegmentBytes', 'must hold two frames of frameBytesMax with their ids, because a record never spans segments')
+  rule(config.groupBytesMax <= config.walSegmentBytes, 'groupBytesMax', 'must be at most walSegmentBytes, because a group never spans segments')
+  rule((config.tlsCertFile === '') === (config.tlsKeyFile === ''), 'tlsCertFile', 'needs tlsKeyFile, and the other way round')
+  rule(config.realm.length > 0 && config.realm.length <= 255, 'realm', 'must have 1 to 255 characters')
+}
