@@ -1,0 +1,166 @@
+import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
+
+/**
+ * The one table of metrics. Names carry `stemedb_` before the key given here; units are Prometheus base units and
+ * stand in the name; label values are closed sets, so that no client can add a series. docs/reference/metrics.md,
+ * the alert rules and the code that writes them are tested against this table.
+ *
+ * Every thread writes all of these into a block of its own (thread-metrics.layout.ts); at a scrape the blocks are
+ * added up, so a gauge that several threads write reads as their sum, and one that is no sum is written by one thread.
+ */
+interface MetricBase {
+  readonly help: string
+  /** Label → its values, in the order of their slots. A value that is not listed counts as `other`, where that is one. */
+  readonly labels?: Readonly<Record<string, readonly string[]>> | undefined
+}
+export interface CounterMetric extends MetricBase {
+  readonly type: 'counter'
+  /** Series that are zero are left out: for tables of which most cells never happen. */
+  readonly sparse?: boolean
+}
+export interface GaugeMetric extends MetricBase {
+  readonly type: 'gauge'
+}
+export interface HistogramMetric extends MetricBase {
+  readonly type: 'histogram'
+  readonly buckets: Buckets
+}
+export type Metric = CounterMetric | GaugeMetric | HistogramMetric
+
+/** Inclusive upper bounds `2^i / perUnit`, i = 0 .. count-1, and one more bucket for all above. */
+export interface Buckets {
+  readonly perUnit: number
+  readonly count: number
+}
+
+/** 1 us .. 33.6 s. */
+const LATENCY: Buckets = Object.freeze({ perUnit: 1e6, count: 26 })
+/** 1 .. 65,536 of something. */
+const COUNT: Buckets = Object.freeze({ perUnit: 1, count: 17 })
+/** 64 B .. 64 MiB. */
+const BYTES: Buckets = Object.freeze({ perUnit: 1 / 64, count: 21 })
+
+const ERROR_NAMES = Object.keys(ERROR_CODES) as ErrorName[]
+
+/** Kinds of ring, by the boundary that they cross; one kind has a ring a thread. */
+export const RING_KINDS = ['verify', 'commit', 'ack', 'merkle', 'receipt', 'lens', 'answer'] as const
+/** What an ack waited for: from the client's last byte to the verdict, to the group's start, to the sync's end, to the socket; and the whole. */
+export const ACK_STAGES = ['verify', 'commit', 'sync', 'send', 'total'] as const
+export const HTTP_ROUTES = [
+  'assert', 'assert_batch', 'assertion', 'query', 'livez', 'readyz', 'health', 'metrics', 'openapi', 'websocket', 'other',
+] as const
+export const HTTP_STATUSES = [
+  '101', '200', '201', '204', '304', '400', '401', '403', '404', '405', '406', '408', '413', '415', '422', '426', '429',
+  '431', '500', '503', '504', '507', 'other',
+] as const
+/** Why a WebSocket connection ended. */
+export const CLOSE_REASONS = ['client', 'idle', 'slow_reader', 'protocol', 'drain', 'other'] as const
+/** Failed system calls by errno. */
+export const DISK_ERRORS = ['EIO', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'other'] as const
+export const QUERY_ENDPOINTS = ['assertion', 'query'] as const
+/** What answered "is this id known?". */
+export const ID_SOURCES = ['filter', 'recent', 'store'] as const
+export const STORE_OPERATIONS = ['get', 'multi_get', 'scan', 'write'] as const
+
+type Labels = MetricBase['labels']
+const counter = <const L extends Labels = undefined>(help: string, labels?: L) => ({ type: 'counter' as const, help, labels: labels as L })
+const gauge = <const L extends Labels = undefined>(help: string, labels?: L) => ({ type: 'gauge' as const, help, labels: labels as L })
+const histogram = <const L extends Labels = undefined>(buckets: Buckets, help: string, labels?: L) =>
+  ({ type: 'histogram' as const, buckets, help, labels: labels as L })
+
+export const METRICS = {
+  // Front.
+  http_requests_total: {
+    type: 'counter', sparse: true, help: 'HTTP requests answered.', labels: { route: HTTP_ROUTES, status: HTTP_STATUSES },
+  },
+  http_requests_in_flight: gauge('HTTP requests that have come and are not answered yet.'),
+  connections: gauge('Open WebSocket connections.'),
+  connections_total: counter('WebSocket connections accepted.'),
+  connections_closed_total: counter('WebSocket connections that ended, by reason.', { reason: CLOSE_REASONS }),
+  credit_used_bytes: gauge('Bytes of batches that all connections and requests together have unacked.'),
+  received_bytes_total: counter('Bytes of WebSocket messages and HTTP bodies received.'),
+  batches_total: counter('Batches that went to a verify ring.'),
+  acks_total: counter('Batches answered, refused ones included.'),
+  refusals_total: counter('Batches and requests refused as a whole, by error code.', { code: ERROR_NAMES }),
+  ack_latency_seconds: histogram(LATENCY, 'Time of an acked batch, by stage; stage "total" is the whole.', { stage: ACK_STAGES }),
+
+  // Verify.
+  verify_batches_total: counter('Batches checked.'),
+  verify_busy_seconds_total: counter('Time that verify threads worked; against their number, the pool\'s use.'),
+  signatures_verified_total: counter('Ed25519 signatures verified, by what they cover, good and bad.', { covers: ['assertion', 'batch'] }),
+  assertion_refusals_total: counter('Assertions refused within batches that were not, by error code.', { code: ERROR_NAMES }),
+
+  // Commit and WAL.
+  assertions_total: gauge('Assertions that this node holds durably: its durable LSN.'),
+  assertions_accepted_total: counter('New assertions made durable since the start.'),
+  assertions_duplicate_total: counter('Assertions that were there already; acked with the original\'s LSN.'),
+  id_lookups_total: counter('Ids looked up, by what settled whether they are new.', { source: ID_SOURCES }),
+  durable_lsn: gauge('Last LSN on stable storage.'),
+  durable_hlc_seconds: gauge('Wall-clock part of the last durable HLC, as Unix time.'),
+  writes_refused: gauge('Number of the error code with which this node refuses writes; 0 while it takes them.'),
+  commit_stall_seconds_total: counter('Time that the commit stage waited because ingest was ingestLagBytesMax behind.'),
+  wal_fsync_total: counter('fdatasync calls on segments.'),
+  wal_fsync_errors_total: counter('Failed fdatasync calls. One is final: the process exits.'),
+  wal_fsync_latency_seconds: histogram(LATENCY, 'Time of one fdatasync.'),
+  wal_flush_latency_seconds: histogram(LATENCY, 'Time of one group: append and fdatasync.'),
+  wal_writes_total: counter('Groups appended.'),
+  wal_bytes_written_total: counter('Bytes appended, headers included.'),
+  wal_write_errors_total: counter('Failed appends, by errno.', { error: DISK_ERRORS }),
+  wal_batch_size: histogram(COUNT, 'Batches that shared one fdatasync.'),
+  wal_group_assertions: histogram(COUNT, 'New assertions that shared one fdatasync.'),
+  wal_group_bytes: histogram(BYTES, 'Bytes that shared one fdatasync.'),
+  wal_marks_total: counter('Marks written on an idle log.'),
+  wal_rotations_total: counter('Changes to a next segment.'),
+  wal_segments_count: gauge('Segment files, the ones prepared ahead included.'),
+  wal_disk_usage_bytes: gauge('Bytes of all segment files.'),
+  wal_disk_free_bytes: gauge('Bytes that the data directory\'s file system has left.'),
+  wal_recovery_duration_seconds: gauge('Time that the last start took to find the end of the log.'),
+  wal_recovery_truncated_bytes: gauge('Bytes of a torn tail that the last start cut.'),
+
+  // Rings.
+  ring_fill_ratio: gauge('Part of the fullest ring of its kind in use, 0..1.', { ring: RING_KINDS }),
+  ring_full_total: counter('Times that a frame found its ring full.', { ring: RING_KINDS }),
+
+  // Ingest and store.
+  assertions_ingested_total: counter('Assertions indexed since the start, replayed ones included.'),
+  applied_lsn: gauge('Last LSN in the indexes.'),
+  ids_flushed_lsn: gauge('Last LSN whose id stands in a run on disk.'),
+  ingest_lag_bytes: gauge('WAL bytes that are durable and not yet in the indexes.'),
+  ingest_lag_seconds: gauge('Age of the oldest durable assertion that is not yet in the indexes; 0 where there is none.'),
+  ingest_batch_latency_seconds: histogram(LATENCY, 'Time of one batch of index writes.'),
+  recent_ids: gauge('Ids in memory that are not yet in a run.'),
+  recent_ids_fill_ratio: gauge('Part of recentIdsMax in use, 0..1.'),
+  id_filter_fill_ratio: gauge('Part of the id filter\'s bits that are set, 0..1; false alarms grow with it.'),
+  id_runs_count: gauge('Sorted runs of ids on disk.'),
+  storage_operation_duration_seconds: histogram(LATENCY, 'Time of one store operation.', { operation: STORE_OPERATIONS }),
+  storage_operation_errors_total: counter('Failed store operations.', { operation: STORE_OPERATIONS }),
+  rocksdb_estimated_keys: gauge('RocksDB: estimated number of keys.'),
+  rocksdb_sst_bytes: gauge('RocksDB: bytes of all SST files.'),
+  rocksdb_memtable_bytes: gauge('RocksDB: bytes of all memtables.'),
+  rocksdb_block_cache_bytes: gauge('RocksDB: bytes in the block cache.'),
+  rocksdb_pending_compaction_bytes: gauge('RocksDB: estimated bytes that compaction still has to rewrite.'),
+  rocksdb_running_compactions: gauge('RocksDB: compactions under way.'),
+  rocksdb_write_stopped: gauge('RocksDB: 1 while it refuses writes to let compaction catch up.'),
+
+  // Query.
+  queries_total: counter('Queries answered.', { endpoint: QUERY_ENDPOINTS }),
+  query_latency_seconds: histogram(LATENCY, 'Time from a query\'s arrival to its answer.', { endpoint: QUERY_ENDPOINTS }),
+  query_timeout_total: counter('Queries that were not answered within processingTimeoutMs.'),
+
+  // Merkle.
+  receipts_total: counter('Receipts sent.'),
+  merkle_groups_total: counter('Commit groups hashed and signed because somebody asked for a receipt.'),
+
+  // Process. Those of prom-client (process_*, nodejs_*) come on top.
+  ready: gauge('1 while /readyz answers 200.'),
+  threads: gauge('Threads that run.'),
+} as const satisfies Record<string, Metric>
+
+export type MetricName = keyof typeof METRICS
+export type NamesOf<T extends Metric['type']> = { [N in MetricName]: (typeof METRICS)[N]['type'] extends T ? N : never }[MetricName]
+/** The label values that a metric takes; `undefined` where it has no labels. */
+export type LabelsOf<N extends MetricName> = (typeof METRICS)[N] extends { labels: infer L extends Readonly<Record<string, readonly string[]>> }
+  ? { readonly [K in keyof L]: L[K][number] } : undefined
+
+export const METRIC_NAMES = Object.keys(METRICS) as MetricName[]
+export const METRIC_PREFIX = 'stemedb_'
