@@ -1,0 +1,149 @@
+import { AGENT_BYTES, HASH_BYTES } from '../record/limits.ts'
+
+const ABSENT = -1
+
+/**
+ * Flyweight over one VERIFIED Assertion that lies anywhere in a bigger buffer: byte ranges and scalars, no strings, no
+ * allocation. Offsets count from the start of `bytes`. An absent field's offset is -1 and its length 0.
+ * Verified means that `verifyBuffer('Assertion', ...)` or that of a buffer around it said 0; rules of the model (text,
+ * ranges) are checked by `claimIdInto` only.
+ */
+export class AssertionView {
+  bytes: Uint8Array = new Uint8Array(0)
+  view: DataView = new DataView(this.bytes.buffer)
+  /** Of the whole Assertion buffer. */
+  start = 0
+  length = 0
+
+  subjectStart = ABSENT
+  subjectLength = 0
+  predicateStart = ABSENT
+  predicateLength = 0
+  /** 1 text, 2 number, 3 boolean, 4 reference; 0 where it is absent. */
+  objectKind = 0
+  objectTextStart = ABSENT
+  objectTextLength = 0
+  /** Of the f64. */
+  objectNumberStart = ABSENT
+  /** Of the byte. */
+  objectBooleanStart = ABSENT
+  /** Of the f64; absent means 0. */
+  confidenceStart = ABSENT
+  sourceClass = 0
+  /** 32 bytes each. */
+  sourceHashStart = ABSENT
+  epochStart = ABSENT
+  parentStart = ABSENT
+  agentStart = ABSENT
+  sourceUriStart = ABSENT
+  sourceUriLength = 0
+  /** 1..6; 0 where it is absent. */
+  lifecycle = 0
+  /** Of the u64; absent means 0. */
+  assertedAtStart = ABSENT
+  noteStart = ABSENT
+  noteLength = 0
+  /** Of the first f32; the length counts elements. */
+  vectorStart = ABSENT
+  vectorLength = 0
+  /** Slots that a newer schema may have set. No claim can carry them yet. */
+  unknownFields = false
+
+  /** Looks at the Assertion buffer of `length` bytes at `start`. */
+  reset(bytes: Uint8Array, start = 0, length = bytes.length): this {
+    if (bytes !== this.bytes) {
+      this.bytes = bytes
+      this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    }
+    this.start = start
+    this.length = length
+    const view = this.view
+    const table = start + view.getUint32(start, true)
+    const vtable = table - view.getInt32(table, true)
+    const vtableBytes = view.getUint16(vtable, true)
+    const at = (slot: number): number => fieldStart(view, table, vtable, vtableBytes, slot)
+    let field = at(0)
+    this.subjectStart = targetStart(view, field)
+    this.subjectLength = targetLength(view, this.subjectStart)
+    field = at(1)
+    this.predicateStart = targetStart(view, field)
+    this.predicateLength = targetLength(view, this.predicateStart)
+    field = at(2)
+    this.objectKind = field < 0 ? 0 : view.getUint8(field)
+    field = at(3)
+    this.objectTextStart = targetStart(view, field)
+    this.objectTextLength = targetLength(view, this.objectTextStart)
+    this.objectNumberStart = at(4)
+    this.objectBooleanStart = at(5)
+    this.confidenceStart = at(6)
+    field = at(7)
+    this.sourceClass = field < 0 ? 0 : view.getUint8(field)
+    this.sourceHashStart = at(8)
+    field = at(9)
+    this.sourceUriStart = targetStart(view, field)
+    this.sourceUriLength = targetLength(view, this.sourceUriStart)
+    field = at(10)
+    this.lifecycle = field < 0 ? 0 : view.getUint8(field)
+    this.epochStart = at(11)
+    this.parentStart = at(12)
+    this.agentStart = at(13)
+    this.assertedAtStart = at(14)
+    field = at(15)
+    this.noteStart = targetStart(view, field)
+    this.noteLength = targetLength(view, this.noteStart)
+    field = at(16)
+    this.vectorStart = targetStart(view, field)
+    this.vectorLength = targetLength(view, this.vectorStart)
+    this.unknownFields = false
+    for (let slot = 17; 4 + 2 * slot < vtableBytes; slot++) if (at(slot) >= 0) this.unknownFields = true
+    return this
+  }
+
+  get objectNumber(): number {
+    return this.objectNumberStart < 0 ? 0 : this.view.getFloat64(this.objectNumberStart, true)
+  }
+
+  get objectBoolean(): boolean {
+    return this.objectBooleanStart >= 0 && this.view.getUint8(this.objectBooleanStart) !== 0
+  }
+
+  get confidence(): number {
+    return this.confidenceStart < 0 ? 0 : this.view.getFloat64(this.confidenceStart, true)
+  }
+
+  /** Exact only up to 2^53; `claimIdInto` refuses what is above 2^48. */
+  get assertedAtMs(): number {
+    if (this.assertedAtStart < 0) return 0
+    return this.view.getUint32(this.assertedAtStart + 4, true) * 2 ** 32 + this.view.getUint32(this.assertedAtStart, true)
+  }
+
+  /** The whole buffer, shared, not copied. */
+  get buffer(): Uint8Array {
+    return this.bytes.subarray(this.start, this.start + this.length)
+  }
+
+  /** 32 bytes, shared, not copied. */
+  get agent(): Uint8Array {
+    return this.bytes.subarray(this.agentStart, this.agentStart + AGENT_BYTES)
+  }
+
+  get sourceHash(): Uint8Array {
+    return this.bytes.subarray(this.sourceHashStart, this.sourceHashStart + HASH_BYTES)
+  }
+}
+
+function fieldStart(view: DataView, table: number, vtable: number, vtableBytes: number, slot: number): number {
+  const entry = 4 + 2 * slot
+  if (entry >= vtableBytes) return ABSENT
+  const offset = view.getUint16(vtable + entry, true)
+  return offset === 0 ? ABSENT : table + offset
+}
+
+/** First element of the string or vector that the field points to. */
+function targetStart(view: DataView, field: number): number {
+  return field < 0 ? ABSENT : field + view.getUint32(field, true) + 4
+}
+
+function targetLength(view: DataView, target: number): number {
+  return target < 0 ? 0 : view.getUint32(target - 4, true)
+}
