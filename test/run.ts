@@ -1,0 +1,118 @@
+import { readdirSync } from 'node:fs'
+import { dirname, join, relative, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { repoRoot } from './support/root.ts'
+import { killAll, runTapFile, type FileResult } from './support/tap-file.ts'
+
+/**
+ * `node dist/test/run.js [group | path prefix]...`, for example `unit`, `unit/wal`, `fault`. Without arguments: all.
+ * The last line is `N passed, N failed[, N skipped]`; the exit code is 1 where something failed or nothing ran.
+ */
+interface Group {
+  readonly name: string
+  /** Files at a time. Those that mount, kill or measure run alone. */
+  readonly jobs: number
+  readonly fileTimeoutMs: number
+}
+const GROUPS: readonly Group[] = [
+  { name: 'tidy', jobs: 2, fileTimeoutMs: 120_000 },
+  { name: 'unit', jobs: 2, fileTimeoutMs: 120_000 },
+  { name: 'golden', jobs: 2, fileTimeoutMs: 120_000 },
+  { name: 'fuzz', jobs: 2, fileTimeoutMs: 180_000 },
+  { name: 'system', jobs: 1, fileTimeoutMs: 300_000 },
+  { name: 'fault', jobs: 1, fileTimeoutMs: 900_000 },
+]
+
+const testRoot = dirname(fileURLToPath(import.meta.url))
+
+/** Compiled test files by name (`unit/wal/recovery`), sorted. */
+function discover(): string[] {
+  return readdirSync(testRoot, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.test.js'))
+    .map((path) => path.replaceAll(sep, '/').replace(/\.test\.js$/, ''))
+    .sort()
+}
+
+const groupOf = (name: string): Group | undefined => GROUPS.find((group) => name.startsWith(`${group.name}/`))
+
+/** Names that the arguments select. @throws {Error} for a file in no group, or an argument that selects nothing. */
+function select(names: readonly string[], selectors: readonly string[]): string[] {
+  const homeless = names.filter((name) => groupOf(name) === undefined)
+  if (homeless.length > 0) throw new Error(`in no group of test/run.ts: ${homeless.join(', ')}`)
+  for (const selector of selectors) {
+    if (!names.some((name) => name.startsWith(selector))) throw new Error(`no test file matches ${selector}`)
+  }
+  return selectors.length === 0 ? [...names] : names.filter((name) => selectors.some((selector) => name.startsWith(selector)))
+}
+
+const indent = (text: string): string => text.replaceAll(/^/gm, '      ')
+
+function printFile(name: string, result: FileResult): void {
+  const verdict = result.failures.length > 0 ? 'FAIL' : 'ok  '
+  const skipped = result.skips.length > 0 ? `, ${result.skips.length} skipped` : ''
+  const failed = result.failures.length > 0 ? `, ${result.failures.length} failed` : ''
+  console.log(`${verdict} ${name}  ${result.passed} passed${failed}${skipped}  ${result.seconds.toFixed(1)} s`)
+  for (const failure of result.failures) console.log(`  - ${failure.name}\n${indent(failure.detail)}`)
+  if (result.stderr !== '') console.log(`  standard error, its end:\n${indent(result.stderr)}`)
+}
+
+async function runGroup(group: Group, names: readonly string[], results: Map<string, FileResult>): Promise<void> {
+  const waiting = [...names]
+  const worker = async (): Promise<void> => {
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+      const path = join(testRoot, `${name}.test.js`)
+      const result = await runTapFile(path, repoRoot, group.fileTimeoutMs)
+      results.set(name, result)
+      printFile(name, result)
+    }
+  }
+  await Promise.all(Array.from({ length: group.jobs }, worker))
+}
+
+function printSkips(results: ReadonlyMap<string, FileResult>): void {
+  const lines = [...results].flatMap(([name, { skips }]) => skips.map((skip) => `  ${name} > ${skip.name}: ${skip.reason}`))
+  if (lines.length === 0) return
+  console.log(`\n${'='.repeat(80)}\nSKIPPED, so nothing is known about these:\n${lines.join('\n')}\n${'='.repeat(80)}`)
+}
+
+/** In CI every tool is there, or the run does not count. */
+const forbiddenSkip = (reason: string): boolean => process.env['CI'] === 'true' && reason.startsWith('missing tool')
+
+function summarize(results: ReadonlyMap<string, FileResult>): { passed: number, failed: number, skipped: number } {
+  let passed = 0
+  let failed = 0
+  let skipped = 0
+  for (const result of results.values()) {
+    const forbidden = result.skips.filter((skip) => forbiddenSkip(skip.reason)).length
+    passed += result.passed
+    failed += result.failures.length + forbidden
+    skipped += result.skips.length - forbidden
+  }
+  return { passed, failed, skipped }
+}
+
+async function main(selectors: readonly string[]): Promise<number> {
+  const names = select(discover(), selectors)
+  const results = new Map<string, FileResult>()
+  for (const group of GROUPS) await runGroup(group, names.filter((name) => groupOf(name) === group), results)
+  printSkips(results)
+  const failing = [...results].filter(([, result]) => result.failures.length > 0).map(([name]) => name)
+  if (failing.length > 0) console.log(`\nFailed, to run again: node ${relative(repoRoot, fileURLToPath(import.meta.url))} ${failing.join(' ')}`)
+  const { passed, failed, skipped } = summarize(results)
+  console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
+  return failed > 0 || passed === 0 ? 1 : 0
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    killAll()
+    process.exit(130)
+  })
+}
+
+main(process.argv.slice(2)).then((code) => { process.exitCode = code }, (error: unknown) => {
+  killAll()
+  console.error(error)
+  console.log('0 passed, 1 failed')
+  process.exitCode = 1
+})
