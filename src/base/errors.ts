@@ -66,7 +66,7 @@ export function encodeError(error: unknown): EncodedError {
 
 export function decodeError(encoded: EncodedError): Error {
   const cause = encoded.cause === undefined ? undefined : { cause: decodeError(encoded.cause) }
-  if (encoded.name === 'DbError' && encoded.code !== undefined && encoded.code in ERROR_CODES) {
+  if (encoded.name === 'DbError' && encoded.code !== undefined && Object.hasOwn(ERROR_CODES, encoded.code)) {
     const error = new DbError(encoded.code as ErrorName, encoded.message, encoded.details, cause)
     if (encoded.stack !== undefined) error.stack = encoded.stack
     return error

@@ -68,7 +68,7 @@ export function loadConfig(
     throw new DbError('config_invalid', `${key}: no such setting; did you mean ${nearest(key, variables)}?`, { setting: key })
   }
   for (const key of Object.keys(flags)) {
-    if (!(key in OPTIONS)) throw new DbError('config_invalid', `${key}: no such setting`, { setting: key })
+    if (!Object.hasOwn(OPTIONS, key)) throw new DbError('config_invalid', `${key}: no such setting`, { setting: key })
   }
   const values = {} as Record<OptionName, string | number>
   for (const name of OPTION_NAMES) {

@@ -67,8 +67,8 @@ class Collector {
     this.ended = new Promise((resolve) => { this.#sawEnd = resolve })
     this.parser = new Parser((final) => {
       // A file that is skipped whole has a plan and no result; the parser also gives one to a file that said nothing.
-      const { skipAll, skipReason } = final.plan
-      if (skipAll && skipReason !== '' && skipReason !== 'no tests found') this.skips.push({ name: 'whole file', reason: skipReason })
+      const reason = final.plan.skipAll ? final.plan.skipReason.replace(/^skip:?\s*/i, '') : ''
+      if (reason !== '' && reason !== 'no tests found') this.skips.push({ name: 'whole file', reason })
       this.#sawEnd(final.ok)
     })
     this.parser.on('result', (result: Result) => this.#take(result))
