@@ -43,6 +43,7 @@ export const ERROR_CODES = Object.freeze({
   parameter_invalid: code(16, 400, 'fail', false, 'Parameter invalid', 'Correct the query parameter that is named.'),
   protocol_unsupported: code(17, 400, 'fail', false, 'Unsupported WebSocket subprotocol', 'Offer the subprotocol stemedb.v1.'),
   not_acceptable: code(18, 406, 'fail', false, 'Not acceptable', 'Accept one of the media types that are named.'),
+  body_timeout: code(19, 408, 'fail', true, 'Body too slow', 'Send the whole body within ingressTimeoutMs; a stream must bring a line in that time.'),
 
   // 20..29: who signed it.
   signature_missing: code(20, 401, 'fail', false, 'Signature missing', 'Sign the assertion or its batch; this node runs with signatures=required.'),
@@ -73,6 +74,9 @@ export const ERROR_CODES = Object.freeze({
   config_invalid: code(54, 500, 'fail', false, 'Configuration invalid', 'Correct the setting that is named; docs/reference/config.md lists them.'),
   io_error: code(55, 500, 'info', false, 'I/O error', 'Check the node\'s disk.'),
   internal: code(56, 500, 'info', true, 'Internal error', 'Report it with the request id.'),
+
+  // 57..: what a client finds out by itself.
+  unreachable: code(57, 503, 'info', true, 'Node not reachable', 'Check the address and that the node runs. What was sent and not acked may be stored: resend, the id makes it safe.'),
 } as const satisfies Record<string, ErrorCode>)
 
 export type ErrorName = keyof typeof ERROR_CODES

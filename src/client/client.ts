@@ -1,0 +1,40 @@
+/**
+ * The StemeDB client, for browsers and Node (docs/client.md): all that the package exports as `stemedb/client`.
+ */
+import { initHash } from '../record/claim.ts'
+import { completeOptions, type ConnectOptions } from './options.ts'
+import { StemeClient } from './steme-client.ts'
+import { nodeUrlsOf } from './urls.ts'
+
+/**
+ * Connects to a node.
+ * @param url `ws://host:port` (or `wss`, `http`, `https`)
+ * @throws {DbError} as rejection: `unreachable` where nobody answers, `protocol_unsupported`, `signature_missing` where the node
+ *   wants signatures and there is no signer, `parameter_invalid` for a wrong option, URL or realm.
+ */
+export async function connect(url: string, options: ConnectOptions = {}): Promise<StemeClient> {
+  const client = new StemeClient(completeOptions(options), nodeUrlsOf(url))
+  await initHash()
+  await client.open()
+  return client
+}
+
+export { StemeClient, type ClientState } from './steme-client.ts'
+export type { BatchOptions, ConnectOptions, ReconnectOptions, StateEvent } from './options.ts'
+export type { AckedAssertion, AssertResult, BatchAck, BatchReceipt, RefusedAssertion } from './acks.ts'
+export type { StreamOptions } from './streams.ts'
+export type { AssertionDraft } from './draft.ts'
+export type { Welcome } from './frames.ts'
+export type { QueryAnswer, QueryParameters, QueryReply, StoredAssertion } from './http.ts'
+export { createSigner, newSecretKey, type Signer } from './signer.ts'
+export { DbError, isDbError } from '../base/errors.ts'
+export { ERROR_CODES, type ErrorCode, type ErrorName } from '../base/error-codes.ts'
+export { fromHex, toHex } from '../base/bytes.ts'
+export { hlcWallMs, type Hlc } from '../base/hlc.ts'
+export type { Assertion, Lifecycle, ObjectValue, SourceClass } from '../record/assertion.ts'
+export { LIFECYCLES, SOURCE_CLASSES } from '../record/assertion.ts'
+export { assertionIdOf } from '../record/claim.ts'
+export { pathOfId } from '../merkle/tree.ts'
+export { verifyInclusion } from '../merkle/proof.ts'
+export { receiptCovers, verifyReceipt, type Receipt } from '../merkle/receipt.ts'
+export { realmHashOf } from '../merkle/signed-message.ts'

@@ -1,0 +1,99 @@
+import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
+import { fromHex, toHex } from '../base/bytes.ts'
+import { DbError } from '../base/errors.ts'
+import { HASH_BYTES } from '../record/limits.ts'
+
+/** What `GET /v1/assertions/{id}` answers (openapi.json): the assertion's JSON form beside where it stands. */
+export interface StoredAssertion {
+  /** 64 hex digits. */
+  readonly id: string
+  readonly lsn: number
+  /** Decimal: it does not fit a number. */
+  readonly hlc: string
+  readonly assertion: Readonly<Record<string, unknown>>
+  readonly [member: string]: unknown
+}
+
+export interface QueryParameters {
+  /** A whole subject; or, with a trailing `*`, the beginning of one. */
+  readonly subject: string
+  readonly predicate?: string
+  /** Default `recency`. */
+  readonly lens?: string
+  readonly limit?: number
+  /** Read your own writes: answer only from what includes this LSN. */
+  readonly minLsn?: number
+}
+
+export interface QueryAnswer {
+  readonly subject: string
+  readonly predicate: string
+  /** How many assertions were there to choose from. */
+  readonly candidates: number
+  readonly winner: StoredAssertion | null
+  readonly why: string
+  readonly [member: string]: unknown
+}
+
+export interface QueryReply {
+  readonly answers: readonly QueryAnswer[]
+  readonly [member: string]: unknown
+}
+
+type Fetch = typeof fetch
+
+/** @throws {DbError} as rejection: `not_found` → undefined; any other problem by its code; `unreachable`. */
+export async function httpGet(fetchImpl: Fetch, base: string, id: Uint8Array | string): Promise<StoredAssertion | undefined> {
+  const hex = typeof id === 'string' ? id : toHex(id)
+  if (fromHex(hex, HASH_BYTES) === undefined) {
+    throw new DbError('parameter_invalid', `an id has ${HASH_BYTES} bytes, or ${2 * HASH_BYTES} hex digits`, { parameter: 'id' })
+  }
+  const { status, body } = await getJson(fetchImpl, `${base}/v1/assertions/${hex.toLowerCase()}`)
+  if (status === 404) return undefined
+  return okOrThrow(status, body) as StoredAssertion
+}
+
+/** @throws {DbError} as rejection: the problem's code, or `unreachable`. */
+export async function httpQuery(fetchImpl: Fetch, base: string, parameters: QueryParameters): Promise<QueryReply> {
+  const search = new URLSearchParams({ subject: parameters.subject })
+  if (parameters.predicate !== undefined) search.set('predicate', parameters.predicate)
+  if (parameters.lens !== undefined) search.set('lens', parameters.lens)
+  if (parameters.limit !== undefined) search.set('limit', String(parameters.limit))
+  if (parameters.minLsn !== undefined) search.set('min_lsn', String(parameters.minLsn))
+  const { status, body } = await getJson(fetchImpl, `${base}/v1/query?${search}`)
+  return okOrThrow(status, body) as QueryReply
+}
+
+async function getJson(fetchImpl: Fetch, url: string): Promise<{ status: number, body: unknown }> {
+  let response: Response
+  let text: string
+  try {
+    response = await fetchImpl(url, { headers: { accept: 'application/json' } })
+    text = await response.text()
+  } catch (error) {
+    throw new DbError('unreachable', `cannot reach ${url}: ${causeOf(error)}`, {}, { cause: error })
+  }
+  try {
+    return { status: response.status, body: text === '' ? null : JSON.parse(text) }
+  } catch {
+    throw new DbError('malformed_json', `${url} answered ${response.status} with something that is no JSON`)
+  }
+}
+
+/** `fetch` says "fetch failed"; what happened stands in its cause. */
+function causeOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const { cause } = error
+  if (cause instanceof Error) return (cause as { code?: string }).code ?? cause.message
+  return error.message
+}
+
+/** The body of a success. @throws {DbError} that a problem (RFC 9457) stands for. */
+function okOrThrow(status: number, body: unknown): unknown {
+  const members = typeof body === 'object' && body !== null ? body as Record<string, unknown> : {}
+  if (status >= 200 && status < 300 && body !== null) return body
+  const code = typeof members['code'] === 'string' && members['code'] in ERROR_CODES ? members['code'] as ErrorName : 'internal'
+  const detail = typeof members['detail'] === 'string' ? members['detail'] : `the node answered with ${status}`
+  const requestId = typeof members['request_id'] === 'string' ? { requestId: members['request_id'] } : {}
+  throw new DbError(code, detail, { status, ...requestId })
+}
