@@ -1,0 +1,107 @@
+// Loaded by LD_PRELOAD into a server under test: makes one write or sync of files whose path contains FT_PATH fail, and
+// logs every sync of them. Counts in the whole process, all threads and native code included.
+//
+//   FT_PATH  part of the path                FT_OP   fdatasync | fsync | sync (both) | pwrite
+//   FT_N     which one, from 1 (0: none)     FT_ACT  eio | enospc | kill | torn (half a write, then SIGKILL) | lie (success, nothing done)
+//   FT_DELAY_MS  time between the decision and the error: what was under way elsewhere settles
+//   FT_LOG   file that gets a line for each sync of such a file, and for the fault:
+//            <monotonic ns> <fault|ok|error> <operation> <fd> <count> <path>
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATH_BYTES 1024
+#define REAL(name) ({ static typeof(&name) real; if (!real) real = (typeof(&name))dlsym(RTLD_NEXT, #name); real; })
+
+static atomic_long count;
+static const char *path_part, *operation, *action;
+static long nth, delay_ms;
+static int log_fd = -1;
+
+__attribute__((constructor)) static void init(void) {
+  path_part = getenv("FT_PATH");
+  operation = getenv("FT_OP");
+  action = getenv("FT_ACT");
+  nth = getenv("FT_N") ? atol(getenv("FT_N")) : 0;
+  delay_ms = getenv("FT_DELAY_MS") ? atol(getenv("FT_DELAY_MS")) : 0;
+  const char *log = getenv("FT_LOG");
+  if (log) log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
+
+static int path_of(int fd, char *path) {
+  char link[64];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t length = readlink(link, path, PATH_BYTES - 1);
+  if (length < 0) return 0;
+  path[length] = 0;
+  return strstr(path, path_part) != NULL;
+}
+
+static void note(const char *what, const char *name, int fd, long n, const char *path) {
+  if (log_fd < 0) return;
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  char line[PATH_BYTES + 128];
+  int length = snprintf(line, sizeof line, "%lld %s %s %d %ld %s\n",
+    now.tv_sec * 1000000000LL + now.tv_nsec, what, name, fd, n, path);
+  if (REAL(write)(log_fd, line, length) != length) abort();
+}
+
+// The number of this call among those that count, or 0 where it does not.
+static long counted(const char *name) {
+  if (!operation) return 0;
+  int both = !strcmp(operation, "sync") && strcmp(name, "pwrite");
+  return both || !strcmp(operation, name) ? atomic_fetch_add(&count, 1) + 1 : 0;
+}
+
+static void wait_a_little(void) {
+  struct timespec t = { delay_ms / 1000, delay_ms % 1000 * 1000000 };
+  while (nanosleep(&t, &t) && errno == EINTR) {}
+}
+
+static int synced(int fd, const char *name, int (*real)(int)) {
+  char path[PATH_BYTES];
+  if (!path_part || !path_of(fd, path)) return real(fd);
+  long n = counted(name);
+  if (nth && n == nth) {
+    note("fault", name, fd, n, path);
+    wait_a_little();
+    if (!strcmp(action, "kill")) raise(SIGKILL);
+    if (!strcmp(action, "lie")) return 0;
+    errno = !strcmp(action, "enospc") ? ENOSPC : EIO;
+    return -1;
+  }
+  int result = real(fd);
+  int saved = errno;
+  note(result ? "error" : "ok", name, fd, n, path);
+  errno = saved;
+  return result;
+}
+
+int fsync(int fd) { return synced(fd, "fsync", REAL(fsync)); }
+int fdatasync(int fd) { return synced(fd, "fdatasync", REAL(fdatasync)); }
+
+ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t offset) {
+  char path[PATH_BYTES];
+  if (path_part && nth && path_of(fd, path)) {
+    long n = counted("pwrite");
+    if (n == nth) {
+      note("fault", "pwrite", fd, n, path);
+      wait_a_little();
+      if (!strcmp(action, "torn")) { REAL(pwrite64)(fd, bytes, length / 2, offset); raise(SIGKILL); }
+      if (!strcmp(action, "kill")) raise(SIGKILL);
+      if (!strcmp(action, "lie")) return length;
+      errno = !strcmp(action, "eio") ? EIO : ENOSPC;
+      return -1;
+    }
+  }
+  return REAL(pwrite64)(fd, bytes, length, offset);
+}
