@@ -23,6 +23,8 @@ export { hashReady, initHash } from './blake3.ts'
 const encoder = new TextEncoder()
 const LONE_SURROGATE = /\p{Surrogate}/u
 const INVALID = ERROR_CODES.field_invalid.number
+/** Below it a loop over characters beats TextEncoder. */
+const SHORT_TEXT_LENGTH = 128
 
 function refuse(code: ErrorName, field: string, why: string): never {
   throw new DbError(code, `${field} ${why}`, { pointer: `/${field}` })
@@ -92,12 +94,11 @@ class ClaimWriter {
   text(value: string, { bytesMax, emptyAllowed, controlsRefused, path }: TextRule, field: string): void {
     if (typeof value !== 'string') refuse('field_invalid', field, 'must be text')
     if (value.length > bytesMax) refuse('field_too_long', field, `must have at most ${bytesMax} bytes of UTF-8`)
-    if (LONE_SURROGATE.test(value)) refuse('text_not_utf8', field, 'has a lone surrogate')
+    if (value.length === 0 && !emptyAllowed) refuse('field_invalid', field, 'must not be empty')
     const start = this.#at + 4
-    const { read, written } = encoder.encodeInto(value, this.#bytes.subarray(start, start + bytesMax))
-    if (read < value.length) refuse('field_too_long', field, `must have at most ${bytesMax} bytes of UTF-8`)
-    if (written === 0 && !emptyAllowed) refuse('field_invalid', field, 'must not be empty')
-    if (copyText(this.#view, start, written, this.#view, start, controlsRefused) === INVALID) {
+    const ascii = this.#ascii(value, start)
+    const written = ascii === value.length ? ascii : this.#utf8(value, start, bytesMax, field)
+    if (controlsRefused && copyText(this.#view, start, written, this.#view, start, true) === INVALID) {
       refuse('field_invalid', field, 'has a control character')
     }
     if (path && checkSubjectPath(this.#view, start, written) !== 0) {
@@ -105,6 +106,26 @@ class ClaimWriter {
     }
     this.u32(written)
     this.#at = start + written
+  }
+
+  /** Writes a short text up to its first character beyond ASCII; returns how many there were. */
+  #ascii(value: string, start: number): number {
+    if (value.length > SHORT_TEXT_LENGTH) return 0
+    const bytes = this.#bytes
+    let i = 0
+    for (; i < value.length; i++) {
+      const unit = value.charCodeAt(i)
+      if (unit > 0x7f) break
+      bytes[start + i] = unit
+    }
+    return i
+  }
+
+  #utf8(value: string, start: number, bytesMax: number, field: string): number {
+    if (LONE_SURROGATE.test(value)) refuse('text_not_utf8', field, 'has a lone surrogate')
+    const { read, written } = encoder.encodeInto(value, this.#bytes.subarray(start, start + bytesMax))
+    if (read < value.length) refuse('field_too_long', field, `must have at most ${bytesMax} bytes of UTF-8`)
+    return written
   }
 
   vector(value: Float32Array): void {
@@ -148,10 +169,12 @@ function present<T>(out: ClaimWriter, value: T | undefined): value is T {
   return value !== undefined
 }
 
+const REQUIRED = ['subject', 'predicate', 'confidence', 'sourceClass', 'sourceHash', 'lifecycle', 'agent', 'assertedAtMs'] as const
+
 function writeClaim(out: ClaimWriter, assertion: Assertion): void {
   const { subject, predicate, confidence, sourceClass, sourceHash, sourceUri, lifecycle } = assertion
   const { epoch, parent, agent, assertedAtMs, note, vector } = assertion
-  for (const field of ['subject', 'predicate', 'confidence', 'sourceClass', 'sourceHash', 'lifecycle', 'agent', 'assertedAtMs'] as const) {
+  for (const field of REQUIRED) {
     if (assertion[field] === undefined || assertion[field] === null) refuse('field_missing', field, 'is missing')
   }
   out.text(subject, SUBJECT, 'subject')
@@ -179,8 +202,11 @@ function writeClaim(out: ClaimWriter, assertion: Assertion): void {
   if (present(out, vector)) out.vector(vector)
 }
 
-/** The claim in the thread's writer: valid until the next call. */
-function claimOf(assertion: Assertion): Uint8Array {
+/**
+ * The canonical bytes in this thread's one buffer: valid until the next call of any function here.
+ * @throws {DbError} as {@link claimBytesOf}.
+ */
+export function borrowClaim(assertion: Assertion): Uint8Array {
   writer ??= new ClaimWriter()
   writer.begin()
   writeClaim(writer, assertion)
@@ -189,7 +215,7 @@ function claimOf(assertion: Assertion): Uint8Array {
 
 /** Checks every rule of the model. @throws {DbError} as {@link claimBytesOf}. */
 export function checkAssertion(assertion: Assertion): void {
-  claimOf(assertion)
+  borrowClaim(assertion)
 }
 
 /**
@@ -198,10 +224,10 @@ export function checkAssertion(assertion: Assertion): void {
  * `object_null`, with the field's name as `details.pointer` (a JSON pointer into the {@link Assertion}).
  */
 export function claimBytesOf(assertion: Assertion): Uint8Array {
-  return claimOf(assertion).slice()
+  return borrowClaim(assertion).slice()
 }
 
 /** The id: 32 bytes, BLAKE3-256 of the claim. Needs {@link initHash} once. @throws {DbError} as {@link claimBytesOf}. */
 export function assertionIdOf(assertion: Assertion): Uint8Array {
-  return blake3(claimOf(assertion))
+  return blake3(borrowClaim(assertion))
 }

@@ -35,22 +35,26 @@ export const BATCH_ASSERTIONS_MAX = 65_535
 /** "stemedb.claim.v1" and a zero byte. */
 export const CLAIM_TAG_BYTES = 17
 
-/** The longest canonical claim: every field present and as long as it may be (docs/formats/claim.md). */
-export const CLAIM_BYTES_MAX = CLAIM_TAG_BYTES
-  + 4 + SUBJECT_BYTES_MAX
-  + 4 + PREDICATE_BYTES_MAX
-  + 1 + 4 + OBJECT_TEXT_BYTES_MAX
+/** Of a claim, what does not grow with texts and the vector, every optional field present (docs/formats/claim.md). */
+export const CLAIM_FIXED_BYTES_MAX = CLAIM_TAG_BYTES
+  + 4 // subject's length
+  + 4 // predicate's length
+  + 1 + 8 // object: kind, then a length or the longest fixed value
   + 8 // confidence
   + 1 // source class
   + HASH_BYTES
-  + 1 + 4 + SOURCE_URI_BYTES_MAX
+  + 1 + 4 // source URI's presence and length
   + 1 // lifecycle
-  + 1 + HASH_BYTES
-  + 1 + HASH_BYTES
+  + 1 + HASH_BYTES // epoch
+  + 1 + HASH_BYTES // parent
   + AGENT_BYTES
   + 8 // asserted at
-  + 1 + 4 + NOTE_BYTES_MAX
-  + 1 + 4 + 4 * VECTOR_LENGTH_MAX
+  + 1 + 4 // note's presence and length
+  + 1 + 4 // vector's presence and length
+
+/** No canonical claim is longer. */
+export const CLAIM_BYTES_MAX = CLAIM_FIXED_BYTES_MAX + SUBJECT_BYTES_MAX + PREDICATE_BYTES_MAX + OBJECT_TEXT_BYTES_MAX
+  + SOURCE_URI_BYTES_MAX + NOTE_BYTES_MAX + 4 * VECTOR_LENGTH_MAX
 
 /**
  * Longest Assertion buffer. What FlatBuffers adds to a claim (vtable, offsets, padding, terminators) is far below the

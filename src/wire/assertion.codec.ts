@@ -1,55 +1,161 @@
-import { Builder } from 'flatbuffers'
 import { DbError } from '../base/errors.ts'
-import { Assertion as Generated } from '../fbs/stemedb/assertion.ts'
-import {
-  lifecycleNumber, lifecycleOf, objectKindNumber, objectKindOf, type Assertion, type ObjectValue, type SourceClass,
-} from '../record/assertion.ts'
-import { checkAssertion } from '../record/claim.ts'
-import { HASH_BYTES } from '../record/limits.ts'
+import { lifecycleOf, objectKindOf, type Assertion, type ObjectValue, type SourceClass } from '../record/assertion.ts'
+import { borrowClaim, CLAIM_TAG } from '../record/claim.ts'
+import { ASSERTION_BYTES_MAX, HASH_BYTES } from '../record/limits.ts'
 import { AssertionView } from './assertion-view.ts'
 
-const builder = new Builder(1024)
+// The encoder walks over the canonical claim, which is checked and in UTF-8 already, and writes forward into one reused
+// buffer: root offset and "SAST", the vtable of all 17 fields, the table (soffset, subject, 8-byte fields, offsets,
+// bytes), then texts and the vector. Several times as fast as a Builder.
+const IDENTIFIER = 0x54534153
+const VTABLE = 8
+const VTABLE_BYTES = 4 + 2 * 17
+const TABLE = 48
 
-function addHash(bytes: Uint8Array): number {
-  builder.prep(1, HASH_BYTES)
-  for (let i = HASH_BYTES - 1; i >= 0; i--) builder.writeInt8(bytes[i]!)
-  return builder.offset()
+// Slots of fbs/assertion.fbs.
+const SUBJECT = 0
+const PREDICATE = 1
+const OBJECT_KIND = 2
+const OBJECT_TEXT = 3
+const OBJECT_NUMBER = 4
+const OBJECT_BOOLEAN = 5
+const CONFIDENCE = 6
+const SOURCE_CLASS = 7
+const SOURCE_HASH = 8
+const SOURCE_URI = 9
+const LIFECYCLE = 10
+const EPOCH = 11
+const PARENT = 12
+const AGENT = 13
+const ASSERTED_AT = 14
+const NOTE = 15
+const VECTOR = 16
+
+const SHORT_BYTES = 96
+
+class AssertionWriter {
+  readonly #bytes = new Uint8Array(ASSERTION_BYTES_MAX)
+  readonly #view = new DataView(this.#bytes.buffer)
+  #claim: Uint8Array = CLAIM_TAG
+  #claimView: DataView = new DataView(CLAIM_TAG.buffer)
+  #claimAt = 0
+  /** Next free places in the table for fields of 8, 4 and 1-aligned bytes, and behind it. */
+  #eightAt = 0
+  #fourAt = 0
+  #oneAt = 0
+  #heapAt = 0
+
+  encode(assertion: Assertion): Uint8Array {
+    this.#begin(assertion)
+    const { object, sourceUri, epoch, parent, note, vector } = assertion
+    this.#text(SUBJECT)
+    this.#text(PREDICATE)
+    this.#raw(OBJECT_KIND, 1)
+    if (object.kind === 'number') this.#eight(OBJECT_NUMBER)
+    else if (object.kind === 'boolean') this.#raw(OBJECT_BOOLEAN, 1)
+    else this.#text(OBJECT_TEXT)
+    this.#eight(CONFIDENCE)
+    this.#raw(SOURCE_CLASS, 1)
+    this.#raw(SOURCE_HASH, HASH_BYTES)
+    if (this.#present(sourceUri)) this.#text(SOURCE_URI)
+    this.#raw(LIFECYCLE, 1)
+    if (this.#present(epoch)) this.#raw(EPOCH, HASH_BYTES)
+    if (this.#present(parent)) this.#raw(PARENT, HASH_BYTES)
+    this.#raw(AGENT, HASH_BYTES)
+    this.#eight(ASSERTED_AT)
+    if (this.#present(note)) this.#text(NOTE)
+    if (this.#present(vector)) this.#vector(VECTOR)
+    return this.#bytes.slice(0, this.#heapAt)
+  }
+
+  #begin(assertion: Assertion): void {
+    const { object, sourceUri, epoch, parent, note, vector } = assertion
+    const claim = borrowClaim(assertion)
+    if (claim.buffer !== this.#claimView.buffer) this.#claimView = new DataView(claim.buffer)
+    this.#claim = claim
+    this.#claimAt = CLAIM_TAG.length
+    const eights = object.kind === 'number' ? 3 : 2
+    const hasText = object.kind === 'text' || object.kind === 'reference'
+    const fours = 1 + Number(hasText) + Number(sourceUri !== undefined) + Number(note !== undefined) + Number(vector !== undefined)
+    const ones = 3 + Number(object.kind === 'boolean') + HASH_BYTES * (2 + Number(epoch !== undefined) + Number(parent !== undefined))
+    this.#eightAt = TABLE + 8
+    this.#fourAt = this.#eightAt + 8 * eights
+    this.#oneAt = this.#fourAt + 4 * fours
+    const tableEnd = this.#oneAt + ones
+    this.#heapAt = (tableEnd + 3) & ~3
+    const view = this.#view
+    this.#bytes.fill(0, VTABLE, TABLE)
+    view.setUint32(this.#heapAt - 4, 0, true)
+    view.setUint32(0, TABLE, true)
+    view.setUint32(4, IDENTIFIER, true)
+    view.setUint16(VTABLE, VTABLE_BYTES, true)
+    view.setUint16(VTABLE + 2, tableEnd - TABLE, true)
+    view.setInt32(TABLE, TABLE - VTABLE, true)
+  }
+
+  #slot(slot: number, at: number): void {
+    this.#view.setUint16(VTABLE + 4 + 2 * slot, at - TABLE, true)
+  }
+
+  /** Past the presence byte of an optional field. */
+  #present(value: unknown): boolean {
+    this.#claimAt++
+    return value !== undefined
+  }
+
+  #take(to: number, length: number): void {
+    const from = this.#claimAt
+    if (length > SHORT_BYTES) this.#bytes.set(this.#claim.subarray(from, from + length), to)
+    else for (let i = 0; i < length; i++) this.#bytes[to + i] = this.#claim[from + i]!
+    this.#claimAt = from + length
+  }
+
+  #raw(slot: number, length: number): void {
+    this.#slot(slot, this.#oneAt)
+    this.#take(this.#oneAt, length)
+    this.#oneAt += length
+  }
+
+  #eight(slot: number): void {
+    this.#slot(slot, this.#eightAt)
+    this.#take(this.#eightAt, 8)
+    this.#eightAt += 8
+  }
+
+  /** The offset to what comes next on the heap. Subject stands in the gap that the alignment of the 8-byte fields leaves. */
+  #offset(slot: number): void {
+    const at = slot === SUBJECT ? TABLE + 4 : this.#fourAt
+    if (slot !== SUBJECT) this.#fourAt += 4
+    this.#slot(slot, at)
+    this.#view.setUint32(at, this.#heapAt - at, true)
+  }
+
+  #text(slot: number): void {
+    this.#offset(slot)
+    const length = this.#claimView.getUint32(this.#claimAt, true)
+    // The terminator and the padding.
+    this.#view.setUint32(this.#heapAt + 4 + (length & ~3), 0, true)
+    this.#take(this.#heapAt, 4 + length)
+    this.#heapAt = (this.#heapAt + 4 + length + 1 + 3) & ~3
+  }
+
+  #vector(slot: number): void {
+    this.#offset(slot)
+    const bytes = 4 + 4 * this.#claimView.getUint32(this.#claimAt, true)
+    this.#take(this.#heapAt, bytes)
+    this.#heapAt += bytes
+  }
 }
+
+let writer: AssertionWriter | undefined
 
 /**
  * One Assertion buffer (file identifier "SAST"), a copy of the caller's own.
  * @throws {DbError} as `claimBytesOf`, where the assertion breaks a rule of the model.
  */
 export function encodeAssertion(assertion: Assertion): Uint8Array {
-  checkAssertion(assertion)
-  const { object, sourceUri, epoch, parent, note, vector } = assertion
-  builder.clear()
-  const subject = builder.createString(assertion.subject)
-  const predicate = builder.createString(assertion.predicate)
-  const objectText = object.kind === 'text' || object.kind === 'reference' ? builder.createString(object.value) : 0
-  const uriOffset = sourceUri === undefined ? 0 : builder.createString(sourceUri)
-  const noteOffset = note === undefined ? 0 : builder.createString(note)
-  const vectorOffset = vector === undefined ? 0 : Generated.createVectorVector(builder, vector)
-  Generated.startAssertion(builder)
-  Generated.addSubject(builder, subject)
-  Generated.addPredicate(builder, predicate)
-  Generated.addObjectKind(builder, objectKindNumber(object.kind))
-  if (objectText !== 0) Generated.addObjectText(builder, objectText)
-  if (object.kind === 'number') Generated.addObjectNumber(builder, object.value + 0)
-  if (object.kind === 'boolean') Generated.addObjectBoolean(builder, object.value)
-  Generated.addConfidence(builder, assertion.confidence + 0)
-  Generated.addSourceClass(builder, assertion.sourceClass)
-  Generated.addSourceHash(builder, addHash(assertion.sourceHash))
-  if (uriOffset !== 0) Generated.addSourceUri(builder, uriOffset)
-  Generated.addLifecycle(builder, lifecycleNumber(assertion.lifecycle))
-  if (epoch !== undefined) Generated.addEpoch(builder, addHash(epoch))
-  if (parent !== undefined) Generated.addParent(builder, addHash(parent))
-  Generated.addAgent(builder, addHash(assertion.agent))
-  Generated.addAssertedAtMs(builder, BigInt(assertion.assertedAtMs))
-  if (noteOffset !== 0) Generated.addNote(builder, noteOffset)
-  if (vectorOffset !== 0) Generated.addVector(builder, vectorOffset)
-  Generated.finishAssertionBuffer(builder, Generated.endAssertion(builder))
-  return builder.asUint8Array().slice()
+  writer ??= new AssertionWriter()
+  return writer.encode(assertion)
 }
 
 const decodeView = new AssertionView()
