@@ -1,0 +1,281 @@
+import { assert } from '../base/assert.ts'
+import { DbError } from '../base/errors.ts'
+import type { IdHash } from './id-hash.ts'
+import { pageBitsOf, IDS_PAGE, RUN_ENTRY_BYTES } from './id-runs.layout.ts'
+import {
+  EMPTY_MANIFEST, IdColumns, IdPage, MANIFEST_KEY, decodeManifest, encodeManifest, manifestVersion, pageKey, pageOf,
+  parsePageKey, type IdManifest, type IdRun,
+} from './id-runs.codec.ts'
+import { FingerprintSorter } from './id-sort.ts'
+import { ENTRY_INDEX, ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID, ENTRY_BYTES } from './recent-ids.layout.ts'
+import type { FinishedIds } from './recent-ids.ts'
+import type { Store, StoreBatch } from './store.ts'
+
+/** So many runs of one level are merged into one of the next: a look-up reads at most 15 pages a level. */
+export const MERGE_FAN_IN = 16
+/** Runs beyond which a flush waits for merges: bounds what a look-up reads. */
+export const RUNS_MAX = 128
+/** A look-up that finds the list of runs changed reads again; so often in a row only if something is broken. */
+const ATTEMPTS_MAX = 64
+
+/** A place whose id has the same fingerprint: to be confirmed against the record. */
+export interface IdCandidate {
+  readonly segmentId: number
+  readonly recordOffset: number
+  readonly index: number
+}
+
+/**
+ * Looks ids up in the runs; one for each thread. It keeps the list of runs and checks in each read, which sees one
+ * state of the column, that the list still holds: so a merge may drop the runs it has replaced at once.
+ */
+export class IdRunReader {
+  readonly #store: Store
+  #manifest: IdManifest = EMPTY_MANIFEST
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /** @param hi @param lo the fingerprint by IdHash. @throws {DbError} as the store does. */
+  find(hi: number, lo: number): IdCandidate[] {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const { runs, version } = this.#manifest
+      const keys = [MANIFEST_KEY, ...runs.map((run) => pageKey(run.id, pageOf(hi, run.pageBits)))]
+      const values = this.#store.multiGet('ids', keys)
+      const manifest = values[0]
+      if (manifest === undefined) return []
+      if (manifestVersion(manifest) === version) return candidatesOf(values, hi >>> 0, lo >>> 0)
+      this.#manifest = decodeManifest(manifest)
+    }
+    throw new DbError('internal', `the list of id runs changed ${ATTEMPTS_MAX} times during one look-up`)
+  }
+}
+
+function candidatesOf(values: readonly (Uint8Array | undefined)[], hi: number, lo: number): IdCandidate[] {
+  const found: IdCandidate[] = []
+  for (let n = 1; n < values.length; n++) {
+    const bytes = values[n]
+    if (bytes === undefined) continue
+    const page = new IdPage(bytes)
+    for (let i = page.lowerBound(hi, lo); i < page.count && page.hi(i) === hi && page.lo(i) === lo; i++) {
+      found.push({ segmentId: page.segmentId(i), recordOffset: page.recordOffset(i), index: page.index(i) })
+    }
+  }
+  return found
+}
+
+interface Merge {
+  readonly inputs: readonly IdRun[]
+  readonly output: IdRun
+  /** Of the most finely paged input: a step takes the fingerprints that share these leading bits. */
+  readonly chunkBits: number
+  nextChunk: number
+  written: number
+}
+
+/**
+ * Writes runs: the ingest thread only. A generation of recent ids becomes a run of level 0 in one write batch. Sixteen
+ * runs of a level are merged into one of the next in small steps, whose pages nobody sees until the list of runs names
+ * them; what an interrupted merge left is cleared at the next start.
+ */
+export class IdRunWriter {
+  readonly #store: Store
+  readonly #hash: IdHash
+  readonly #sorter = new FingerprintSorter()
+  readonly #columns = new IdColumns(0)
+  readonly #batch: StoreBatch
+  readonly #key = pageKey(0, 0)
+  #pageBytes = new Uint8Array(512 * RUN_ENTRY_BYTES)
+  #manifest: IdManifest
+  #nextRun: number
+  #merge: Merge | undefined
+
+  /** @throws {DbError} `store_corrupt`, and as the store does. */
+  constructor(store: Store, hash: IdHash) {
+    this.#store = store
+    this.#hash = hash
+    this.#batch = store.batch()
+    const bytes = store.get('ids', MANIFEST_KEY)
+    this.#manifest = bytes === undefined ? EMPTY_MANIFEST : decodeManifest(bytes)
+    this.#nextRun = this.#manifest.nextRun
+    this.#clearLeftovers()
+  }
+
+  get manifest(): IdManifest {
+    return this.#manifest
+  }
+
+  /** Whether so many runs wait to be merged that a flush must wait for `mergeStep`. */
+  get mustMerge(): boolean {
+    return this.#manifest.runs.length >= RUNS_MAX
+  }
+
+  /**
+   * Puts a generation's run, and the list that names it, into `batch`; call the result once the batch is written.
+   * Idempotent until then.
+   */
+  flush(finished: FinishedIds, batch: StoreBatch): () => void {
+    const columns = this.#columns
+    columns.count = 0
+    const ids = new Uint8Array(finished.words.buffer, finished.words.byteOffset, finished.count * ENTRY_BYTES)
+    for (let i = 0; i < finished.count; i++) {
+      const at = i * (ENTRY_BYTES / 4)
+      this.#hash.compute(ids, i * ENTRY_BYTES)
+      columns.push(this.#hash.hi, this.#hash.lo, finished.words[at + ENTRY_SEGMENT_ID / 4]!,
+        finished.words[at + ENTRY_RECORD_OFFSET / 4]!, finished.words[at + ENTRY_INDEX / 4]!)
+    }
+    const run: IdRun = {
+      id: this.#nextRun, level: 0, pageBits: pageBitsOf(finished.count), entries: finished.count,
+      firstLsn: finished.firstLsn, lastLsn: finished.lastLsn,
+    }
+    this.#putPages(run, batch)
+    const manifest: IdManifest = {
+      version: this.#manifest.version + 1, nextRun: run.id + 1, runs: [run, ...this.#manifest.runs],
+    }
+    batch.put('ids', MANIFEST_KEY, encodeManifest(manifest))
+    return () => {
+      this.#manifest = manifest
+      this.#nextRun = manifest.nextRun
+    }
+  }
+
+  /**
+   * Merges on, by about `entriesMax` entries; false where there is nothing to merge.
+   * @throws {DbError} as the store does; the step may be tried again.
+   */
+  mergeStep(entriesMax: number): boolean {
+    this.#merge ??= this.#nextMerge()
+    const merge = this.#merge
+    if (merge === undefined) return false
+    const chunks = 2 ** merge.chunkBits
+    for (let entries = 0; entries < entriesMax && merge.nextChunk < chunks;) {
+      entries += this.#mergeChunk(merge)
+      // Sparse chunks cost a read too.
+      entries += MERGE_FAN_IN
+    }
+    if (merge.nextChunk === chunks) this.#finishMerge(merge)
+    return true
+  }
+
+  #nextMerge(): Merge | undefined {
+    const levels = new Set(this.#manifest.runs.map((run) => run.level))
+    for (const level of [...levels].sort((a, b) => a - b)) {
+      const runs = this.#manifest.runs.filter((run) => run.level === level)
+      if (runs.length < MERGE_FAN_IN) continue
+      // The oldest: the list has the newest first.
+      const inputs = runs.slice(-MERGE_FAN_IN)
+      const entries = inputs.reduce((sum, run) => sum + run.entries, 0)
+      const output: IdRun = {
+        id: this.#nextRun++, level: level + 1, pageBits: pageBitsOf(entries), entries,
+        firstLsn: Math.min(...inputs.map((run) => run.firstLsn)), lastLsn: Math.max(...inputs.map((run) => run.lastLsn)),
+      }
+      const chunkBits = Math.max(...inputs.map((run) => run.pageBits))
+      assert(output.pageBits >= chunkBits, 'a merged run has no coarser pages than its inputs')
+      return { inputs, output, chunkBits, nextChunk: 0, written: 0 }
+    }
+    return undefined
+  }
+
+  /** Entries written. */
+  #mergeChunk(merge: Merge): number {
+    const { inputs, output, chunkBits } = merge
+    const chunk = merge.nextChunk
+    const keys = inputs.map((run) => pageKey(run.id, Math.floor(chunk / 2 ** (chunkBits - run.pageBits))))
+    const values = this.#store.multiGet('ids', keys)
+    const columns = this.#columns
+    columns.count = 0
+    for (const bytes of values) {
+      if (bytes === undefined) continue
+      const page = new IdPage(bytes)
+      for (let i = 0; i < page.count; i++) {
+        const hi = page.hi(i)
+        if (pageOf(hi, chunkBits) !== chunk) continue
+        columns.push(hi, page.lo(i), page.segmentId(i), page.recordOffset(i), page.index(i))
+      }
+    }
+    this.#batch.clear()
+    this.#putPages(output, this.#batch)
+    if (this.#batch.count > 0) this.#batch.write()
+    merge.nextChunk++
+    merge.written += columns.count
+    return columns.count
+  }
+
+  #finishMerge(merge: Merge): void {
+    const { inputs, output } = merge
+    if (merge.written !== output.entries) {
+      throw new DbError('store_corrupt',
+        `merging id runs gave ${merge.written} of ${output.entries} ids; run "stemedb store rebuild"`)
+    }
+    const gone = new Set(inputs.map((run) => run.id))
+    const kept = this.#manifest.runs.filter((run) => !gone.has(run.id))
+    const runs = [...kept, output].sort((a, b) => a.level - b.level || b.lastLsn - a.lastLsn)
+    const manifest: IdManifest = { version: this.#manifest.version + 1, nextRun: this.#nextRun, runs }
+    this.#batch.clear()
+    this.#batch.put('ids', MANIFEST_KEY, encodeManifest(manifest))
+    this.#batch.write()
+    this.#manifest = manifest
+    this.#merge = undefined
+    for (const run of inputs) this.#clearRun(run.id)
+  }
+
+  /** Packs the collected entries, which all belong to `run`, into its pages. */
+  #putPages(run: IdRun, batch: StoreBatch): void {
+    const columns = this.#columns
+    const order = this.#sorter.order(columns.hi, columns.lo, columns.count)
+    for (let i = 0; i < columns.count;) {
+      const page = pageOf(columns.hi[order[i]!]!, run.pageBits)
+      let end = i + 1
+      while (end < columns.count && pageOf(columns.hi[order[end]!]!, run.pageBits) === page) end++
+      const length = (end - i) * RUN_ENTRY_BYTES
+      if (this.#pageBytes.length < length) this.#pageBytes = new Uint8Array(length * 2)
+      const bytes = this.#pageBytes.subarray(0, length)
+      const view = new DataView(bytes.buffer, 0, length)
+      for (let at = 0; i < end; i++, at += RUN_ENTRY_BYTES) columns.pack(order[i]!, view, at)
+      batch.put('ids', pageKey(run.id, page, this.#key), bytes)
+    }
+  }
+
+  #clearRun(run: number): void {
+    this.#store.clearRange('ids', pageKey(run, 0), pageKey(run + 1, 0))
+  }
+
+  /** Pages of runs that the list does not name: of an interrupted merge, or of one whose inputs were not cleared. */
+  #clearLeftovers(): void {
+    const valid = new Set(this.#manifest.runs.map((run) => run.id))
+    for (let run = 0;;) {
+      const range = this.#store.range('ids', { gte: pageKey(run, 0), lt: Uint8Array.of(IDS_PAGE + 1) })
+      const found = range.next(1)[0]
+      range.close()
+      const next = found === undefined ? undefined : parsePageKey(found)
+      if (next === undefined) return
+      if (!valid.has(next.run)) this.#clearRun(next.run)
+      // An interrupted merge's number must not be used for another run while old pages might show through.
+      this.#nextRun = Math.max(this.#nextRun, next.run + 1)
+      run = next.run + 1
+    }
+  }
+}
+
+/**
+ * Hands every fingerprint of every run to `add`, some pages at a time, so that the id filter can be filled while other
+ * work goes on: `next()` does about `pages` pages and says whether there are more.
+ */
+export function fingerprintScan(store: Store, add: (hi: number, lo: number) => void): {
+  next(pages: number): boolean
+  close(): void
+} {
+  const range = store.range('ids', { gte: Uint8Array.of(IDS_PAGE), lt: Uint8Array.of(IDS_PAGE + 1) })
+  return {
+    next(pages) {
+      const rows = range.next(pages)
+      for (let n = 1; n < rows.length; n += 2) {
+        const page = new IdPage(rows[n]!)
+        for (let i = 0; i < page.count; i++) add(page.hi(i), page.lo(i))
+      }
+      return rows.length > 0
+    },
+    close: () => range.close(),
+  }
+}

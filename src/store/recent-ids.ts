@@ -1,0 +1,232 @@
+import { assert } from '../base/assert.ts'
+import type { Lsn } from '../base/lsn.ts'
+import { IdHash } from './id-hash.ts'
+import {
+  COUNT_INDEX, ENTRY_BYTES, ENTRY_HLC_HI, ENTRY_HLC_LO, ENTRY_INDEX, ENTRY_LSN_HI, ENTRY_LSN_LO, ENTRY_RECORD_OFFSET,
+  ENTRY_SEGMENT_ID, GENERATION_INDEX, RECENT_HEADER_BYTES, VERSION_INDEX, WRITING_INDEX, recentIdsBytes, slotCountOf,
+} from './recent-ids.layout.ts'
+
+const ENTRY_WORDS = ENTRY_BYTES / 4
+const ID_WORDS = 8
+
+/** Where an id stands: in which record, as the how-manieth assertion of its batch, and under which stamp. */
+export interface IdPlace {
+  readonly lsn: Lsn
+  readonly hlc: bigint
+  readonly segmentId: number
+  readonly recordOffset: number
+  readonly index: number
+}
+
+/** A generation that is written no more, as ingest sees it; read it before it says that it has flushed it. */
+export interface FinishedIds {
+  readonly count: number
+  readonly firstLsn: Lsn
+  readonly lastLsn: Lsn
+  /** 64-byte entries of `recent-ids.layout.ts`, by ascending LSN, as 32-bit words. */
+  readonly words: Uint32Array
+}
+
+/**
+ * The exact table of the newest ids, in two generations that take turns: while one is written, ingest turns the other
+ * into a run; only then may it be cleared and written again. In shared memory, with one writer (the commit thread, or
+ * at a start whoever replays) and any number of readers.
+ *
+ * Readers are never blocked: an entry is written before `Atomics.store` of its slot publishes it, and readers load both
+ * by `Atomics`. A generation's version moves before and after it is cleared; a reader that saw it move looks again. One
+ * that misses an id because its generation is being cleared finds it in the runs, where it was before the clearing: so
+ * ask here **first**, then the runs.
+ *
+ * Entries are visible before their record is durable. Who answers from one compares its LSN to the durable LSN.
+ */
+export class RecentIds {
+  readonly buffer: SharedArrayBuffer
+  readonly entriesMax: number
+  readonly #hash: IdHash
+  readonly #header: Int32Array
+  readonly #entries: readonly [Uint32Array, Uint32Array]
+  readonly #slots: readonly [Int32Array, Int32Array]
+  readonly #slotShift: number
+  readonly #slotMask: number
+  readonly #flushedLsn: () => Lsn
+  readonly #idWords = new Uint32Array(ID_WORDS)
+  readonly #idBytes = new Uint8Array(this.#idWords.buffer)
+
+  /**
+   * @param flushedLsn up to which ids stand in runs (the shared mark that ingest moves).
+   * @param hash an IdHash of this thread's own, by the store's key.
+   */
+  constructor(buffer: SharedArrayBuffer, entriesMax: number, hash: IdHash, flushedLsn: () => Lsn) {
+    assert(buffer.byteLength === recentIdsBytes(entriesMax), 'recent ids: the buffer has the size of entriesMax')
+    const slotCount = slotCountOf(entriesMax)
+    const entriesBytes = entriesMax * ENTRY_BYTES
+    const generationBytes = entriesBytes + slotCount * 4
+    const entries = (g: number): Uint32Array =>
+      new Uint32Array(buffer, RECENT_HEADER_BYTES + g * generationBytes, entriesBytes / 4)
+    const slots = (g: number): Int32Array =>
+      new Int32Array(buffer, RECENT_HEADER_BYTES + g * generationBytes + entriesBytes, slotCount)
+    this.buffer = buffer
+    this.entriesMax = entriesMax
+    this.#hash = hash
+    this.#flushedLsn = flushedLsn
+    this.#header = new Int32Array(buffer, 0, RECENT_HEADER_BYTES / 4)
+    this.#entries = [entries(0), entries(1)]
+    this.#slots = [slots(0), slots(1)]
+    this.#slotShift = 32 - Math.log2(slotCount)
+    this.#slotMask = slotCount - 1
+  }
+
+  static create(entriesMax: number, hash: IdHash, flushedLsn: () => Lsn): RecentIds {
+    return new RecentIds(new SharedArrayBuffer(recentIdsBytes(entriesMax)), entriesMax, hash, flushedLsn)
+  }
+
+  /** Entries in both generations, flushed or not: for metrics. */
+  get count(): number {
+    return this.#count(0) + this.#count(1)
+  }
+
+  /** How many generations have begun since the start; a look-up from before two more began is out of date. */
+  get generation(): number {
+    return Atomics.load(this.#header, GENERATION_INDEX)
+  }
+
+  /** Writer only: whether `count` inserts will succeed now. `count` at most `entriesMax`, or they never will. */
+  hasRoom(count: number): boolean {
+    const writing = this.#writing
+    const free = this.entriesMax - this.#count(writing)
+    if (count <= free) return true
+    return this.#isFlushed(1 - writing as 0 | 1) && count <= free + this.entriesMax
+  }
+
+  /**
+   * Writer only: adds an id that is not there. False, with nothing done, where the older generation must be flushed
+   * first. LSNs ascend.
+   */
+  insert(
+    ids: Uint8Array, offset: number, lsn: Lsn, hlc: bigint, segmentId: number, recordOffset: number, index: number,
+  ): boolean {
+    let g = this.#writing
+    if (this.#count(g) === this.entriesMax) {
+      if (!this.#turn()) return false
+      g = this.#writing
+    }
+    const count = this.#count(g)
+    const words = this.#entries[g]
+    const at = count * ENTRY_WORDS
+    this.#loadId(ids, offset)
+    words.set(this.#idWords, at)
+    words[at + ENTRY_LSN_LO / 4] = lsn
+    words[at + ENTRY_LSN_HI / 4] = lsn / 0x1_0000_0000
+    words[at + ENTRY_HLC_LO / 4] = Number(hlc & 0xffff_ffffn)
+    words[at + ENTRY_HLC_HI / 4] = Number(hlc >> 32n)
+    words[at + ENTRY_SEGMENT_ID / 4] = segmentId
+    words[at + ENTRY_RECORD_OFFSET / 4] = recordOffset
+    words[at + ENTRY_INDEX / 4] = index
+    this.#hash.compute(ids, offset)
+    const slots = this.#slots[g]
+    let slot = this.#hash.hi >>> this.#slotShift
+    while (slots[slot] !== 0) slot = (slot + 1) & this.#slotMask
+    Atomics.store(slots, slot, count + 1)
+    Atomics.store(this.#header, COUNT_INDEX + g, count + 1)
+    return true
+  }
+
+  /** Any thread: where the id stands, if it is among the recent ones. */
+  find(ids: Uint8Array, offset: number): IdPlace | undefined {
+    this.#hash.compute(ids, offset)
+    this.#loadId(ids, offset)
+    // Should the generations turn meanwhile, what was cleared is in the runs, where the caller looks next.
+    const writing = this.#writing
+    return this.#findIn(writing, this.#hash.hi) ?? this.#findIn(1 - writing as 0 | 1, this.#hash.hi)
+  }
+
+  /** Ingest: the generation that waits to be flushed, if there is one whose ids are all at or below `appliedLsn`. */
+  finished(appliedLsn: Lsn): FinishedIds | undefined {
+    const g = 1 - this.#writing as 0 | 1
+    const count = this.#count(g)
+    if (count === 0) return undefined
+    const lastLsn = this.#lsnAt(g, count - 1)
+    if (lastLsn > appliedLsn || lastLsn <= this.#flushedLsn()) return undefined
+    return { count, firstLsn: this.#lsnAt(g, 0), lastLsn, words: this.#entries[g] }
+  }
+
+  /** Whether the written generation is full and the next insert waits for `finished` to be flushed. */
+  get isFull(): boolean {
+    return !this.hasRoom(1)
+  }
+
+  #findIn(g: 0 | 1, hi: number): IdPlace | undefined {
+    for (;;) {
+      const version = Atomics.load(this.#header, VERSION_INDEX + g)
+      const place = this.#probe(g, hi)
+      if (Atomics.load(this.#header, VERSION_INDEX + g) === version) return place
+    }
+  }
+
+  #probe(g: 0 | 1, hi: number): IdPlace | undefined {
+    const slots = this.#slots[g]
+    let slot = hi >>> this.#slotShift
+    // While a generation is cleared a probe may see a mixture, but never more than all slots.
+    for (let n = 0; n <= this.#slotMask; n++) {
+      const entry = Atomics.load(slots, slot)
+      if (entry === 0) return undefined
+      if (this.#matches(g, (entry - 1) * ENTRY_WORDS)) return this.#placeAt(g, (entry - 1) * ENTRY_WORDS)
+      slot = (slot + 1) & this.#slotMask
+    }
+    return undefined
+  }
+
+  #matches(g: 0 | 1, at: number): boolean {
+    const words = this.#entries[g]
+    for (let i = 0; i < ID_WORDS; i++) if (Atomics.load(words, at + i) !== this.#idWords[i]) return false
+    return true
+  }
+
+  #placeAt(g: 0 | 1, at: number): IdPlace {
+    const words = this.#entries[g]
+    const word = (byteOffset: number): number => Atomics.load(words, at + byteOffset / 4)
+    return {
+      lsn: word(ENTRY_LSN_LO) + word(ENTRY_LSN_HI) * 0x1_0000_0000,
+      hlc: BigInt(word(ENTRY_HLC_LO)) | (BigInt(word(ENTRY_HLC_HI)) << 32n),
+      segmentId: word(ENTRY_SEGMENT_ID),
+      recordOffset: word(ENTRY_RECORD_OFFSET),
+      index: word(ENTRY_INDEX),
+    }
+  }
+
+  #lsnAt(g: 0 | 1, entry: number): Lsn {
+    if (entry < 0) return 0
+    const at = entry * ENTRY_WORDS
+    return this.#entries[g][at + ENTRY_LSN_LO / 4]! + this.#entries[g][at + ENTRY_LSN_HI / 4]! * 0x1_0000_0000
+  }
+
+  /** Clears the flushed generation and goes on in it; false where it is not flushed. */
+  #turn(): boolean {
+    const next = 1 - this.#writing as 0 | 1
+    if (!this.#isFlushed(next)) return false
+    Atomics.add(this.#header, VERSION_INDEX + next, 1)
+    this.#slots[next].fill(0)
+    Atomics.store(this.#header, COUNT_INDEX + next, 0)
+    Atomics.add(this.#header, VERSION_INDEX + next, 1)
+    Atomics.store(this.#header, WRITING_INDEX, next)
+    Atomics.add(this.#header, GENERATION_INDEX, 1)
+    return true
+  }
+
+  #isFlushed(g: 0 | 1): boolean {
+    return this.#lsnAt(g, this.#count(g) - 1) <= this.#flushedLsn()
+  }
+
+  get #writing(): 0 | 1 {
+    return Atomics.load(this.#header, WRITING_INDEX) as 0 | 1
+  }
+
+  #count(g: 0 | 1): number {
+    return Atomics.load(this.#header, COUNT_INDEX + g)
+  }
+
+  #loadId(ids: Uint8Array, offset: number): void {
+    const bytes = this.#idBytes
+    for (let i = 0; i < 32; i++) bytes[i] = ids[offset + i]!
+  }
+}

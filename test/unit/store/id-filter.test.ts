@@ -1,0 +1,118 @@
+import fc from 'fast-check'
+import { createHash } from 'node:crypto'
+import { Worker } from 'node:worker_threads'
+import t from 'tap'
+import { IdFilter } from '../../../src/store/id-filter.ts'
+import { ID_HASH_KEY_BYTES, IdHash } from '../../../src/store/id-hash.ts'
+
+const key = (n: number): Uint8Array => new Uint8Array(createHash('sha256').update(`key ${n}`).digest())
+const idOf = (n: number): Uint8Array => new Uint8Array(createHash('sha256').update(String(n)).digest())
+
+t.test('fingerprints depend on the key and on every one of 16 bytes', async (t) => {
+  const a = new IdHash(key(1))
+  const b = new IdHash(key(2))
+  const id = idOf(1)
+  a.compute(id, 0)
+  b.compute(id, 0)
+  t.not(a.hi, b.hi)
+  t.not(a.lo, b.lo)
+  const { hi, lo } = a
+  const shifted = new Uint8Array(50)
+  shifted.set(id, 13)
+  a.compute(shifted, 13)
+  t.same([a.hi, a.lo], [hi, lo], 'the same at another offset')
+  for (let bit = 0; bit < 128; bit++) {
+    const flipped = id.slice()
+    flipped[bit >> 3]! ^= 1 << (bit & 7)
+    a.compute(flipped, 0)
+    if (a.hi === hi || a.lo === lo) t.fail(`bit ${bit} does not count`)
+  }
+  t.equal(ID_HASH_KEY_BYTES, 32)
+  t.throws(() => new IdHash(new Uint8Array(31)))
+})
+
+t.test('whoever aims at a bucket without the key misses it', async (t) => {
+  // Ids whose first 16 bits are all the same, as a search would find them.
+  const hash = new IdHash(key(3))
+  const buckets = new Map<number, number>()
+  for (let n = 0; n < 8192; n++) {
+    const id = idOf(n)
+    id[0] = 7
+    id[1] = 7
+    hash.compute(id, 0)
+    const bucket = hash.hi >>> 22
+    buckets.set(bucket, (buckets.get(bucket) ?? 0) + 1)
+  }
+  t.ok(buckets.size > 1000, 'all of 1024 buckets are hit')
+  t.ok(Math.max(...buckets.values()) < 40, 'none of them often')
+})
+
+t.test('no id that was added is ever denied', async () => {
+  fc.assert(fc.property(fc.uniqueArray(fc.integer(), { maxLength: 400 }), fc.integer({ min: 6, max: 14 }), (numbers, bits) => {
+    const filter = IdFilter.create(2 ** bits)
+    filter.markComplete()
+    const hash = new IdHash(key(4))
+    const other = new IdFilter(filter.buffer)
+    for (const n of numbers) {
+      hash.compute(idOf(n), 0)
+      filter.add(hash.hi, hash.lo)
+    }
+    return other.addedCount === numbers.length && numbers.every((n) => {
+      hash.compute(idOf(n), 0)
+      return other.mayContain(hash.hi, hash.lo)
+    })
+  }), { numRuns: 100 })
+})
+
+t.test('false alarms at 10.7 bits an id are near 1%, and the fill says how full it is', async (t) => {
+  const filter = IdFilter.create(2 ** 17)
+  filter.markComplete()
+  const hash = new IdHash(key(5))
+  t.equal(filter.fillRatio(), 0)
+  const ids = Math.floor(2 ** 20 / 10.74)
+  for (let n = 0; n < ids; n++) {
+    hash.compute(idOf(n), 0)
+    filter.add(hash.hi, hash.lo)
+  }
+  let alarms = 0
+  const asked = 50_000
+  for (let n = 0; n < asked; n++) {
+    hash.compute(idOf(-1 - n), 0)
+    if (filter.mayContain(hash.hi, hash.lo)) alarms++
+  }
+  t.ok(alarms / asked < 0.02, `${alarms} of ${asked}`)
+  t.ok(alarms > 0, 'and it is no set')
+  const fill = filter.fillRatio()
+  t.ok(fill > 0.45 && fill < 0.6, `fill ${fill}`)
+})
+
+t.test('an incomplete filter denies nothing', async (t) => {
+  const filter = IdFilter.create(64)
+  t.equal(filter.complete, false)
+  t.equal(filter.mayContain(1, 1), true)
+  filter.markComplete()
+  t.equal(filter.complete, true)
+  t.equal(filter.mayContain(1, 1), false)
+  for (const bytes of [0, 32, 100]) t.throws(() => IdFilter.create(bytes))
+})
+
+t.test('two threads add at once and no bit is lost', async (t) => {
+  // Small, so that both set bits of the same words all the time.
+  const filter = IdFilter.create(4096)
+  filter.markComplete()
+  const module = new URL('../../../src/store/id-filter.js', import.meta.url).href
+  const worker = new Worker(`
+    const { workerData, parentPort } = require('node:worker_threads')
+    import(workerData.module).then(({ IdFilter }) => {
+      const filter = new IdFilter(workerData.buffer)
+      parentPort.postMessage('ready')
+      for (let n = 0; n < 1500; n++) filter.add(Math.imul(n, 0x9e3779b1), Math.imul(n, 0x85ebca6b))
+    })`, { eval: true, workerData: { module, buffer: filter.buffer } })
+  await new Promise((resolve) => worker.once('message', resolve))
+  for (let n = 1500; n < 3000; n++) filter.add(Math.imul(n, 0x9e3779b1), Math.imul(n, 0x85ebca6b))
+  await new Promise((resolve) => worker.once('exit', resolve))
+  let lost = 0
+  for (let n = 0; n < 3000; n++) if (!filter.mayContain(Math.imul(n, 0x9e3779b1), Math.imul(n, 0x85ebca6b))) lost++
+  t.equal(lost, 0)
+  t.equal(filter.addedCount, 3000)
+})
