@@ -221,12 +221,14 @@ export class Stream {
     }
   }
 
-  /** Ends the stream; what has no answer by now is unknown from here on. */
-  finish(): void {
+  /** Ends the stream; what has no answer by now is unknown from here on. Returns those batches. */
+  finish(): (readonly Claim[])[] {
     this.#stopped = true
     for (const socket of this.#sockets) socket.terminate()
-    for (const sent of this.#sent.values()) for (const id of sent.ids) this.#history.unknown(id)
+    const open = [...this.#sent.values()]
+    for (const sent of open) for (const id of sent.ids) this.#history.unknown(id)
     this.#sent.clear()
+    return open.map((sent) => sent.claims)
   }
 }
 

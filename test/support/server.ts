@@ -35,6 +35,8 @@ export interface ReadyLine {
 export interface Exit {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
+  /** When it ended, on the monotonic clock. */
+  readonly monoMs: number
 }
 
 /** The process ended, or said nothing, before it was ready. */
@@ -163,8 +165,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const killNow = (): void => { signalTo(serverPid, 'SIGKILL'); child.kill('SIGKILL') }
   running.add(killNow)
   const exited = new Promise<Exit>((resolve) => {
-    child.once('error', (error) => { tail.add(String(error)); resolve({ code: 127, signal: null }) })
-    child.once('close', (code, signal) => resolve({ code, signal }))
+    child.once('error', (error) => { tail.add(String(error)); resolve({ code: 127, signal: null, monoMs: systemClock.monoMs() }) })
+    child.once('close', (code, signal) => resolve({ code, signal, monoMs: systemClock.monoMs() }))
   })
   void exited.then(() => running.delete(killNow))
   const readyLine = new Promise<ReadyLine>((resolve) => {

@@ -1,0 +1,144 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import t, { type Test } from 'tap'
+import { systemClock } from '../../src/base/clock.ts'
+import type { Stream } from '../support/history.driver.ts'
+import { describeVerdict, isWhole, type Verdict } from '../support/history.ts'
+import { Trial, sleep, trialSeed, tryStart } from '../support/history.trial.ts'
+import { buildRoot } from '../support/root.ts'
+import { Shim, readShimLog, type ShimEvent } from '../support/shim.ts'
+import { StartFailure, within, type Exit, type RunningServer, type Settings } from '../support/server.ts'
+import { requireTool } from '../support/tools.ts'
+
+// One sync of the log fails with EIO, and every later one would work again: after that failure the page cache and the
+// disk may differ without a sign, so nothing is acked any more, the file is not synced again, and the process ends.
+
+const FAULTS = 30
+/** From the error to the end of the process. */
+const END_MS_MAX = 1000
+/** The sync is stuck for so long before it fails: acks of earlier groups arrive meanwhile. */
+const STUCK_MS = 200
+/** An ack that was on its way when the sync began may arrive this much later. */
+const ON_THE_WAY_MS = 120
+const STREAM_MS_MAX = 10_000
+const EXIT_DURABILITY = 74
+/** A segment in use, as opposed to one that is being made. */
+const SEGMENT = /\/wal\/\d{10}\.wal$/
+const ROTATING: Settings = { walSegmentBytes: 2 ** 19, frameBytesMax: 2 ** 17, groupBytesMax: 2 ** 17 }
+
+const seed = trialSeed()
+
+interface Outcome {
+  readonly fault: ShimEvent | undefined
+  /** Batches acked as stored after the fault. */
+  readonly acksAfter: number
+  /** Claims that were told that their fate is unknown. */
+  readonly told: number
+  /** Syncs of the same file after the fault. */
+  readonly syncsAfter: number
+  /** Undefined: it did not end. */
+  readonly exitCode: number | null | undefined
+  /** Milliseconds from the error to the end of the process. */
+  readonly endMs: number
+  readonly readyAfter: boolean
+  /** Of a read after a restart without the fault. */
+  readonly verdict: Verdict
+}
+
+const faultOf = (log: string): ShimEvent | undefined => readShimLog(log).find((event) => event.what === 'fault')
+
+/** Streams until the server has ended, or should have long ago. */
+async function streamUntilEnd(trial: Trial, server: RunningServer, log: string): Promise<{ stream: Stream, exit: Exit | undefined, readyAfter: boolean }> {
+  const stream = await trial.beginStream(server, { connections: 16, batchMax: 64, claimsMax: 1_000_000, pauseMs: 1 })
+  const giveUpAt = systemClock.monoMs() + STREAM_MS_MAX
+  let exit: Exit | undefined
+  let readyAfter = false
+  while (exit === undefined && systemClock.monoMs() < giveUpAt) {
+    const failedAt = (faultOf(log)?.monoMs ?? Number.POSITIVE_INFINITY) + STUCK_MS
+    if (systemClock.monoMs() > failedAt + 2 * END_MS_MAX) break
+    if (systemClock.monoMs() > failedAt + ON_THE_WAY_MS) readyAfter ||= await isReady(server.url)
+    exit = await within(server.exited, 25)
+  }
+  if (exit === undefined) await server.kill9()
+  await sleep(20)
+  trial.endStream()
+  return { stream, exit, readyAfter }
+}
+
+async function runWith(t: Test, shim: Shim, nth: number, preload: readonly string[] = []): Promise<Outcome> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'stemedb-eio-'))
+  t.teardown(() => rmSync(dataDir, { recursive: true, force: true }))
+  const trial = await Trial.create({ dataDir, settings: ROTATING }, seed + nth)
+  const { env, log } = shim.environment({ path: '/wal/', operation: 'sync', nth, action: 'eio', delayMs: STUCK_MS })
+  const server = await tryStart(trial, { env, preload })
+  const run = server instanceof StartFailure ? undefined : await streamUntilEnd(trial, server, log)
+  const exit = server instanceof StartFailure ? server.exit : run?.exit
+  const events = readShimLog(log)
+  const fault = faultOf(log)
+  const restarted = await trial.start()
+  const verdict = await trial.checkNew(restarted)
+  await restarted.kill9()
+  const after = fault?.monoMs ?? Number.POSITIVE_INFINITY
+  return {
+    fault, verdict, exitCode: exit?.code, readyAfter: run?.readyAfter ?? false,
+    told: run?.stream.refusals.get('durability_failed') ?? 0,
+    acksAfter: run?.stream.acks.filter((ack) => ack.accepted > 0 && ack.monoMs > after + ON_THE_WAY_MS).length ?? 0,
+    syncsAfter: events.filter((event) => event.monoMs > after && event.path === fault?.path && event.what !== 'fault').length,
+    endMs: exit === undefined ? Number.NaN : exit.monoMs - after - STUCK_MS,
+  }
+}
+
+async function isReady(url: string): Promise<boolean> {
+  try {
+    return (await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(500) })).status === 200
+  } catch {
+    return false // gone, which is the right answer too
+  }
+}
+
+t.test(`EIO at each of the first ${FAULTS} syncs of the log`, { timeout: 300_000 }, async (t) => {
+  if (!requireTool(t, 'gcc')) return
+  const shim = new Shim()
+  t.teardown(() => shim.remove())
+  let inUse = 0
+  let told = 0
+  let slowest = 0
+  for (let nth = 1; nth <= FAULTS; nth++) {
+    const outcome = await runWith(t, shim, nth)
+    const { fault } = outcome
+    const what = `sync ${nth} (${fault === undefined ? 'never came' : `${fault.operation} of ${fault.path.split('/').at(-1)}`})`
+    if (fault === undefined) t.fail(what)
+    if (!isWhole(outcome.verdict)) t.fail(`${what}: ${describeVerdict(outcome.verdict)}`)
+    if (outcome.syncsAfter > 0) t.fail(`${what}: synced again ${outcome.syncsAfter} times`)
+    if (fault === undefined || !SEGMENT.test(fault.path)) continue
+    inUse++
+    told += outcome.told
+    if (outcome.acksAfter > 0) t.fail(`${what}: ${outcome.acksAfter} acks afterwards`)
+    if (outcome.exitCode !== EXIT_DURABILITY) t.fail(`${what}: exit code ${String(outcome.exitCode)}`)
+    if (outcome.readyAfter) t.fail(`${what}: ready afterwards`)
+    if (!(outcome.endMs <= END_MS_MAX)) t.fail(`${what}: ended after ${outcome.endMs.toFixed(0)} ms`)
+    if (outcome.endMs > slowest) slowest = outcome.endMs
+  }
+  t.ok(inUse >= FAULTS / 3, `${inUse} of ${FAULTS} faults hit a segment in use: exit ${EXIT_DURABILITY} within ${slowest.toFixed(0)} ms, no ack afterwards`)
+  t.ok(told > 0, `${told} claims were told that their fate is unknown`)
+})
+
+t.test('the tooth: a server that tries a failed sync again', { timeout: 120_000 }, async (t) => {
+  if (!requireTool(t, 'gcc')) return
+  const shim = new Shim()
+  t.teardown(() => shim.remove())
+  const preload = [pathToFileURL(join(buildRoot, 'test', 'fault', 'mutants', 'retry-fsync.js')).href]
+  let caught = 0
+  let hits = 0
+  for (let nth = FAULTS - 8; nth < FAULTS; nth++) {
+    const outcome = await runWith(t, shim, nth, preload)
+    if (outcome.fault === undefined || !SEGMENT.test(outcome.fault.path)) continue
+    hits++
+    if (outcome.syncsAfter > 0 && (outcome.acksAfter > 0 || outcome.exitCode !== EXIT_DURABILITY)) caught++
+    if (hits === 3) break
+  }
+  t.ok(hits > 0, `${hits} faults hit a segment in use`)
+  t.equal(caught, hits, 'and each time the second try was seen')
+})

@@ -1,0 +1,82 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { describeVerdict, isWhole } from '../support/history.ts'
+import { Trial, sleep, trialSeed, tryStart } from '../support/history.trial.ts'
+import { recordPlaces } from '../support/strace.records.ts'
+import { StartFailure } from '../support/server.ts'
+
+// SIGKILL at a random moment of a mixed stream, and everything that was acked, or seen by a read, is there after the
+// restart. This proves recovery, not fsync: the page cache outlives the process (power-cut.test.ts proves that).
+
+const KILLS = 100
+const KILLS_PER_DIR = 50
+const READY_MS_MAX = 5000
+const STREAM_MS_MAX = 400
+const SHAPE = { connections: 64, claimsMax: 2500, pauseMs: 2 }
+
+const seed = trialSeed()
+
+async function trialIn(t: Test, subseed: number): Promise<{ trial: Trial, dataDir: string }> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'stemedb-kill-'))
+  t.teardown(() => rmSync(dataDir, { recursive: true, force: true }))
+  return { trial: await Trial.create({ dataDir }, subseed), dataDir }
+}
+
+t.test(`${KILLS} kills at random moments of a stream lose nothing`, { timeout: 600_000 }, async (t) => {
+  t.comment(`seed ${seed}`)
+  let slowest = 0
+  for (let first = 0; first < KILLS; first += KILLS_PER_DIR) {
+    const { trial } = await trialIn(t, seed + first)
+    let resent = 0
+    for (let kill = 0; kill <= KILLS_PER_DIR; kill++) {
+      const server = await trial.start()
+      if (kill > 0) {
+        slowest = Math.max(slowest, server.startMs)
+        const verdict = await trial.checkNew(server)
+        if (!isWhole(verdict)) t.fail(`kill ${first + kill}: ${describeVerdict(verdict)}`, { logs: server.logs() })
+        resent += await trial.resendOpen(server)
+      }
+      if (kill === KILLS_PER_DIR) {
+        const verdict = await trial.checkAll(server)
+        t.ok(isWhole(verdict), `after ${KILLS_PER_DIR} kills: ${describeVerdict(verdict)}`)
+        t.ok(verdict.counts.acked >= 1000 && resent > 0, `enough happened to mean anything; ${resent} open batches were sent again`)
+        await server.kill9()
+        break
+      }
+      const stream = await trial.beginStream(server, SHAPE)
+      await sleep(trial.random.u32() % STREAM_MS_MAX)
+      await server.kill9()
+      trial.endStream()
+      if (stream.faults.length > 0) t.fail(`protocol: ${stream.faults.slice(0, 3).join('; ')}`)
+    }
+  }
+  t.ok(slowest <= READY_MS_MAX, `ready after a kill in at most ${slowest.toFixed(0)} ms`)
+  t.comment(`${KILLS} kills, seed ${seed}`)
+})
+
+t.test('the tooth: a log that loses its last acked record is noticed', { timeout: 60_000 }, async (t) => {
+  const { trial, dataDir } = await trialIn(t, seed ^ 0x5eed)
+  const server = await trial.start()
+  const stream = await trial.beginStream(server, { ...SHAPE, claimsMax: 500 })
+  await sleep(300)
+  stream.pause()
+  await stream.settle()
+  await server.kill9()
+  trial.endStream()
+  const places = recordPlaces(dataDir)
+  const last = places.at(-1)!
+  const bytes = readFileSync(last.path)
+  bytes.fill(0, last.offset)
+  writeFileSync(last.path, bytes)
+  for (const name of readdirSync(dataDir)) if (name === 'db') rmSync(join(dataDir, name), { recursive: true })
+  const restarted = await tryStart(trial)
+  if (restarted instanceof StartFailure) {
+    t.not(restarted.exit?.code, 0, 'it refuses to start')
+    return
+  }
+  const verdict = await trial.checkNew(restarted)
+  t.ok(verdict.broken.lost.length > 0, describeVerdict(verdict))
+  await restarted.kill9()
+})

@@ -1,0 +1,78 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { MiB } from '../../src/base/units.ts'
+import { describeVerdict, isWhole } from '../support/history.ts'
+import { Trial, sleep, trialSeed, tryStart } from '../support/history.trial.ts'
+import { LOOP_TOOLS, LoopFs, type FileSystemKind } from '../support/loop-fs.ts'
+import { StartFailure } from '../support/server.ts'
+import { requireEatmydata, requireRoot, requireTool } from '../support/tools.ts'
+
+// The power goes: nothing that was not synced reaches the device any more, the file system's own log included. Every ack
+// that ever arrived, and everything that a read ever showed, is there after the restart.
+
+const CUTS_PER_KIND = 10
+const STREAM_MS_MIN = 150
+const STREAM_MS_SPAN = 350
+const IMAGE_BYTES = 400 * MiB
+const SHAPE = { connections: 64, claimsMax: 4000, pauseMs: 1 }
+
+const seed = trialSeed()
+
+async function on(t: Test, kind: FileSystemKind): Promise<{ fs: LoopFs, trial: Trial } | undefined> {
+  if (!requireRoot(t) || !requireTool(t, ...LOOP_TOOLS)) return undefined
+  const fs = LoopFs.create(kind, IMAGE_BYTES)
+  t.teardown(() => fs.remove())
+  return { fs, trial: await Trial.create({ dataDir: join(fs.mountDir, 'data') }, seed) }
+}
+
+for (const kind of ['ext4', 'xfs'] as const) {
+  t.test(`${kind}: ${CUTS_PER_KIND} power cuts under load lose no ack`, { timeout: 240_000 }, async (t) => {
+    const made = await on(t, kind)
+    if (made === undefined) return
+    const { fs, trial } = made
+    t.comment(`seed ${seed}`)
+    for (let cut = 1; cut <= CUTS_PER_KIND; cut++) {
+      const server = await trial.start()
+      await trial.resendOpen(server)
+      await trial.beginStream(server, SHAPE)
+      await sleep(STREAM_MS_MIN + trial.random.u32() % STREAM_MS_SPAN)
+      fs.cutPower()
+      await server.kill9()
+      trial.endStream()
+      fs.unmount()
+      fs.mount()
+      const restarted = await trial.start()
+      const verdict = cut === CUTS_PER_KIND ? await trial.checkAll(restarted) : await trial.checkNew(restarted)
+      if (!isWhole(verdict) || cut === CUTS_PER_KIND) {
+        t.ok(isWhole(verdict), `cut ${cut} of ${CUTS_PER_KIND}: ${describeVerdict(verdict)}`, isWhole(verdict) ? {} : { logs: restarted.logs() })
+      }
+      await restarted.kill9()
+    }
+    t.ok(trial.history.ackedCount >= 1000, `${trial.history.ackedCount} acks`)
+  })
+
+  t.test(`${kind}, the tooth: without fsync a power cut loses acks`, { timeout: 60_000 }, async (t) => {
+    const made = await on(t, kind)
+    const library = requireEatmydata(t)
+    if (made === undefined || library === undefined) return
+    const { fs, trial } = made
+    const server = await trial.start({ env: { LD_PRELOAD: library } })
+    const stream = await trial.beginStream(server, SHAPE)
+    await sleep(STREAM_MS_MIN + STREAM_MS_SPAN)
+    fs.cutPower()
+    await server.kill9()
+    trial.endStream()
+    t.ok(trial.history.ackedCount > 100, `${trial.history.ackedCount} acks of ${stream.claimsMade} before the cut`)
+    fs.unmount()
+    fs.mount()
+    const restarted = await tryStart(trial)
+    if (restarted instanceof StartFailure) {
+      t.comment('it refuses to start: all acks are lost')
+      t.not(restarted.exit?.code, 0, 'and says so')
+      return
+    }
+    const verdict = await trial.checkAll(restarted)
+    await restarted.kill9()
+    t.ok(verdict.broken.lost.length > 0, `lost ${verdict.broken.lost.length} of ${trial.history.ackedCount} acks`)
+  })
+}
