@@ -277,7 +277,8 @@ export function openRawSocket(options: RawSocketOptions, handlers: RawSocketHand
   })
 }
 
-function connectSocket(options: RawSocketOptions, onData: (chunk: Uint8Array) => void): net.Socket {
+/** A plain or TLS socket whose chunks are valid during `onData` only. */
+export function connectSocket(options: Pick<RawSocketOptions, 'host' | 'port' | 'secure'>, onData: (chunk: Uint8Array) => void): net.Socket {
   if (options.secure) {
     const socket = tls.connect({ host: options.host, port: options.port, servername: net.isIP(options.host) === 0 ? options.host : '' })
     socket.on('data', onData)
