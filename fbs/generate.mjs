@@ -29,7 +29,8 @@ export async function generate() {
     }
   }
   walk('/out', '')
-  run(['-b', '--schema', '-I', '/fbs', '-o', '/bfbs', ...names.map((n) => `/fbs/${n}`)])
+  // Without its built-in attributes a compiled schema does not say what is nested.
+  run(['-b', '--schema', '--bfbs-builtins', '-I', '/fbs', '-o', '/bfbs', ...names.map((n) => `/fbs/${n}`)])
   const tables = new Map()
   for (const name of names) {
     const compiled = flatc.readFile(`/bfbs/${name.replace(/\.fbs$/, '.bfbs')}`)

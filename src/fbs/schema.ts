@@ -107,7 +107,7 @@ export const SCHEMA = {
       { name: 'id', slot: 0, kind: 'struct', size: 32, align: 1, required: true, target: '' },
       { name: 'lsn', slot: 1, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
       { name: 'hlc', slot: 2, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
-      { name: 'assertion', slot: 3, kind: 'vector', size: 1, align: 1, required: true, target: '' },
+      { name: 'assertion', slot: 3, kind: 'nested', size: 1, align: 1, required: true, target: 'Assertion' },
       { name: 'signature', slot: 4, kind: 'struct', size: 64, align: 1, required: false, target: '' },
       { name: 'signed_by', slot: 5, kind: 'scalar', size: 1, align: 1, required: false, target: '' },
     ],
@@ -117,7 +117,7 @@ export const SCHEMA = {
     fields: [
       { name: 'accepted', slot: 0, kind: 'vector', size: 1, align: 1, required: true, target: '' },
       { name: 'ids', slot: 1, kind: 'vector', size: 32, align: 1, required: true, target: '' },
-      { name: 'batch', slot: 2, kind: 'vector', size: 1, align: 1, required: true, target: '' },
+      { name: 'batch', slot: 2, kind: 'nested', size: 1, align: 1, required: true, target: 'Batch' },
     ],
   },
   QueryReply: {
@@ -165,7 +165,7 @@ export const SCHEMA = {
   SignedAssertion: {
     identifier: '',
     fields: [
-      { name: 'assertion', slot: 0, kind: 'vector', size: 1, align: 1, required: true, target: '' },
+      { name: 'assertion', slot: 0, kind: 'nested', size: 1, align: 1, required: true, target: 'Assertion' },
       { name: 'signature', slot: 1, kind: 'struct', size: 64, align: 1, required: false, target: '' },
     ],
   },
