@@ -7,6 +7,10 @@ import {
 /** BLAKE3 of short inputs, over a memory of its own (blake3.layout.ts). Not reentrant; one a thread. */
 export interface Blake3Kernel {
   readonly memory: Uint8Array
+  /** LANE_INPUT, CHUNK_BYTES and LANE_OUTPUT, for those who may not import the map. */
+  readonly laneInput: number
+  readonly laneBytes: number
+  readonly laneOutput: number
   /**
    * Hashes the inputs at LANE_INPUT, one each {@link CHUNK_BYTES}, of `length0..3` bytes, into LANE_OUTPUT. The
    * lengths are at most CHUNK_BYTES, and every input is zero-filled to a multiple of 64.
@@ -21,6 +25,9 @@ export interface Blake3Kernel {
 /** Plain TypeScript: the reference, and what runs where WebAssembly SIMD does not. */
 export class ScalarKernel implements Blake3Kernel {
   readonly memory = new Uint8Array(MEMORY_BYTES)
+  readonly laneInput = LANE_INPUT
+  readonly laneBytes = CHUNK_BYTES
+  readonly laneOutput = LANE_OUTPUT
   readonly #lanes: readonly Uint8Array[] = Array.from({ length: LANES }, (_, lane) =>
     this.memory.subarray(LANE_INPUT + lane * CHUNK_BYTES, LANE_INPUT + (lane + 1) * CHUNK_BYTES))
   readonly #cv = new Uint32Array(8)

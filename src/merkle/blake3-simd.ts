@@ -260,6 +260,9 @@ export function simdKernel(): Blake3Kernel | undefined {
   }
   return {
     memory,
+    laneInput: LANE_INPUT,
+    laneBytes: CHUNK_BYTES,
+    laneOutput: LANE_OUTPUT,
     hashLanes: (length0, length1, length2, length3) => exports.hash4(
       LANE_INPUT, LANE_INPUT + CHUNK_BYTES, LANE_INPUT + 2 * CHUNK_BYTES, LANE_INPUT + 3 * CHUNK_BYTES,
       length0, length1, length2, length3, LANE_OUTPUT,
