@@ -1,22 +1,27 @@
 import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
 import { fromHex, toHex } from '../base/bytes.ts'
 import { DbError } from '../base/errors.ts'
+import type { AssertionJson } from '../record/assertion.json.ts'
 import { HASH_BYTES } from '../record/limits.ts'
 
-/** What `GET /v1/assertions/{id}` answers (openapi.json): the assertion's JSON form beside where it stands. */
+/** What `GET /v1/assertions/{id}` answers (openapi.json). */
 export interface StoredAssertion {
   /** 64 hex digits. */
   readonly id: string
   readonly lsn: number
   /** Decimal: it does not fit a number. */
   readonly hlc: string
-  readonly assertion: Readonly<Record<string, unknown>>
-  readonly [member: string]: unknown
+  readonly signed_by: 'nobody' | 'assertion' | 'batch'
+  /** 128 hex digits; of the assertion, or of the batch it came in. */
+  readonly signature?: string
+  readonly assertion: AssertionJson
 }
 
 export interface QueryParameters {
-  /** A whole subject; or, with a trailing `*`, the beginning of one. */
-  readonly subject: string
+  /** A whole subject; or `prefix`. */
+  readonly subject?: string
+  /** All subjects that begin like this. */
+  readonly prefix?: string
   readonly predicate?: string
   /** Default `recency`. */
   readonly lens?: string
@@ -32,17 +37,19 @@ export interface QueryAnswer {
   readonly candidates: number
   readonly winner: StoredAssertion | null
   readonly why: string
-  readonly [member: string]: unknown
 }
 
 export interface QueryReply {
+  /** LSN up to which the answer saw. */
+  readonly seen_lsn: number
+  /** There were more answers than the limit. */
+  readonly truncated: boolean
   readonly answers: readonly QueryAnswer[]
-  readonly [member: string]: unknown
 }
 
 type Fetch = typeof fetch
 
-/** @throws {DbError} as rejection: `not_found` → undefined; any other problem by its code; `unreachable`. */
+/** Undefined where it is not there. @throws {DbError} as rejection: the problem's code, or `unreachable`. */
 export async function httpGet(fetchImpl: Fetch, base: string, id: Uint8Array | string): Promise<StoredAssertion | undefined> {
   const hex = typeof id === 'string' ? id : toHex(id)
   if (fromHex(hex, HASH_BYTES) === undefined) {
@@ -55,7 +62,9 @@ export async function httpGet(fetchImpl: Fetch, base: string, id: Uint8Array | s
 
 /** @throws {DbError} as rejection: the problem's code, or `unreachable`. */
 export async function httpQuery(fetchImpl: Fetch, base: string, parameters: QueryParameters): Promise<QueryReply> {
-  const search = new URLSearchParams({ subject: parameters.subject })
+  const search = new URLSearchParams()
+  if (parameters.subject !== undefined) search.set('subject', parameters.subject)
+  if (parameters.prefix !== undefined) search.set('prefix', parameters.prefix)
   if (parameters.predicate !== undefined) search.set('predicate', parameters.predicate)
   if (parameters.lens !== undefined) search.set('lens', parameters.lens)
   if (parameters.limit !== undefined) search.set('limit', String(parameters.limit))

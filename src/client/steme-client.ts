@@ -15,7 +15,7 @@ import { Link } from './link.ts'
 import type { ClientOptions } from './options.ts'
 import { Outbox, type OutboxEntry } from './outbox.ts'
 import { sealBatch, type SignMode } from './seal.ts'
-import { AssertSession, streamOf, transformOf, writableOf, type StreamOptions } from './streams.ts'
+import { AssertSession, streamOf, transformOf, writableOf, type SessionHost, type StreamOptions } from './streams.ts'
 import type { NodeUrls } from './urls.ts'
 
 interface Batch {
@@ -54,7 +54,7 @@ export type ClientState = 'connecting' | 'up' | 'down' | 'closed' | 'failed'
  * Invariants: at most `pendingBytesMax` bytes and `pendingAssertionsMax` assertions are held; an assertion is reported
  * acked only after the node said so; what is not acked when a connection ends is sent again on the next one.
  */
-export class StemeClient {
+export class StemeClient implements SessionHost {
   readonly #options: ClientOptions
   readonly #urls: NodeUrls
   readonly #link: Link

@@ -2,8 +2,7 @@ import { DbError, isDbError } from '../base/errors.ts'
 import { AckQueue } from './ack-queue.ts'
 import type { AckedAssertion, AssertResult, BatchAck, LaneItem } from './acks.ts'
 import type { AssertionDraft } from './draft.ts'
-import { Lane } from './lane.ts'
-import type { StemeClient } from './steme-client.ts'
+import { Lane, type LaneLimits } from './lane.ts'
 
 export interface StreamOptions {
   /** Ask for a signed receipt of every batch. */
@@ -13,11 +12,30 @@ export interface StreamOptions {
 /** Acks of a stream that nobody has taken yet; beyond it the source is not read. */
 export const ACKS_UNREAD_MAX = 256
 
+/** What a session needs of its client. */
+export interface SessionHost {
+  readonly hasRoom: boolean
+  /** Resolves when there is room, or the client has ended. */
+  whenRoom(): Promise<void>
+  readonly limits: LaneLimits
+  /** @throws {DbError} why nothing can be written any more. */
+  checkOpen(): void
+  /** @throws {DbError} the rule that the draft breaks. */
+  encode(draft: AssertionDraft): { readonly id: Uint8Array, readonly encoded: Uint8Array }
+  /** The item counts as pending from here on. */
+  taken(item: LaneItem): void
+  /** The session has a first item: flush it in time. */
+  scheduleFlush(session: AssertSession): void
+  flushed(session: AssertSession): void
+  /** Makes a batch of the items and sends it. */
+  submit(items: LaneItem[], offset: number, wantsReceipt: boolean): Promise<BatchAck>
+}
+
 type ItemWaiter = (result: AssertResult | undefined, error: DbError | undefined) => void
 
 /** One writer's batches: all `assert` calls of a client share one, every stream has its own. */
 export class AssertSession {
-  readonly #client: StemeClient
+  readonly #client: SessionHost
   readonly #wantsReceipt: boolean
   readonly #onBatch: (batch: Promise<BatchAck>) => void
   readonly #lane = new Lane()
@@ -26,7 +44,7 @@ export class AssertSession {
   /** Of the linger timer; kept here for the client. */
   stopTimer: (() => void) | undefined
 
-  constructor(client: StemeClient, wantsReceipt = false, onBatch: (batch: Promise<BatchAck>) => void = () => undefined) {
+  constructor(client: SessionHost, wantsReceipt = false, onBatch: (batch: Promise<BatchAck>) => void = () => undefined) {
     this.#client = client
     this.#wantsReceipt = wantsReceipt
     this.#onBatch = onBatch
@@ -122,7 +140,7 @@ class StreamSession {
   #open = 0
   #ended = false
 
-  constructor(client: StemeClient, options: StreamOptions) {
+  constructor(client: SessionHost, options: StreamOptions) {
     this.#session = new AssertSession(client, options.receipts ?? false, (batch) => {
       this.#open++
       batch.then((ack) => {
@@ -164,7 +182,7 @@ async function* iterate<T>(source: AsyncIterable<T> | Iterable<T> | ReadableStre
 }
 
 export async function* streamOf(
-  client: StemeClient, source: AsyncIterable<AssertionDraft> | Iterable<AssertionDraft> | ReadableStream<AssertionDraft>,
+  client: SessionHost, source: AsyncIterable<AssertionDraft> | Iterable<AssertionDraft> | ReadableStream<AssertionDraft>,
   options: StreamOptions,
 ): AsyncGenerator<BatchAck> {
   const session = new StreamSession(client, options)
@@ -186,7 +204,7 @@ export async function* streamOf(
 }
 
 export function writableOf(
-  client: StemeClient, options: StreamOptions & { readonly onAck?: (ack: BatchAck) => void },
+  client: SessionHost, options: StreamOptions & { readonly onAck?: (ack: BatchAck) => void },
 ): WritableStream<AssertionDraft> {
   const session = new StreamSession(client, options)
   const { onAck } = options
@@ -211,7 +229,7 @@ export function writableOf(
 }
 
 export function transformOf(
-  client: StemeClient, options: StreamOptions,
+  client: SessionHost, options: StreamOptions,
 ): { readonly writable: WritableStream<AssertionDraft>, readonly readable: ReadableStream<BatchAck> } {
   const session = new StreamSession(client, options)
   const writable = new WritableStream<AssertionDraft>({

@@ -1,6 +1,6 @@
 import { systemClock } from '../../base/clock.ts'
 import { DbError } from '../../base/errors.ts'
-import type { NodeUrls } from '../../client/urls.ts'
+import { Ticker } from '../../thread/ticker.client.ts'
 import type { FastAck } from './acks-reader.ts'
 import { LoadConnection } from './connection.ts'
 import { LatencyRecorder } from './latency.ts'
@@ -9,13 +9,12 @@ import { Outcomes } from './outcomes.ts'
 import type { Schedule } from './schedule.ts'
 import type { FrameSource } from './source.ts'
 import type { FrameMaker } from './template.ts'
-import { Ticker } from './ticker.ts'
 
+const TICKER_WORKER = new URL('../../../workers/ticker.worker.js', import.meta.url)
 const PROGRESS_INTERVAL_MS = 1000
 const REFUSAL_PAUSE_MS_MIN = 5
 
 export interface EngineInput {
-  readonly urls: NodeUrls
   readonly connections: LoadConnection[]
   readonly maker: FrameMaker
   readonly source: FrameSource
@@ -104,7 +103,7 @@ export class Engine {
       this.#later(this.#endMs - systemClock.monoMs(), () => this.#stopSending())
       for (const connection of this.#input.connections) this.#topUp(connection)
     } else {
-      this.#ticker = new Ticker(this.#startMs, this.#schedule.tickMs, () => this.#dispatch(), (error) => this.#finish?.(error))
+      this.#ticker = new Ticker(TICKER_WORKER, this.#startMs, this.#schedule.tickMs, () => this.#dispatch(), (error) => this.#finish?.(error))
     }
     try {
       await done

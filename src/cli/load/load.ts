@@ -101,7 +101,7 @@ export class LoadRun {
       const prepareMs = systemClock.monoMs() - prepareStartMs
       const preparedFrames = source instanceof PreparedSource ? source.left : 0
       engine = new Engine({
-        urls: this.#urls, connections, maker, source, window: settings.window, warmupMs: settings.warmupMs,
+        connections, maker, source, window: settings.window, warmupMs: settings.warmupMs,
         durationMs: settings.durationMs, drainTimeoutMs: settings.drainTimeoutMs,
         scheduleAt: settings.ratePerSecond === 0 ? undefined
           : (startMs) => new Schedule(startMs, settings.ratePerSecond / settings.batch, settings.warmupMs + settings.durationMs),

@@ -1,10 +1,10 @@
-// Rings the load generator's bell at even intervals. A thread of its own, because timers of an event loop have whole
+// Rings a bell at even intervals, for `stemedb load`. A thread of its own, because timers of an event loop have whole
 // milliseconds only, and spinning would take a core from the server under test.
 import { isMainThread, workerData } from 'node:worker_threads'
 import { assert } from '../src/base/assert.ts'
 import { systemClock } from '../src/base/clock.ts'
 import { Bell } from '../src/ring/bell.ts'
-import type { TickerData } from '../src/cli/load/ticker.ts'
+import type { TickerData } from '../src/thread/ticker.messages.ts'
 
 assert(!isMainThread, 'the ticker runs on a thread of its own')
 const data = workerData as TickerData

@@ -1,13 +1,6 @@
 import { Worker } from 'node:worker_threads'
-import { Bell } from '../../ring/bell.ts'
-
-export interface TickerData {
-  readonly tickBuffer: SharedArrayBuffer
-  readonly stopBuffer: SharedArrayBuffer
-  /** On the scale of `systemClock.monoMs`. */
-  readonly startMs: number
-  readonly intervalMs: number
-}
+import { Bell } from '../ring/bell.ts'
+import type { TickerData } from './ticker.messages.ts'
 
 /** Longest time between two looks at whether the ticker was stopped. */
 const WAIT_MS_MAX = 100
@@ -19,9 +12,10 @@ export class Ticker {
   readonly #worker: Worker
   #stopped = false
 
-  constructor(startMs: number, intervalMs: number, onTick: () => void, onError: (error: Error) => void) {
+  /** @param worker URL of `workers/ticker.worker.js`. @param startMs on the scale of `systemClock.monoMs`. */
+  constructor(worker: URL, startMs: number, intervalMs: number, onTick: () => void, onError: (error: Error) => void) {
     const data: TickerData = { tickBuffer: this.#tick.buffer, stopBuffer: this.#stop.buffer, startMs, intervalMs }
-    this.#worker = new Worker(new URL('../../../workers/load-ticker.worker.js', import.meta.url), { workerData: data })
+    this.#worker = new Worker(worker, { workerData: data })
     this.#worker.on('error', onError)
     this.#listen(onTick).catch(onError)
   }
@@ -37,7 +31,8 @@ export class Ticker {
   /** Resolves when the thread has ended. */
   async stop(): Promise<void> {
     this.#stopped = true
+    const ended = new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()))
     this.#stop.ring()
-    await new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()))
+    await ended
   }
 }
