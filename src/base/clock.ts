@@ -18,3 +18,9 @@ export const systemClock: Clock = {
     return () => clearTimeout(timeout)
   },
 }
+
+/** Keeps the process alive until the result is called: sleeping on shared memory alone does not. */
+export function holdProcess(): () => void {
+  const interval = setInterval(() => {}, 0x3fff_ffff)
+  return () => clearInterval(interval)
+}

@@ -14,6 +14,7 @@ export function validateConfig(config: Config): void {
   rule(config.walSegmentBytes >= 4 * config.frameBytesMax || config.walSegmentBytes >= 2 * config.frameBytesMax + 64 * 1024,
     'walSegmentBytes', 'must hold two frames of frameBytesMax with their ids, because a record never spans segments')
   rule(config.groupBytesMax <= config.walSegmentBytes, 'groupBytesMax', 'must be at most walSegmentBytes, because a group never spans segments')
+  rule(config.recentIdsMax >= config.batchAssertionsMax, 'recentIdsMax', 'must hold one batch of batchAssertionsMax, because a batch is committed as a whole')
   rule((config.tlsCertFile === '') === (config.tlsKeyFile === ''), 'tlsCertFile', 'needs tlsKeyFile, and the other way round')
   rule(config.realm.length > 0 && config.realm.length <= 255, 'realm', 'must have 1 to 255 characters')
 }

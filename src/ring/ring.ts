@@ -19,7 +19,8 @@ class RingSide {
   readonly dataBytes: number
   protected readonly head: Int32Array
   protected readonly tail: Int32Array
-  protected readonly space: Bell
+  /** Rung by the consumer where it made room. */
+  readonly space: Bell
 
   constructor(buffer: SharedArrayBuffer) {
     this.dataBytes = buffer.byteLength - RING_DATA_OFFSET
@@ -64,14 +65,19 @@ export class RingWriter extends RingSide {
     assert(payloadBytes <= this.payloadBytesMax, () => `a frame of ${payloadBytes} bytes in a ring of ${this.dataBytes}`)
     const span = frameSpan(payloadBytes)
     const start = this.#tail & (this.dataBytes - 1)
-    const toEnd = this.dataBytes - start
-    const skip = span > toEnd ? toEnd : 0
+    const skip = this.#skipFor(span)
     if (!this.#hasRoom(skip + span)) return -1
     if (skip > 0) this.view.setUint32(start, RING_SKIP, true)
     const at = skip > 0 ? 0 : start
     this.view.setUint32(at, payloadBytes, true)
     this.#reservedTail = (this.#tail + skip + span) >>> 0
     return at + FRAME_HEADER_BYTES
+  }
+
+  /** Whether a payload of so many bytes would find room, wherever the end of the data lies. */
+  hasRoom(payloadBytes: number): boolean {
+    const span = frameSpan(payloadBytes)
+    return this.#hasRoom(this.#skipFor(span) + span)
   }
 
   /** Makes the reserved frame visible and rings the consumer's bell. */
@@ -102,8 +108,14 @@ export class RingWriter extends RingSide {
   /** Sleeps until the consumer made room, or `timeoutMs` passed. Not for a thread with an event loop. */
   waitForSpace(payloadBytes: number, timeoutMs: number): void {
     const prepared = this.space.prepare()
-    if (this.#hasRoom(2 * frameSpan(payloadBytes))) return
+    if (this.hasRoom(payloadBytes)) return
     this.space.wait(prepared, timeoutMs)
+  }
+
+  /** Bytes left unused before the end of the data, where a frame of this span would cross it. */
+  #skipFor(span: number): number {
+    const toEnd = this.dataBytes - (this.#tail & (this.dataBytes - 1))
+    return span > toEnd ? toEnd : 0
   }
 
   #hasRoom(span: number): boolean {

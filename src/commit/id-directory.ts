@@ -1,0 +1,16 @@
+import type { Stamp } from '../base/hlc.ts'
+import type { Lsn, WalPosition } from '../base/lsn.ts'
+
+/**
+ * Which ids the node knows. The commit stage is the only writer; verify threads read ahead of it, so that the costly
+ * look-ups of known ids happen there.
+ */
+export interface IdDirectory {
+  /** False: the id is certainly new. Costs tens of nanoseconds. */
+  mayKnow(ids: Uint8Array, offset: number): boolean
+  /** The stamp of a known id; undefined where it is new. May read the store. */
+  find(ids: Uint8Array, offset: number): Stamp | undefined
+  /** Whether `count` more ids fit before ingest has flushed what is there. */
+  hasRoom(count: number): boolean
+  insert(ids: Uint8Array, offset: number, lsn: Lsn, hlc: bigint, position: WalPosition, index: number): void
+}

@@ -1,0 +1,47 @@
+import { systemClock } from '../base/clock.ts'
+import type { Config } from '../config/options.ts'
+import { createLog, errorFields, resolveLogFormat } from '../observe/log.ts'
+import { EXIT, actionOf, exitCodeOf } from './exit-codes.ts'
+import { startNode, type Node } from './node.ts'
+
+/** After a second signal, or when a drain hangs: time from the first signal to an exit all the same, beyond the drain's own limit. */
+const DRAIN_GRACE_MS = 4000
+
+/**
+ * Runs a node until a signal or a failure ends it, and returns the process's exit code. Prints one JSON line on standard
+ * output once the node serves, which is what programs wait for; everything else goes to the log on standard error.
+ */
+export async function runNode(config: Config): Promise<number> {
+  const log = createLog({ level: config.logLevel, format: resolveLogFormat(config.logFormat), clock: systemClock })
+  let node: Node
+  try {
+    node = await startNode(config, log)
+  } catch (error) {
+    log.fatal('the node did not start', { ...errorFields(error), action: actionOf(error) })
+    return exitCodeOf(error)
+  }
+  process.stdout.write(`${JSON.stringify(node.readyLine)}\n`)
+
+  const ended = await Promise.race([node.failed, nextSignal()])
+  if (typeof ended === 'object') {
+    log.fatal('the node ends', { ...errorFields(ended.error), action: actionOf(ended.error) })
+    await node.abort()
+    return exitCodeOf(ended.error)
+  }
+  log.info('draining', { signal: ended, drainTimeoutMs: config.drainTimeoutMs })
+  const timeUp = new Promise<'late'>((resolve) => systemClock.timer(config.drainTimeoutMs + DRAIN_GRACE_MS, () => resolve('late')))
+  const outcome = await Promise.race([node.stop().then(() => 'stopped' as const), node.failed, timeUp, nextSignal()])
+  if (outcome === 'stopped') {
+    log.info('stopped')
+    return EXIT.ok
+  }
+  log.error('the drain did not finish; acknowledged assertions are safe', typeof outcome === 'object' ? errorFields(outcome.error) : { outcome })
+  return typeof outcome === 'object' ? exitCodeOf(outcome.error) : EXIT.internal
+}
+
+function nextSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve)
+  })
+}
+

@@ -1,0 +1,88 @@
+import type { Config } from '../config/options.ts'
+import { createBlock } from '../observe/thread-metrics.layout.ts'
+import { Bell } from '../ring/bell.ts'
+import { Marks } from '../ring/marks.ts'
+import { createRing } from '../ring/ring.ts'
+import { idFilterBytes } from '../store/id-filter.ts'
+import { recentIdsBytes } from '../store/recent-ids.ts'
+import { ThreadControl } from '../thread/control.ts'
+
+/** Requests are small; replies may hold many assertions and share the size of the other rings. */
+const QUERY_RING_BYTES = 1024 * 1024
+
+/** The kinds of threads besides main, in the order in which they start; they stop as `STOP_ORDER` in node.ts says. */
+export const THREAD_KINDS = ['ingest', 'wal', 'verify', 'merkle', 'lens'] as const
+export type ThreadKind = (typeof THREAD_KINDS)[number]
+
+/** How many threads of each kind a node has. */
+export const threadCounts = (config: Config): Record<ThreadKind, number> => ({
+  ingest: 1,
+  wal: 1,
+  verify: config.verifyThreads,
+  merkle: config.merkleThreads,
+  lens: config.lensThreads,
+})
+
+/**
+ * All memory that the threads of a node share: it goes to every thread as it is. Rings are named by what crosses them,
+ * with one for each thread of the side that has several.
+ */
+export interface NodeMemory {
+  readonly marks: SharedArrayBuffer
+  readonly idFilter: SharedArrayBuffer
+  readonly recentIds: SharedArrayBuffer
+  readonly controls: Readonly<Record<ThreadKind, SharedArrayBuffer>>
+  /** One block a thread, by kind; main's own stands apart. */
+  readonly metrics: Readonly<Record<ThreadKind | 'main', readonly SharedArrayBuffer[]>>
+  readonly bells: {
+    readonly front: SharedArrayBuffer
+    readonly commit: SharedArrayBuffer
+    readonly verify: readonly SharedArrayBuffer[]
+    readonly merkle: readonly SharedArrayBuffer[]
+    readonly lens: readonly SharedArrayBuffer[]
+  }
+  readonly rings: {
+    /** front → verify */
+    readonly submitted: readonly SharedArrayBuffer[]
+    /** verify → commit */
+    readonly verified: readonly SharedArrayBuffer[]
+    /** commit → front */
+    readonly acks: SharedArrayBuffer
+    /** commit → merkle */
+    readonly receiptRequests: readonly SharedArrayBuffer[]
+    /** merkle → front */
+    readonly receipts: readonly SharedArrayBuffer[]
+    /** front → lens */
+    readonly queries: readonly SharedArrayBuffer[]
+    /** lens → front */
+    readonly replies: readonly SharedArrayBuffer[]
+  }
+}
+
+export function createMemory(config: Config): NodeMemory {
+  const counts = threadCounts(config)
+  const each = <T>(kind: ThreadKind, make: () => T): T[] => Array.from({ length: counts[kind] }, make)
+  const ofKinds = <T>(make: (kind: ThreadKind) => T): Record<ThreadKind, T> =>
+    Object.fromEntries(THREAD_KINDS.map((kind) => [kind, make(kind)])) as Record<ThreadKind, T>
+  const bell = (): SharedArrayBuffer => Bell.create().buffer
+  const ring = (): SharedArrayBuffer => createRing(config.ringBytes)
+  return {
+    marks: new Marks().buffer,
+    idFilter: new SharedArrayBuffer(idFilterBytes(config.idFilterBytes)),
+    recentIds: new SharedArrayBuffer(recentIdsBytes(config.recentIdsMax)),
+    controls: ofKinds(() => new ThreadControl().buffer),
+    metrics: { ...ofKinds((kind) => each(kind, createBlock)), main: [createBlock()] },
+    bells: {
+      front: bell(), commit: bell(), verify: each('verify', bell), merkle: each('merkle', bell), lens: each('lens', bell),
+    },
+    rings: {
+      submitted: each('verify', ring),
+      verified: each('verify', ring),
+      acks: ring(),
+      receiptRequests: each('merkle', () => createRing(QUERY_RING_BYTES)),
+      receipts: each('merkle', () => createRing(4 * QUERY_RING_BYTES)),
+      queries: each('lens', () => createRing(QUERY_RING_BYTES)),
+      replies: each('lens', ring),
+    },
+  }
+}

@@ -1,0 +1,25 @@
+import { isMainThread } from 'node:worker_threads'
+import { assert } from '../base/assert.ts'
+import { encodeError } from '../base/errors.ts'
+import type { Bell } from '../ring/bell.ts'
+import { ThreadControl } from '../thread/control.ts'
+import { runStage, type Stage } from '../thread/stage.ts'
+import type { ThreadKind } from './memory.ts'
+import type { ThreadEnd, ThreadStart } from './thread.messages.ts'
+
+/**
+ * What each file in workers/ does: build its stage, say that it is ready, run until told to stop. Errors are returned,
+ * not thrown, because a thrown one loses its code at the thread's edge.
+ */
+export async function runThread(kind: ThreadKind, start: ThreadStart, build: (start: ThreadStart) => Promise<{ stage: Stage, bell: Bell }>): Promise<ThreadEnd> {
+  assert(!isMainThread, `${kind} was started on the main thread`)
+  try {
+    const control = new ThreadControl(start.memory.controls[kind])
+    const { stage, bell } = await build(start)
+    control.ready()
+    runStage(stage, bell, control)
+    return { ended: 'drained' }
+  } catch (error) {
+    return { ended: 'failed', error: encodeError(error) }
+  }
+}

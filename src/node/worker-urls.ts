@@ -1,0 +1,8 @@
+/** The only place that names the files in workers/, which stand beside src/ in source and build alike. */
+export const workerUrls = {
+  ingest: new URL('../../workers/ingest.worker.js', import.meta.url),
+  wal: new URL('../../workers/wal.worker.js', import.meta.url),
+  verify: new URL('../../workers/verify.task.js', import.meta.url),
+  merkle: new URL('../../workers/merkle.task.js', import.meta.url),
+  lens: new URL('../../workers/lens.task.js', import.meta.url),
+} as const
