@@ -22,8 +22,10 @@ class NodeFile implements DiskFile {
 
   pwrite(buffer: Uint8Array, offset: number, length: number, position: number): void {
     let done = 0
-    while (done < length) {
-      done += fs.writeSync(this.#fd, buffer, offset + done, length - done, position + done)
+    try {
+      while (done < length) done += fs.writeSync(this.#fd, buffer, offset + done, length - done, position + done)
+    } catch (error) {
+      throw Object.assign(error as Error, { bytesWritten: done })
     }
   }
 

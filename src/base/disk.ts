@@ -24,7 +24,7 @@ export interface DiskFile {
   readonly path: string
   /** Reads up to `length` bytes at `position`; fewer only at the end of the file. Returns the count. */
   pread(buffer: Uint8Array, offset: number, length: number, position: number): number
-  /** Writes all `length` bytes at `position`, or throws. */
+  /** Writes all `length` bytes at `position`, or throws; the error says how many it has written as `bytesWritten`. */
   pwrite(buffer: Uint8Array, offset: number, length: number, position: number): void
   /** Data and size are durable when it returns. A failure is final for this file: never call it again. */
   fdatasync(): void

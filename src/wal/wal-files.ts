@@ -1,0 +1,164 @@
+import { dirname, join } from 'node:path'
+import type { Disk, DiskFile } from '../base/disk.ts'
+import { DbError, errnoOf } from '../base/errors.ts'
+import { MiB } from '../base/units.ts'
+import type { Lsn } from '../base/lsn.ts'
+import { decodeManifest, encodeManifest, type Manifest } from './manifest.codec.ts'
+import { MANIFEST_ENTRY_BYTES, MANIFEST_HEADER_BYTES, MANIFEST_SEGMENTS_MAX } from './manifest.layout.ts'
+import { SEGMENT_ID_MAX, segmentBytesOf } from './segment.layout.ts'
+
+export const MANIFEST_NAME = 'MANIFEST'
+export const MANIFEST_TMP_NAME = 'MANIFEST.tmp'
+/** The zero-filled file that becomes the next segment. */
+export const NEXT_NAME = 'NEXT'
+/** What the main thread's preparer is filling, and what the commit thread fills where none is ready: two names, so that the two never meet. */
+export const NEXT_TMP_NAME = 'NEXT.tmp'
+export const NEXT_INLINE_TMP_NAME = 'NEXT.inline.tmp'
+
+const SEGMENT_SUFFIX = '.wal'
+/** A rewritten tail before it takes its segment's name. */
+export const TAIL_TMP_SUFFIX = '.tmp'
+
+export const segmentName = (segmentId: number): string => String(segmentId).padStart(10, '0') + SEGMENT_SUFFIX
+
+/** 12 for `0000000012.wal`, undefined for any other name. */
+export function segmentIdOf(name: string): number | undefined {
+  if (!/^\d{10}\.wal$/.test(name)) return undefined
+  const id = Number(name.slice(0, 10))
+  return id >= 1 && id <= SEGMENT_ID_MAX ? id : undefined
+}
+
+export const segmentPath = (dir: string, segmentId: number): string => join(dir, segmentName(segmentId))
+
+/** No space, no quota, no inode, or a limit of the process on the size of files. */
+export function isDiskFull(error: unknown): boolean {
+  const errno = errnoOf(error)
+  return errno === 'ENOSPC' || errno === 'EDQUOT' || errno === 'EFBIG'
+}
+
+/** The log is damaged at a place; its bytes are left as they are. */
+export function walCorrupt(reason: string, segmentId: number, offset: number, lsn: Lsn): DbError {
+  return new DbError('wal_corrupt', `WAL segment ${segmentId} at offset ${offset} (LSN ${lsn}): ${reason}`,
+    { segmentId, offset, lsn, reason })
+}
+
+/** A failed system call becomes an `io_error`; a DbError or a bug stays what it is. */
+export function ioError(error: unknown, what: string): unknown {
+  const errno = errnoOf(error)
+  if (errno === undefined) return error
+  const message = error instanceof Error ? error.message : String(error)
+  return new DbError('io_error', `${what}: ${message}`, { errno, doing: what }, { cause: error })
+}
+
+/** Runs `work`; a system call that fails becomes an `io_error` that says what was being done. @throws {DbError} */
+export function doing<T>(what: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw ioError(error, what)
+  }
+}
+
+export function removeIfThere(disk: Disk, path: string): void {
+  if (disk.exists(path)) disk.unlink(path)
+}
+
+/** The whole of a small file, or undefined where there is none. @throws {DbError} `wal_corrupt` beyond `bytesMax`. */
+function readWhole(disk: Disk, path: string, bytesMax: number): Uint8Array | undefined {
+  if (!disk.exists(path)) return undefined
+  const file = disk.open(path, 'read')
+  try {
+    const size = file.size()
+    if (size > bytesMax) throw new DbError('wal_corrupt', `${path}: ${size} bytes are too many`, { file: path })
+    const bytes = new Uint8Array(size)
+    return bytes.subarray(0, file.pread(bytes, 0, size, 0))
+  } finally {
+    file.close()
+  }
+}
+
+/** The log's manifest, or undefined in a new folder. @throws {DbError} `wal_corrupt`, `format_unsupported`, `io_error` */
+export function readManifest(disk: Disk, dir: string): Manifest | undefined {
+  return doing('reading the WAL manifest', () => {
+    const bytesMax = MANIFEST_HEADER_BYTES + MANIFEST_SEGMENTS_MAX * MANIFEST_ENTRY_BYTES
+    const bytes = readWhole(disk, join(dir, MANIFEST_NAME), bytesMax)
+    return bytes === undefined ? undefined : decodeManifest(bytes)
+  })
+}
+
+/** A new file with these bytes, synced; its name is not. Takes the place of a leftover. */
+export function writeSynced(disk: Disk, path: string, bytes: Uint8Array): void {
+  removeIfThere(disk, path)
+  const file = disk.open(path, 'create')
+  try {
+    file.pwrite(bytes, 0, bytes.length, 0)
+    file.fsync()
+  } finally {
+    file.close()
+  }
+}
+
+/** The part of a replacement that needs space: the new manifest beside the old one. */
+export function stageManifest(disk: Disk, dir: string, manifest: Manifest): void {
+  writeSynced(disk, join(dir, MANIFEST_TMP_NAME), encodeManifest(manifest))
+}
+
+/** The part that makes it so: the new manifest takes the old one's name, durably. */
+export function publishManifest(disk: Disk, dir: string): void {
+  disk.rename(join(dir, MANIFEST_TMP_NAME), join(dir, MANIFEST_NAME))
+  disk.syncDir(dir)
+}
+
+const ZEROS_BYTES = MiB
+
+/**
+ * Writes zeros over the whole of a new file and syncs them: later writes into it allocate nothing, so they can not
+ * find the disk full, and their fdatasync has no metadata to carry.
+ */
+function fillWithZeros(file: DiskFile, bytes: number): void {
+  const zeros = new Uint8Array(Math.min(ZEROS_BYTES, bytes))
+  for (let at = 0; at < bytes; at += zeros.length) file.pwrite(zeros, 0, Math.min(zeros.length, bytes - at), at)
+  file.fdatasync()
+}
+
+export interface SegmentSizes {
+  /** Size of a segment; rounded down to whole pages. */
+  readonly segmentBytes: number
+  /** Free space that must be left when a segment has been made. */
+  readonly reserveBytes: number
+}
+
+/**
+ * Makes the next segment's file here and now, unless it is there. For the inline mode, for the first start and for a
+ * commit thread that has overtaken the preparer; it takes about 2 ms a MiB.
+ * @returns 'disk_full' where there is no space for it; nothing is left behind then.
+ */
+export function prepareNextSync(disk: Disk, dir: string, sizes: SegmentSizes): 'ready' | 'disk_full' {
+  const segmentBytes = segmentBytesOf(sizes.segmentBytes)
+  const next = join(dir, NEXT_NAME)
+  if (disk.exists(next)) return 'ready'
+  if (disk.freeBytes(dir) < segmentBytes + sizes.reserveBytes) return 'disk_full'
+  const tmp = join(dir, NEXT_INLINE_TMP_NAME)
+  try {
+    removeIfThere(disk, tmp)
+    const file = disk.open(tmp, 'create')
+    try {
+      fillWithZeros(file, segmentBytes)
+    } finally {
+      file.close()
+    }
+    disk.rename(tmp, next)
+    return 'ready'
+  } catch (error) {
+    if (!isDiskFull(error)) throw error
+    removeIfThere(disk, tmp)
+    return 'disk_full'
+  }
+}
+
+/** The folder, durable in its parent. */
+export function makeWalDir(disk: Disk, dir: string): void {
+  if (disk.exists(dir)) return
+  disk.mkdir(dir)
+  disk.syncDir(dirname(dir))
+}
