@@ -20,7 +20,7 @@ const ESCAPES: Readonly<Record<string, string>> =
 /**
  * The value of a JSON text. Objects have no prototype, so that no member's name is special.
  * @throws {DbError} `malformed_json` (with `offset` in UTF-16 units), `text_not_utf8` for a lone surrogate,
- * `number_not_finite`, or `field_invalid` for an integer beyond 2^53 - 1; each with a `pointer`.
+ * `number_not_finite`, or `field_invalid` for an integer whose digits a double does not keep; each with a `pointer`.
  */
 export function parseStrictJson(text: string): unknown {
   return new Parser(text).parse()
@@ -82,8 +82,10 @@ class Parser {
     if (match === null) this.#malformed(this.#at < this.#text.length ? 'a value was expected' : 'the text ends too early')
     const value = Number(match[0])
     if (!Number.isFinite(value)) this.#refuse('number_not_finite', 'the number is too large for a double')
-    if (match[1] === undefined && match[2] === undefined && !Number.isSafeInteger(value)) {
-      this.#refuse('field_invalid', 'integers beyond 2^53 - 1 are not exact; send it as text, or with an exponent')
+    // An integer that is neither the double's value nor how it is written would change without a word.
+    const isInteger = match[1] === undefined && match[2] === undefined
+    if (isInteger && !Number.isSafeInteger(value) && String(value) !== match[0] && BigInt(match[0]) !== BigInt(value)) {
+      this.#refuse('field_invalid', 'a double can not hold this integer; send it as text, or with an exponent')
     }
     this.#at += match[0].length
     return value
