@@ -1,4 +1,5 @@
 import t from 'tap'
+import { importsOf } from '../support/imports.ts'
 import { projectFiles, readProjectFile } from '../support/tree.ts'
 
 interface Package {
@@ -18,12 +19,14 @@ t.test('every version is exact', async (t) => {
   for (const [name, version] of Object.entries(all)) t.match(version, /^(npm:(@[\w.-]+\/)?[\w.-]+@)?\d+\.\d+\.\d+$/, name)
 })
 
+const REGISTRY = 'https://registry.npmjs.org/'
+
 t.test('the lock file has the same versions, each with a hash and from the registry', async (t) => {
   for (const [name, wanted] of Object.entries(all)) {
     const version = wanted.slice(wanted.lastIndexOf('@') + 1)
     t.equal(lock.packages[`node_modules/${name}`]?.version, version, name)
   }
-  const loose = Object.entries(lock.packages).filter(([path, entry]) => path !== '' && (entry.integrity === undefined || !entry.resolved?.startsWith('https://registry.npmjs.org/')))
+  const loose = Object.entries(lock.packages).filter(([path, entry]) => path !== '' && (entry.integrity === undefined || !(entry.resolved ?? REGISTRY).startsWith(REGISTRY)))
   t.strictSame(loose.map(([path]) => path), [])
 })
 
@@ -42,8 +45,8 @@ t.test('docs/dependencies.md names each with its version and licence', async (t)
 t.test('what the program imports is a dependency, and each dependency is imported', async (t) => {
   const imported = new Set<string>()
   for (const path of projectFiles().filter((file) => /^(src|workers)\/.*\.ts$/.test(file))) {
-    for (const [, specifier] of readProjectFile(path).matchAll(/(?:from|import\(|require\()\s*'([^.'][^']*)'/g)) {
-      if (!specifier!.startsWith('node:')) imported.add(specifier!.split('/').slice(0, specifier!.startsWith('@') ? 2 : 1).join('/'))
+    for (const { to } of importsOf(path)) {
+      if (!/^(node:|src\/|workers\/)/.test(to)) imported.add(to.split('/').slice(0, to.startsWith('@') ? 2 : 1).join('/'))
     }
   }
   t.strictSame([...imported].filter((name) => !(name in manifest.dependencies)), [], 'imported, not a dependency')

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
+import { parse } from 'yaml'
 import { ERROR_CODES, type ErrorName } from '../../src/base/error-codes.ts'
 import { OPTIONS, OPTION_NAMES, flagOf, variableOf } from '../../src/config/options.ts'
 import { METRICS, METRIC_NAMES, METRIC_PREFIX, type Metric } from '../../src/observe/metrics.ts'
@@ -48,6 +49,14 @@ t.test('alerts and pages name metrics that exist', async (t) => {
     const named = [...readProjectFile(path).matchAll(/\bstemedb_[a-z_]+(?<!_)\b/g)].map((match) => match[0].replace(/_(bucket|sum|count)$/, (suffix) => (known.has(match[0]) ? suffix : '')))
     t.strictSame(named.filter((name) => !known.has(name) && !/^stemedb_(data|server)$/.test(name)), [], path)
   }
+})
+
+t.test('each alert has its section in docs/operations/monitor.md', async (t) => {
+  const { groups } = parse(readProjectFile('deploy/prometheus/alerts.yml')) as { groups: { rules: { alert: string, expr: string, labels: { severity: string } }[] }[] }
+  const rules = groups.flatMap((group) => group.rules)
+  t.ok(rules.every(({ expr, labels }) => expr !== '' && ['critical', 'warning'].includes(labels.severity)))
+  const sections = [...readProjectFile('docs/operations/monitor.md').matchAll(/^### (\w+)$/gm)].map((match) => match[1]!)
+  t.strictSame(sections.sort(), rules.map(({ alert }) => alert).sort())
 })
 
 t.test('docs/reference/config.md and .env.example have every setting, and no other', async (t) => {

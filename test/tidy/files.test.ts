@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
 import { repoRoot } from '../support/root.ts'
+import { importsOf } from '../support/imports.ts'
 import { projectFiles, readProjectFile } from '../support/tree.ts'
 
 const LINES_MAX = 500
@@ -80,7 +81,7 @@ t.test('no dead files: a program or a thread reaches each', async (t) => {
   const follow = (path: string): void => {
     if (reached.has(path) || !files.includes(path)) return
     reached.add(path)
-    for (const match of readProjectFile(path).matchAll(/(?:from|import\(?)\s*'(\.[^']+)'/g)) follow(join(path, '..', match[1]!))
+    for (const { to } of importsOf(path)) follow(to)
   }
   const entries = ['src/cli/main.ts', 'src/client/client.ts', ...sources.filter((path) => path.startsWith('workers/'))]
   entries.forEach(follow)

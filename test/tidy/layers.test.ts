@@ -1,8 +1,7 @@
 import { builtinModules } from 'node:module'
-import { dirname, join } from 'node:path'
 import t from 'tap'
-import ts from 'typescript'
-import { projectFiles, readProjectFile } from '../support/tree.ts'
+import { importsOf } from '../support/imports.ts'
+import { projectFiles } from '../support/tree.ts'
 
 // The table of docs/ARCHITECTURE.md, "Layers". A folder knows the layers below its own, and these neighbours.
 const LAYERS: readonly (readonly string[])[] = [
@@ -14,41 +13,11 @@ const LAYERS: readonly (readonly string[])[] = [
   ['front', 'client', 'cli'],
   ['node'],
 ]
-const NEIGHBOURS: Readonly<Record<string, readonly string[]>> = { merkle: ['verify'], cli: ['client'] }
+const NEIGHBOURS: Readonly<Record<string, readonly string[]>> = { verify: ['merkle'], cli: ['client'] }
 /** What runs in browsers: these folders only, and nothing of Node. */
 const BROWSER = { folder: 'client', mayKnow: ['client', 'base', 'record', 'wire', 'merkle', 'fbs'] }
 /** The one way up: a command that starts the node. */
 const COMPOSITION = new Map([['src/cli/serve.ts', 'src/node/']])
-
-interface Import {
-  readonly from: string
-  /** A project path, or a package's or builtin's name. */
-  readonly to: string
-  readonly typeOnly: boolean
-}
-
-function importsOf(path: string): Import[] {
-  const source = ts.createSourceFile(path, readProjectFile(path), ts.ScriptTarget.Latest)
-  const found: Import[] = []
-  const add = (specifier: ts.Node | undefined, typeOnly: boolean): void => {
-    if (specifier === undefined || !ts.isStringLiteralLike(specifier)) return
-    const to = specifier.text.startsWith('.') ? join(dirname(path), specifier.text) : specifier.text
-    found.push({ from: path, to, typeOnly })
-  }
-  const isTypeOnly = (clause: ts.ImportClause | undefined): boolean => {
-    if (clause === undefined || clause.isTypeOnly) return clause !== undefined
-    const named = clause.namedBindings
-    return clause.name === undefined && named !== undefined && ts.isNamedImports(named) && named.elements.every((element) => element.isTypeOnly)
-  }
-  const visit = (node: ts.Node): void => {
-    if (ts.isImportDeclaration(node)) add(node.moduleSpecifier, isTypeOnly(node.importClause))
-    else if (ts.isExportDeclaration(node)) add(node.moduleSpecifier, node.isTypeOnly)
-    else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) add(node.arguments[0], false)
-    ts.forEachChild(node, visit)
-  }
-  visit(source)
-  return found
-}
 
 const sources = projectFiles().filter((path) => /^(src|workers)\/.*\.ts$/.test(path))
 const imports = sources.flatMap(importsOf)
