@@ -1,0 +1,198 @@
+import type { HttpRequest, HttpResponse } from 'uWebSockets.js'
+import { DbError } from '../base/errors.ts'
+import type { HTTP_STATUSES } from '../observe/metrics.ts'
+import type { Admission } from './admission.ts'
+import { handleAssert } from './assert-handler.ts'
+import { handleBatch } from './batch-handler.ts'
+import { BodyBudget } from './body.ts'
+import { Exchange, type ExchangeHost, type Headers } from './exchange.ts'
+import { RETRY_AFTER_OVERLOADED_MS, RETRY_DELAY_MS, bodyBytesMax } from './front-limits.ts'
+import type { Handler, HandlerParts, RequestInfo } from './handler.ts'
+import type { FrontOptions } from './hooks.ts'
+import { openapiDocument } from './openapi.ts'
+import { errorOf } from './problem.ts'
+import type { Queries } from './queries.ts'
+import { addressKey } from './rate-limiter.ts'
+import { handleAssertion, handleQuery } from './read-handlers.ts'
+import { RequestIds } from './request-ids.ts'
+import { matchRoute, type OperationId, type Route } from './routes.ts'
+import type { SlotTable } from './slots.ts'
+import {
+  handleHealth, handleLivez, handleMetrics, handleOpenapi, handleProblem, handleReadyz, handleStream,
+} from './status-handlers.ts'
+
+const HANDLERS: Readonly<Record<OperationId, Handler>> = {
+  assert: handleAssert,
+  assertBatch: handleBatch,
+  getAssertion: handleAssertion,
+  query: handleQuery,
+  openStream: handleStream,
+  livez: handleLivez,
+  readyz: handleReadyz,
+  health: handleHealth,
+  metrics: handleMetrics,
+  openapi: handleOpenapi,
+  describeProblem: handleProblem,
+}
+
+const WRITES: ReadonlySet<string> = new Set<OperationId>(['assert', 'assertBatch'])
+/** For requests that no route takes. */
+const NO_ROUTE: Route = { method: 'GET', path: '', operationId: '', metric: 'other' }
+
+export interface HttpParts {
+  readonly options: FrontOptions
+  readonly admission: Admission
+  readonly slots: SlotTable
+  readonly queries: Queries
+}
+
+/** The HTTP side: from uWebSockets' callbacks to handlers, with what every request and response has in common. */
+export class HttpEndpoint implements ExchangeHost {
+  readonly realm: string
+  readonly #options: FrontOptions
+  readonly #admission: Admission
+  readonly #handlerParts: HandlerParts
+  readonly #requestIds: RequestIds
+  readonly #routes = new WeakMap<Exchange, Route>()
+  readonly #retries: { exchange: Exchange, attempt: () => void }[] = []
+  #openCount = 0
+
+  constructor({ options, admission, slots, queries }: HttpParts) {
+    this.#options = options
+    this.#admission = admission
+    this.realm = options.config.realm
+    this.#requestIds = new RequestIds(options.secrets)
+    let document: string | undefined
+    this.#handlerParts = {
+      options,
+      admission,
+      slots,
+      queries,
+      body: {
+        clock: options.clock,
+        metrics: options.metrics,
+        budget: new BodyBudget(bodyBytesMax(options.config)),
+        ingressTimeoutMs: options.config.ingressTimeoutMs,
+      },
+      guard: (exchange, step) => this.#guard(exchange, step),
+      openapi: () => (document ??= JSON.stringify(openapiDocument(options.version))),
+      retryLater: (exchange, attempt) => this.#retryLater(exchange, attempt),
+    }
+  }
+
+  /** Requests that came and are not answered. */
+  get openCount(): number {
+    return this.#openCount
+  }
+
+  /** uWebSockets' handler for everything that is no WebSocket. */
+  handle(res: HttpResponse, req: HttpRequest): void {
+    const method = req.getMethod().toUpperCase()
+    const match = matchRoute(method, req.getUrl())
+    const route = match.kind === 'found' ? match.route : NO_ROUTE
+    const exchange = this.#open(res, req, route)
+    if (match.kind === 'none') return exchange.problem(new DbError('not_found', 'no such path'))
+    if (match.kind === 'method') return this.#answerMethod(exchange, method, match.allow)
+    if (this.#openCount > this.#options.config.httpRequestsMax && route.always !== true) {
+      return exchange.problem(new DbError('overloaded', 'too many requests are under way', { retryAfterMs: RETRY_AFTER_OVERLOADED_MS }))
+    }
+    const request = requestInfo(req, match.parameters)
+    this.#guard(exchange, () => HANDLERS[route.operationId as OperationId](exchange, request, this.#handlerParts))
+  }
+
+  /** Answers an upgrade that is refused. */
+  refuseUpgrade(res: HttpResponse, req: HttpRequest, error: DbError): void {
+    const route = matchRoute('GET', req.getUrl())
+    this.#open(res, req, route.kind === 'found' ? route.route : NO_ROUTE).problem(error)
+  }
+
+  commonHeaders(exchange: Exchange): Headers {
+    const headers: [string, string][] = []
+    if (this.#admission.draining) headers.push(['connection', 'close'])
+    const { rate } = this.#admission
+    if (rate.on && WRITES.has(exchange.operationId)) {
+      const { remaining, resetSeconds } = rate.state(exchange.address)
+      headers.push(['ratelimit-policy', `"assertions";q=${rate.ratePerSecond};w=1`])
+      headers.push(['ratelimit', `"assertions";r=${remaining};t=${resetSeconds}`])
+    }
+    return headers
+  }
+
+  onEnd(exchange: Exchange, status: number): void {
+    this.#openCount--
+    const { metrics } = this.#options
+    metrics.set('http_requests_in_flight', this.#openCount)
+    if (status === 0) return
+    const route = this.#routes.get(exchange)?.metric ?? 'other'
+    // The table maps a status that it does not know to `other`.
+    metrics.inc('http_requests_total', { route, status: String(status) as (typeof HTTP_STATUSES)[number] })
+  }
+
+  onRefused(error: DbError): void {
+    this.#admission.refused(error.code)
+  }
+
+  #open(res: HttpResponse, req: HttpRequest, route: Route): Exchange {
+    const { metrics } = this.#options
+    const counted = this.#admission.rate.on && WRITES.has(route.operationId)
+    const exchange = new Exchange(res, this, {
+      requestId: this.#requestIds.next(),
+      operationId: route.operationId,
+      address: counted ? addressKey(res.getRemoteAddress()) : '',
+      head: req.getMethod() === 'head',
+      bodyBytes: bodyBytesOf(req),
+    })
+    this.#routes.set(exchange, route)
+    this.#openCount++
+    metrics.set('http_requests_in_flight', this.#openCount)
+    return exchange
+  }
+
+  #answerMethod(exchange: Exchange, method: string, allow: string): void {
+    const headers: Headers = [['allow', allow]]
+    if (method === 'OPTIONS') return exchange.respondEmpty(204, headers)
+    exchange.problem(new DbError('method_not_allowed', `this path takes ${allow}`), { headers })
+  }
+
+  /** What a handler throws is its answer; nothing may leave through uWebSockets' callbacks. */
+  #guard(exchange: Exchange, step: () => void): void {
+    try {
+      step()
+    } catch (error) {
+      const known = errorOf(error)
+      if (known !== error) this.#options.onFault?.(error)
+      exchange.problem(known)
+    }
+  }
+
+  #retryLater(exchange: Exchange, attempt: () => void): void {
+    this.#retries.push({ exchange, attempt })
+    if (this.#retries.length > 1) return
+    this.#options.clock.timer(RETRY_DELAY_MS, () => {
+      for (const retry of this.#retries.splice(0)) if (retry.exchange.open) retry.attempt()
+    })
+  }
+}
+
+/** Of the announced body: infinite where it is chunked. */
+function bodyBytesOf(req: HttpRequest): number {
+  return contentLengthOf(req) ?? (req.getHeader('transfer-encoding') === '' ? 0 : Infinity)
+}
+
+/** uWebSockets has refused what is no number. */
+function contentLengthOf(req: HttpRequest): number | undefined {
+  const text = req.getHeader('content-length')
+  return text === '' ? undefined : Number(text)
+}
+
+function requestInfo(req: HttpRequest, parameters: Readonly<Record<string, string>>): RequestInfo {
+  return {
+    parameters,
+    query: req.getQuery() ?? '',
+    contentType: req.getHeader('content-type'),
+    contentEncoding: req.getHeader('content-encoding').toLowerCase(),
+    contentLength: contentLengthOf(req),
+    accept: req.getHeader('accept'),
+    ifNoneMatch: req.getHeader('if-none-match'),
+  }
+}

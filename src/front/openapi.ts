@@ -1,0 +1,184 @@
+import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
+import { ACKS_TYPE, ASSERTION_TYPE, BATCH_TYPE, JSON_TYPE, NDJSON_TYPE } from './media.ts'
+import { PROBLEM_MEDIA_TYPE } from './problem.ts'
+import type { ParametersSchema } from './parameters.ts'
+import { ROUTES, type OperationId } from './routes.ts'
+import { PROBE_PARAMETERS, QUERY_PARAMETERS, SCHEMAS } from './schemas.ts'
+
+/**
+ * The OpenAPI 3.1 document of /openapi.json, made from the table of routes, the schemas, the error codes, and what is
+ * said of each operation here.
+ */
+type Json = Readonly<Record<string, unknown>>
+
+interface Operation {
+  readonly tag: 'write' | 'read' | 'operate'
+  readonly summary: string
+  readonly description?: string
+  readonly parameters?: ParametersSchema
+  /** Media type → schema name, or undefined where it is binary. */
+  readonly body?: Readonly<Record<string, Json>>
+  /** Status → [description, media type → schema]. */
+  readonly responses: Readonly<Record<number, readonly [description: string, content: Readonly<Record<string, Json>>]>>
+  /** Codes of problems, beyond those that any request may meet. */
+  readonly problems?: readonly ErrorName[]
+}
+
+const ref = (name: string): Json => ({ $ref: `#/components/schemas/${name}` })
+const json = (name: string): Readonly<Record<string, Json>> => ({ [JSON_TYPE]: ref(name) })
+const BINARY: Json = { type: 'string', contentEncoding: 'binary' }
+const TEXT = { 'text/plain': { type: 'string' } } as const
+
+const WRITE_PROBLEMS: readonly ErrorName[] = [
+  'media_type_unsupported', 'frame_too_large', 'batch_too_large', 'batch_empty', 'body_timeout', 'overloaded', 'rate_limited',
+  'disk_full', 'read_only', 'starting', 'shutting_down', 'durability_failed', 'timeout',
+  'signature_missing', 'signature_invalid', 'signature_malformed', 'key_weak', 'agent_mismatch',
+]
+const JSON_PROBLEMS: readonly ErrorName[] = [
+  'malformed_json', 'field_missing', 'field_invalid', 'field_too_long', 'object_null', 'text_not_utf8', 'number_not_finite',
+]
+const QUERY_PROBLEMS: readonly ErrorName[] = ['parameter_invalid', 'not_acceptable', 'overloaded', 'timeout', 'starting', 'store_corrupt', 'wal_corrupt']
+const ANY_PROBLEMS: readonly ErrorName[] = ['method_not_allowed', 'internal']
+
+const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
+  assert: {
+    tag: 'write',
+    summary: 'Store one assertion, or an array',
+    description: 'Answered when everything that was accepted is on stable storage. The id makes a resend safe, if `asserted_at` is set.',
+    body: { [JSON_TYPE]: { oneOf: [ref('SignedAssertion'), { type: 'array', items: ref('SignedAssertion'), minItems: 1 }] } },
+    responses: {
+      200: ['All were there already; the stamps are those of the originals.', { [JSON_TYPE]: { oneOf: [ref('Stored'), ref('Results')] } }],
+      201: ['All are new.', { [JSON_TYPE]: { oneOf: [ref('Stored'), ref('Results')] } }],
+      207: ['An array whose items fared differently. Where all are refused, the status is that of the first, and the problem carries `results`.', json('Results')],
+    },
+    problems: [...WRITE_PROBLEMS, ...JSON_PROBLEMS],
+  },
+  assertBatch: {
+    tag: 'write',
+    summary: 'Store many assertions',
+    description: 'NDJSON of any length is taken and answered as a stream: a line a result, by batches, then one StreamEnd. A FlatBuffers Batch is answered as a whole.',
+    body: { [NDJSON_TYPE]: ref('SignedAssertion'), [BATCH_TYPE]: BINARY },
+    responses: {
+      200: ['A Batch of which nothing is new.', { [JSON_TYPE]: ref('BatchResult'), [ACKS_TYPE]: BINARY }],
+      201: ['A Batch of which everything is new.', { [JSON_TYPE]: ref('BatchResult'), [ACKS_TYPE]: BINARY }],
+      207: ['NDJSON, always; or a Batch whose assertions fared differently.', {
+        [NDJSON_TYPE]: { oneOf: [ref('ItemResult'), ref('StreamEnd')] }, [JSON_TYPE]: ref('BatchResult'), [ACKS_TYPE]: BINARY,
+      }],
+    },
+    problems: [...WRITE_PROBLEMS, 'malformed_frame', 'not_acceptable'],
+  },
+  getAssertion: {
+    tag: 'read',
+    summary: 'One assertion by its id',
+    description: 'Immutable: cache it for ever. `ETag` is the id.',
+    responses: {
+      200: ['Found.', { [JSON_TYPE]: ref('Found'), [ASSERTION_TYPE]: BINARY }],
+      304: ['`If-None-Match` named it.', {}],
+    },
+    problems: [...QUERY_PROBLEMS, 'not_found'],
+  },
+  query: {
+    tag: 'read',
+    summary: 'Resolve claims through a lens',
+    parameters: QUERY_PARAMETERS,
+    responses: { 200: ['One answer a subject and predicate.', json('QueryReply')] },
+    problems: [...QUERY_PROBLEMS, 'lsn_not_reached', 'lsn_in_future'],
+  },
+  openStream: {
+    tag: 'write',
+    summary: 'WebSocket, subprotocol stemedb.v1',
+    description: 'Described in docs/asyncapi.yaml and docs/formats/wire-frames.md.',
+    responses: { 101: ['The connection is a WebSocket now.', {}] },
+    problems: ['protocol_unsupported', 'connections_exhausted', 'shutting_down'],
+  },
+  livez: {
+    tag: 'operate', summary: 'Would a restart help?', parameters: PROBE_PARAMETERS,
+    responses: { 200: ['Alive.', TEXT], 503: ['Restart it.', TEXT] },
+  },
+  readyz: {
+    tag: 'operate', summary: 'Should traffic come here?', parameters: PROBE_PARAMETERS,
+    responses: { 200: ['Ready.', TEXT], 503: ['Not now.', TEXT] },
+  },
+  health: {
+    tag: 'operate', summary: 'Readiness with figures',
+    responses: { 200: ['Ready.', json('Health')], 503: ['Not ready.', json('Health')] },
+  },
+  metrics: { tag: 'operate', summary: 'Prometheus metrics', responses: { 200: ['Text format 0.0.4.', TEXT] } },
+  openapi: { tag: 'operate', summary: 'This document', responses: { 200: ['OpenAPI 3.1.', { [JSON_TYPE]: { type: 'object' } }] } },
+  describeProblem: {
+    tag: 'operate', summary: 'What a problem\'s `type` means',
+    responses: { 200: ['The error code.', json('ErrorCode')] }, problems: ['not_found'],
+  },
+}
+
+const mediaTypes = (content: Readonly<Record<string, Json>>): Json =>
+  Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema }]))
+
+const RETRY_AFTER: Json = { 'Retry-After': { description: 'Seconds.', schema: { type: 'integer' } } }
+
+/** One response a status, with the codes that it may carry. */
+function problemResponses(problems: readonly ErrorName[], answered: ReadonlySet<number>): Record<string, Json> {
+  const byStatus = new Map<number, ErrorName[]>()
+  for (const code of problems) {
+    const { httpStatus } = ERROR_CODES[code]
+    byStatus.set(httpStatus, [...(byStatus.get(httpStatus) ?? []), code])
+  }
+  const responses: Record<string, Json> = {}
+  for (const [status, codes] of byStatus) {
+    if (answered.has(status)) continue
+    const retryable = codes.some((code) => ERROR_CODES[code].retryable)
+    responses[status] = {
+      description: codes.map((code) => `\`${code}\`: ${ERROR_CODES[code].title}.`).join(' '),
+      ...(retryable ? { headers: RETRY_AFTER } : {}),
+      content: { [PROBLEM_MEDIA_TYPE]: { schema: ref('Problem') } },
+    }
+  }
+  return responses
+}
+
+function parametersOf(path: string, { parameters }: Operation): Json[] {
+  const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({ name, in: 'path', required: true, schema: { type: 'string' } }))
+  const inQuery = Object.entries(parameters?.properties ?? {}).map(([name, { description, ...schema }]) =>
+    ({ name, in: 'query', required: parameters?.required?.includes(name) ?? false, description, schema }))
+  return [...inPath, ...inQuery]
+}
+
+function operationObject(path: string, operationId: OperationId): Json {
+  const operation = OPERATIONS[operationId]
+  const { tag, summary, description, body, responses, problems = [] } = operation
+  const parameters = parametersOf(path, operation)
+  const answered = new Set(Object.keys(responses).map(Number))
+  return {
+    operationId,
+    tags: [tag],
+    summary,
+    ...(description === undefined ? {} : { description }),
+    ...(parameters.length === 0 ? {} : { parameters }),
+    ...(body === undefined ? {} : { requestBody: { required: true, content: mediaTypes(body) } }),
+    responses: {
+      ...Object.fromEntries(Object.entries(responses).map(([status, [about, content]]) =>
+        [status, { description: about, ...(Object.keys(content).length === 0 ? {} : { content: mediaTypes(content) }) }])),
+      ...problemResponses([...problems, ...ANY_PROBLEMS], answered),
+    },
+  }
+}
+
+/** @param version of the package. */
+export function openapiDocument(version: string): Json {
+  const paths: Record<string, Record<string, Json>> = {}
+  for (const { method, path, operationId } of ROUTES) {
+    paths[path] = { ...paths[path], [method.toLowerCase()]: operationObject(path, operationId) }
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'StemeDB',
+      version,
+      description: 'A database of claims, not facts. Every response carries `x-request-id`; every error is a problem (RFC 9457) with a stable `code`.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    tags: [{ name: 'write' }, { name: 'read' }, { name: 'operate' }],
+    paths,
+    components: { schemas: SCHEMAS },
+  }
+}

@@ -1,0 +1,94 @@
+import type { Clock } from '../base/clock.ts'
+import { RATE_ADDRESSES_MAX } from './front-limits.ts'
+
+interface Bucket {
+  /** Below zero while a batch that was larger than what was left is paid off. */
+  tokens: number
+  seenMonoMs: number
+}
+
+/**
+ * Token bucket an address, in assertions. A batch passes while any token is left and may leave a debt, so that one
+ * larger than a second's worth passes too, and the mean rate holds. A second's worth may be saved up.
+ */
+export class RateLimiter {
+  readonly ratePerSecond: number
+  readonly #clock: Clock
+  readonly #addressesMax: number
+  /** In the order of their last use: the first is forgotten first. */
+  readonly #buckets = new Map<string, Bucket>()
+
+  /** @param ratePerSecond 0: no limit. */
+  constructor(ratePerSecond: number, clock: Clock, addressesMax = RATE_ADDRESSES_MAX) {
+    this.ratePerSecond = ratePerSecond
+    this.#clock = clock
+    this.#addressesMax = addressesMax
+  }
+
+  get on(): boolean {
+    return this.ratePerSecond > 0
+  }
+
+  /** Addresses remembered. */
+  get size(): number {
+    return this.#buckets.size
+  }
+
+  /** Takes `count` tokens and returns 0, or takes nothing and returns the milliseconds until it may be tried again. */
+  take(address: string, count: number): number {
+    if (!this.on) return 0
+    const bucket = this.#bucketOf(address)
+    if (bucket.tokens > 0) {
+      bucket.tokens -= count
+      return 0
+    }
+    return Math.max(1, Math.ceil((1 - bucket.tokens) / this.ratePerSecond * 1000))
+  }
+
+  /** Returns what was taken for a batch that went nowhere. */
+  giveBack(address: string, count: number): void {
+    const bucket = this.#buckets.get(address)
+    if (bucket !== undefined) bucket.tokens = Math.min(this.ratePerSecond, bucket.tokens + count)
+  }
+
+  /** Whole tokens left, and the seconds until there is one. */
+  state(address: string): { remaining: number, resetSeconds: number } {
+    if (!this.on) return { remaining: 0, resetSeconds: 0 }
+    const { tokens } = this.#bucketOf(address)
+    return {
+      remaining: Math.max(0, Math.floor(tokens)),
+      resetSeconds: tokens >= 1 ? 0 : Math.ceil((1 - tokens) / this.ratePerSecond),
+    }
+  }
+
+  #bucketOf(address: string): Bucket {
+    const nowMonoMs = this.#clock.monoMs()
+    const known = this.#buckets.get(address)
+    const bucket = known ?? { tokens: this.ratePerSecond, seenMonoMs: nowMonoMs }
+    const elapsedMs = Math.max(0, nowMonoMs - bucket.seenMonoMs)
+    bucket.tokens = Math.min(this.ratePerSecond, bucket.tokens + elapsedMs / 1000 * this.ratePerSecond)
+    bucket.seenMonoMs = nowMonoMs
+    if (known !== undefined) this.#buckets.delete(address)
+    else if (this.#buckets.size >= this.#addressesMax) this.#forgetOldest()
+    this.#buckets.set(address, bucket)
+    return bucket
+  }
+
+  #forgetOldest(): void {
+    for (const address of this.#buckets.keys()) {
+      this.#buckets.delete(address)
+      return
+    }
+  }
+}
+
+/**
+ * What the rate of a peer is counted under: an IPv4 address, or the /64 of an IPv6 one, since a host has all of it.
+ * @param address 4 or 16 bytes, as uWebSockets gives it.
+ */
+export function addressKey(address: ArrayBuffer): string {
+  const bytes = new Uint8Array(address)
+  const mapped = bytes.length === 16 && bytes[10] === 0xff && bytes[11] === 0xff && bytes.subarray(0, 10).every((b) => b === 0)
+  if (mapped) return bytes.subarray(12).join('.')
+  return bytes.length === 16 ? bytes.subarray(0, 8).join(':') : bytes.join('.')
+}

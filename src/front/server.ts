@@ -1,0 +1,168 @@
+import { accessSync, constants } from 'node:fs'
+import { App, SSLApp, us_listen_socket_close, us_socket_local_port, type TemplatedApp, type us_listen_socket } from 'uWebSockets.js'
+import { errorNameOf } from '../base/error-codes.ts'
+import { DbError } from '../base/errors.ts'
+import type { AckView } from '../commit/ack.layout.ts'
+import type { Config } from '../config/options.ts'
+import { Admission } from './admission.ts'
+import type { FrontOptions } from './hooks.ts'
+import { HttpEndpoint } from './http.ts'
+import type { PipelineHandler } from './pipeline.ts'
+import { Queries } from './queries.ts'
+import { RateLimiter } from './rate-limiter.ts'
+import { STREAM_PATH } from './routes.ts'
+import { SlotTable } from './slots.ts'
+import { Stream } from './stream.ts'
+import { listenExclusively } from './uws.ts'
+
+/** HTTP and WebSocket on one port. */
+export interface Front {
+  /** Resolves with the port. @throws {DbError} `io_error` where it can not be had. */
+  listen(): Promise<number>
+  /**
+   * Stops listening, refuses new work with `shutting_down`, waits for the answers of what is under way (at most
+   * drainTimeoutMs), then ends all WebSocket connections with 1012.
+   */
+  drain(): Promise<void>
+  /** Cuts what is left. The front is of no use afterwards. */
+  close(): void
+}
+
+/** Interval at which a drain looks whether it is done. */
+const DRAIN_POLL_MS = 10
+/** After its close frames, a socket gets so long to take them. */
+const CLOSE_FRAMES_MS = 50
+
+const TOTAL = Object.freeze({ stage: 'total' as const })
+
+class UwsFront implements Front, PipelineHandler {
+  readonly #options: FrontOptions
+  readonly #admission: Admission
+  readonly #slots: SlotTable
+  readonly #queries: Queries
+  readonly #http: HttpEndpoint
+  readonly #stream: Stream
+  readonly #app: TemplatedApp
+  #listening: us_listen_socket | undefined
+  #closed = false
+  /** One look at the clock a drain. 0: none yet. */
+  #drainMonoMs = 0
+
+  constructor(options: FrontOptions) {
+    const { config, pipeline, clock, metrics } = options
+    this.#options = options
+    this.#admission = new Admission(pipeline, new RateLimiter(config.ratePerSecond, clock), metrics)
+    // Requests that do not count against httpRequestsMax submit nothing.
+    this.#slots = new SlotTable(config.sessionsMax + config.httpRequestsMax)
+    this.#queries = new Queries(pipeline, clock)
+    this.#http = new HttpEndpoint({ options, admission: this.#admission, slots: this.#slots, queries: this.#queries })
+    this.#stream = new Stream({
+      options,
+      admission: this.#admission,
+      slots: this.#slots,
+      refuse: (res, req, error) => this.#http.refuseUpgrade(res, req, error),
+    })
+    this.#app = appFor(config)
+    this.#app.ws(STREAM_PATH, this.#stream.behavior())
+    this.#app.any('/*', (res, req) => this.#http.handle(res, req))
+    pipeline.handler = this
+  }
+
+  listen(): Promise<number> {
+    const { bindAddress, apiPort } = this.#options.config
+    return new Promise((resolve, reject) => {
+      listenExclusively(this.#app, bindAddress, apiPort, (socket) => {
+        if (socket === false) {
+          return reject(new DbError('io_error', `can not listen on ${bindAddress} port ${apiPort}: is it in use?`, { port: apiPort }))
+        }
+        this.#listening = socket
+        resolve(us_socket_local_port(socket))
+      })
+    })
+  }
+
+  async drain(): Promise<void> {
+    this.#admission.draining = true
+    this.#stopListening()
+    const { clock, config } = this.#options
+    const deadlineMonoMs = clock.monoMs() + config.drainTimeoutMs
+    while (this.#busy && clock.monoMs() < deadlineMonoMs) await this.#pause(DRAIN_POLL_MS)
+    this.#stream.outbox.flush()
+    if (this.#stream.sessionCount === 0) return
+    this.#stream.closeAll()
+    await this.#pause(CLOSE_FRAMES_MS)
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#admission.draining = true
+    this.#stopListening()
+    this.#app.close()
+  }
+
+  ack(ack: AckView): void {
+    const { metrics, clock } = this.#options
+    metrics.inc('acks_total')
+    if (this.#drainMonoMs === 0) this.#drainMonoMs = clock.monoMs()
+    metrics.observe('ack_latency_seconds', TOTAL, (this.#drainMonoMs - ack.receivedMonoMs) / 1000)
+    if (ack.refused !== 0) metrics.inc('refusals_total', { code: errorNameOf(ack.refused) })
+    this.#slots.ownerOf(ack.slot, ack.generation)?.onAck(ack)
+  }
+
+  receipt(slot: number, generation: number, frame: Uint8Array): void {
+    const owner = this.#slots.ownerOf(slot, generation)
+    if (owner === undefined) return
+    this.#options.metrics.inc('receipts_total')
+    owner.onReceipt(frame)
+  }
+
+  reply(reply: Uint8Array): void {
+    this.#queries.reply(reply)
+  }
+
+  flush(): void {
+    this.#stream.outbox.flush()
+    this.#drainMonoMs = 0
+    this.#options.metrics.set('credit_used_bytes', this.#admission.unackedBytes)
+  }
+
+  /** Something is still owed an answer. */
+  get #busy(): boolean {
+    return this.#admission.unackedBytes > 0 || this.#http.openCount > 0
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => this.#options.clock.timer(delayMs, resolve))
+  }
+
+  #stopListening(): void {
+    if (this.#listening !== undefined) us_listen_socket_close(this.#listening)
+    this.#listening = undefined
+  }
+}
+
+/** @throws {DbError} `config_invalid` where the certificate or key can not be used. */
+function appFor(config: Config): TemplatedApp {
+  if (config.tlsCertFile === '') return App()
+  for (const setting of ['tlsCertFile', 'tlsKeyFile'] as const) {
+    try {
+      accessSync(config[setting], constants.R_OK)
+    } catch (cause) {
+      throw new DbError('config_invalid', `${setting} = ${config[setting]}: the file can not be read`, { setting }, { cause })
+    }
+  }
+  try {
+    return SSLApp({ cert_file_name: config.tlsCertFile, key_file_name: config.tlsKeyFile })
+  } catch (cause) {
+    throw new DbError('config_invalid', `tlsCertFile = ${config.tlsCertFile}: no such certificate with this key`, { setting: 'tlsCertFile' }, { cause })
+  }
+}
+
+/**
+ * The front: built before the stages behind it run, since it sets `pipeline.handler`; nothing comes in before `listen`.
+ * @throws {DbError} `config_invalid` for an unusable certificate.
+ */
+export function createFront(options: FrontOptions): Front {
+  return new UwsFront(options)
+}
