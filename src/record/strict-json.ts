@@ -122,18 +122,19 @@ class Parser {
     return ESCAPES[letter]!
   }
 
-  #enter(step: string | number): void {
-    this.#path.push(step)
-    if (this.#path.length > JSON_DEPTH_MAX) this.#malformed(`deeper than ${JSON_DEPTH_MAX}`)
+  /** Past the bracket of an array or object, to what follows. */
+  #open(): void {
+    if (this.#path.length >= JSON_DEPTH_MAX) this.#malformed(`deeper than ${JSON_DEPTH_MAX}`)
+    this.#at++
+    this.#space()
   }
 
   #array(): unknown[] {
     const values: unknown[] = []
-    this.#at++
-    this.#space()
+    this.#open()
     if (this.#takes(']')) return values
     for (;;) {
-      this.#enter(values.length)
+      this.#path.push(values.length)
       this.#space()
       values.push(this.#value())
       this.#path.pop()
@@ -145,14 +146,13 @@ class Parser {
 
   #object(): Record<string, unknown> {
     const members = Object.create(null) as Record<string, unknown>
-    this.#at++
-    this.#space()
+    this.#open()
     if (this.#takes('}')) return members
     for (;;) {
       this.#space()
       if (this.#text[this.#at] !== '"') this.#malformed('a member\'s name was expected')
       const name = this.#string()
-      this.#enter(name)
+      this.#path.push(name)
       if (Object.hasOwn(members, name)) this.#malformed('the member stands there twice')
       this.#space()
       if (!this.#takes(':')) this.#malformed('a colon was expected')
