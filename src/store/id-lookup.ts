@@ -77,4 +77,9 @@ export class IdLookup {
     const inserted = this.#recents.insert(ids, offset, lsn, hlc, position.segmentId, position.offset, index)
     assert(inserted, 'no room among the recent ids')
   }
+
+  /** Takes back the inserts above `lsn`: the log dropped the group that they were in. The filter keeps their bits. */
+  forgetAfter(lsn: Lsn): void {
+    this.#recents.forgetAfter(lsn)
+  }
 }

@@ -260,10 +260,10 @@ export class IdRunWriter {
 
 /**
  * Hands every fingerprint of every run to `add`, some pages at a time, so that the id filter can be filled while other
- * work goes on: `next()` does about `pages` pages and says whether there are more.
+ * work goes on: `next` reads up to `pages` pages and gives how many there were, 0 at the end.
  */
 export function fingerprintScan(store: Store, add: (hi: number, lo: number) => void): {
-  next(pages: number): boolean
+  next(pages: number): number
   close(): void
 } {
   const range = store.range('ids', { gte: Uint8Array.of(IDS_PAGE), lt: Uint8Array.of(IDS_PAGE + 1) })
@@ -274,7 +274,7 @@ export function fingerprintScan(store: Store, add: (hi: number, lo: number) => v
         const page = new IdPage(rows[n]!)
         for (let i = 0; i < page.count; i++) add(page.hi(i), page.lo(i))
       }
-      return rows.length > 0
+      return rows.length / 2
     },
     close: () => range.close(),
   }

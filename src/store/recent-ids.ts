@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts'
 import type { Lsn } from '../base/lsn.ts'
-import { IdHash } from './id-hash.ts'
+import type { IdHash } from './id-hash.ts'
 import {
   COUNT_INDEX, ENTRY_BYTES, ENTRY_HLC_HI, ENTRY_HLC_LO, ENTRY_INDEX, ENTRY_LSN_HI, ENTRY_LSN_LO, ENTRY_RECORD_OFFSET,
   ENTRY_SEGMENT_ID, GENERATION_INDEX, RECENT_HEADER_BYTES, VERSION_INDEX, WRITING_INDEX, recentIdsBytes, slotCountOf,
@@ -129,6 +129,38 @@ export class RecentIds {
     Atomics.store(slots, slot, count + 1)
     Atomics.store(this.#header, COUNT_INDEX + g, count + 1)
     return true
+  }
+
+  /**
+   * Writer only: takes back the inserts above `lsn`, none of which was durable: the log dropped their group.
+   * Removing the last entry of a table with linear probing restores it exactly, so this goes backwards one by one.
+   */
+  forgetAfter(lsn: Lsn): void {
+    for (;;) {
+      const g = this.#writing
+      const count = this.#count(g)
+      if (count === 0) {
+        const other = 1 - g as 0 | 1
+        if (this.#lsnAt(other, this.#count(other) - 1) <= lsn) return
+        // The group began in the generation before: go on in that one, this one is as empty as when it began.
+        Atomics.store(this.#header, WRITING_INDEX, other)
+        continue
+      }
+      if (this.#lsnAt(g, count - 1) <= lsn) return
+      this.#removeLast(g, count)
+    }
+  }
+
+  #removeLast(g: 0 | 1, count: number): void {
+    const entries = this.#entries[g]
+    this.#hash.compute(new Uint8Array(entries.buffer, entries.byteOffset + (count - 1) * ENTRY_BYTES, 32), 0)
+    const slots = this.#slots[g]
+    let slot = this.#hash.hi >>> this.#slotShift
+    while (slots[slot] !== count) slot = (slot + 1) & this.#slotMask
+    Atomics.add(this.#header, VERSION_INDEX + g, 1)
+    Atomics.store(slots, slot, 0)
+    Atomics.store(this.#header, COUNT_INDEX + g, count - 1)
+    Atomics.add(this.#header, VERSION_INDEX + g, 1)
   }
 
   /** Any thread: where the id stands, if it is among the recent ones. */

@@ -161,7 +161,7 @@ t.test('three levels, page by page, with many pages a run', async (t) => {
   directory.check()
   const seen = new Set<string>()
   const scan = fingerprintScan(directory.store, (hi, lo) => seen.add(`${hi >>> 0}:${lo >>> 0}`))
-  while (scan.next(3)) { /* to the end */ }
+  while (scan.next(3) > 0) { /* to the end */ }
   scan.close()
   t.equal(seen.size, directory.flushedLsn)
   directory.hash.compute(idOf(1), 0)

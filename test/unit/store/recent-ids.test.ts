@@ -91,6 +91,28 @@ t.test('insert says no until the older generation is flushed, and does nothing t
   t.equal(new RecentIds(recents.buffer, 4, new IdHash(key), () => 4).finished(8)?.lastLsn, 8, 'for a thread that comes later')
 })
 
+t.test('inserts that the log dropped are taken back, over a turn of the generations too', async () => {
+  fc.assert(fc.property(fc.integer({ min: 1, max: 9 }), fc.nat(40), fc.nat(9), (entriesMax, kept, dropped) => {
+    let flushedLsn = 0
+    const recents = RecentIds.create(entriesMax, new IdHash(key), () => flushedLsn)
+    const flush = (): void => { flushedLsn = recents.finished(kept)?.lastLsn ?? flushedLsn }
+    for (let n = 1; n <= kept; n++) {
+      if (!insert(recents, n)) flush()
+      if (recents.find(idOf(n), 0) === undefined && !insert(recents, n)) throw new Error('full')
+    }
+    flush()
+    let last = kept
+    while (last < kept + dropped && insert(recents, last + 1)) last++
+    recents.forgetAfter(kept)
+    for (let n = flushedLsn + 1; n <= kept; n++) if (recents.find(idOf(n), 0)?.lsn !== n) throw new Error(`id ${n} is gone`)
+    for (let n = kept + 1; n <= last; n++) if (recents.find(idOf(n), 0) !== undefined) throw new Error(`id ${n} is there`)
+    // And it goes on from there.
+    for (let n = kept + 1; n <= last; n++) if (!insert(recents, n)) throw new Error('less room than before')
+    for (let n = flushedLsn + 1; n <= last; n++) if (recents.find(idOf(n), 0)?.lsn !== n) throw new Error(`id ${n} is gone later`)
+    return true
+  }), { numRuns: 300 })
+})
+
 t.test('ids that share a prefix, and LSNs beyond 32 bits', async (t) => {
   const recents = RecentIds.create(64, new IdHash(key), () => 0)
   const same = (n: number): Uint8Array => { const id = idOf(0); id[31] = n; return id }
