@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { machineLine } from './machine.ts'
 import { figureLine, figureTable, type Figure } from './report.ts'
+import { median, spread } from './stats.ts'
 
 /** How much work a run does. `quick` proves that the bench still works; its figures mean nothing. */
 export interface BenchOptions {
@@ -19,8 +20,46 @@ export interface BenchOptions {
   readonly dir: string
 }
 
-/** One part of a bench. Parts run one after another, each repetition of all of them before the next repetition. */
-export type Part = (options: BenchOptions, progress: (line: string) => void) => Promise<Figure[]>
+/** What repetitions measured, by the name of the quantity. */
+export class Samples {
+  readonly #values = new Map<string, number[]>()
+
+  add(name: string, value: number): void {
+    const values = this.#values.get(name)
+    if (values === undefined) this.#values.set(name, [value])
+    else values.push(value)
+  }
+
+  all(name: string): readonly number[] {
+    return this.#values.get(name) ?? []
+  }
+
+  /** NaN where nothing was measured. */
+  median(name: string): number {
+    return median(this.all(name))
+  }
+
+  spread(name: string): number {
+    return spread(this.all(name))
+  }
+
+  /** Median of the ratios of the same repetition: what both had to bear in a moment, both had to bear. */
+  medianRatio(over: string, under: string): number {
+    const divisors = this.all(under)
+    return median(this.all(over).slice(0, divisors.length).map((value, i) => value / divisors[i]!))
+  }
+}
+
+export interface WorkContext {
+  readonly options: BenchOptions
+  /** From 0. */
+  readonly repetition: number
+  readonly samples: Samples
+  readonly progress: (line: string) => void
+}
+
+/** One repetition of one part. All parts have their turn before any has its next. */
+export type Work = (context: WorkContext) => Promise<void>
 
 export const USAGE = `  --json              one JSON object a line for each figure
   --quick             small sizes: a smoke test, not a measurement
@@ -58,10 +97,12 @@ export function parseBenchArgs(argv: readonly string[]): Omit<BenchOptions, 'dir
 }
 
 /**
- * Runs the parts and prints their figures: lines of JSON, or a table. A part that fails is told on stderr and the
- * others go on: a figure that is missing says so itself. Exits 0 whatever the figures are.
+ * Runs the parts and prints the figures that follow: lines of JSON, or a table. A part that fails is told on stderr and
+ * the others go on: a figure that could not be measured says so itself. Ends well whatever the figures are.
  */
-export async function runBench(title: string, parts: ReadonlyMap<string, Part>, argv = process.argv.slice(2)): Promise<void> {
+export async function runBench(
+  title: string, parts: ReadonlyMap<string, Work>, figuresOf: (samples: Samples, options: BenchOptions) => Figure[], argv = process.argv.slice(2),
+): Promise<void> {
   const { parentDir, help, ...rest } = parseBenchArgs(argv)
   if (help) {
     process.stdout.write(`${title}\n\n${USAGE}\n  parts: ${[...parts.keys()].join(', ')}\n`)
@@ -69,23 +110,28 @@ export async function runBench(title: string, parts: ReadonlyMap<string, Part>, 
   }
   const options: BenchOptions = { ...rest, dir: mkdtempSync(join(parentDir, 'stemedb-bench-')) }
   const progress = (line: string): void => void process.stderr.write(`${line}\n`)
-  const figures: Figure[] = []
+  const samples = new Samples()
   try {
     progress(`${title}: ${machineLine(options.dir, options.quick ? 50 : 1000)}`)
     if (options.quick) progress('quick run: sizes are tiny, figures mean nothing')
-    for (const [name, part] of parts) {
-      if (options.only.length > 0 && !options.only.includes(name)) continue
-      try {
-        for (const figure of await part(options, (line) => progress(`${name}: ${line}`))) {
-          figures.push(figure)
-          if (options.json) process.stdout.write(`${figureLine(figure)}\n`)
+    for (let repetition = 0; repetition < options.repetitions; repetition++) {
+      for (const [name, work] of parts) {
+        if (options.only.length > 0 && !options.only.includes(name)) continue
+        const label = `${repetition + 1}/${options.repetitions} ${name}`
+        try {
+          await work({ options, repetition, samples, progress: (line) => progress(`${label}: ${line}`) })
+        } catch (error) {
+          progress(`${label}: failed: ${error instanceof Error ? error.stack ?? error.message : String(error)}`)
         }
-      } catch (error) {
-        progress(`${name}: failed: ${error instanceof Error ? error.stack ?? error.message : String(error)}`)
       }
     }
+    progress(`at the end: ${machineLine(options.dir, options.quick ? 50 : 1000)}`)
+    const figures = figuresOf(samples, options)
     if (!options.json) process.stdout.write(`${figureTable(figures)}\n`)
-    else for (const figure of figures) if (figure.note !== undefined) progress(`${figure.name}: ${figure.note}`)
+    for (const figure of options.json ? figures : []) {
+      process.stdout.write(`${figureLine(figure)}\n`)
+      if (figure.note !== undefined) progress(`${figure.name}: ${figure.note}`)
+    }
   } finally {
     rmSync(options.dir, { recursive: true, force: true })
   }
