@@ -19,7 +19,7 @@ const CHANCE_PROPERTIES = [
 const SURROUNDINGS_PROPERTIES = [member('process', 'env', SURROUNDINGS)]
 
 const TIMERS = ['setTimeout', 'setInterval'].map((name) => ({ name, message: TIME }))
-const YIELDS = ['setImmediate'].map((name) => ({ name, message: 'Only src/node/ decides when a stage runs again; return from step().' }))
+const YIELDS = ['setImmediate'].map((name) => ({ name, message: 'Only what hosts an event loop (src/node/, src/front/) gives it its turn; a stage returns from step().' }))
 const IDENTITY_SYNTAX = [
   { selector: 'NewExpression[callee.name="Date"][arguments.length=0]', message: TIME },
   { selector: 'ImportDeclaration[source.value=/^(node:)?timers/]', message: TIME },
@@ -97,7 +97,9 @@ export default tseslint.config(
   allowed(['src/base/clock.ts'], { time: true }),
   allowed(['src/base/random.ts'], { chance: true }),
   allowed(['src/config/**/*.ts'], { surroundings: true }),
-  allowed(['src/node/**/*.ts'], { yields: true }),
+  allowed(['src/node/**/*.ts', 'src/front/**/*.ts'], { yields: true }),
+  // A command is a program of its own, with a person or a load in front of it.
+  allowed(['src/cli/**/*.ts'], { time: true }),
   // The client runs in browsers: one file is its clock and its chance, one makes keys with Web Crypto.
   allowed(['src/client/platform.ts'], { time: true, chance: true }),
   allowed(['src/client/signer.ts'], { chance: true }),

@@ -43,6 +43,11 @@ export class AckQueue {
     return this.#starts.length - 1
   }
 
+  /** When the batch of a pending ack had come, on the monotonic clock. */
+  receivedMonoMs(index: number): number {
+    return this.#view.getFloat64(this.#starts[index]! + ACK_RECEIVED_MONO_MS_OFFSET, true)
+  }
+
   /** Whether the ack of the ring's next frame fits, whatever becomes of it. */
   hasRoom(verified: RingReader): boolean {
     const count = verified.view.getUint32(verified.payloadOffset + VERIFIED_COUNT_OFFSET, true)

@@ -63,6 +63,8 @@ export class CommitStage implements Stage {
   #lastCommitMs: number
   #spaceCheckedMs: number
   #groupAssertions = 0
+  /** Since when ingest is too far behind; negative while it is not. */
+  #stalledSinceMs = -1
 
   constructor(deps: CommitDependencies) {
     this.#deps = deps
@@ -77,7 +79,7 @@ export class CommitStage implements Stage {
 
   step(): StepOutcome {
     this.#checkSpace()
-    if (this.#lagBytes() > this.#deps.ingestLagBytesMax) return 'blocked'
+    if (this.#stalls()) return 'blocked'
     const gathered = this.#gather()
     if (this.#deps.acks.pendingCount > 0) this.#commitGroup()
     if (gathered === 'blocked') return 'blocked'
@@ -195,24 +197,25 @@ export class CommitStage implements Stage {
 
   /** Makes what is staged durable and moves the durable mark. @throws what the write or the sync threw; that is final. */
   #sync(): void {
-    const { clock, marks, metrics, writer } = this.#deps
+    const { acks, clock, marks, metrics, writer } = this.#deps
     const startedMs = clock.monoMs()
     const bytes = writer.stagedBytes
     let position: WalPosition
     try {
       position = writer.commit()
     } catch (error) {
-      metrics.inc('wal_fsync_errors_total')
       this.#fail()
       throw error
     }
     marks.setDurable(position, this.#lastLsn, this.#lastHlc)
     this.#lastCommitMs = clock.monoMs()
     metrics.inc('wal_writes_total')
-    metrics.inc('wal_fsync_total')
     metrics.inc('wal_bytes_written_total', bytes)
     metrics.observe('wal_group_bytes', bytes)
     metrics.observe('wal_flush_latency_seconds', (this.#lastCommitMs - startedMs) / 1000)
+    for (let i = 0; i < acks.pendingCount; i++) {
+      metrics.observe('ack_latency_seconds', { stage: 'durable' }, (this.#lastCommitMs - acks.receivedMonoMs(i)) / 1000)
+    }
   }
 
   /** After a failed sync nobody knows what is on the disk: say so to all that wait, and never sync again. */
@@ -240,8 +243,19 @@ export class CommitStage implements Stage {
     }
     marks.setDurable(position, this.#lastLsn, this.#lastHlc)
     metrics.inc('wal_marks_total')
-    metrics.inc('wal_fsync_total')
     return true
+  }
+
+  /** Whether ingest is too far behind; counts the time that it was. */
+  #stalls(): boolean {
+    const { clock, ingestLagBytesMax, metrics } = this.#deps
+    if (this.#lagBytes() > ingestLagBytesMax) {
+      if (this.#stalledSinceMs < 0) this.#stalledSinceMs = clock.monoMs()
+      return true
+    }
+    if (this.#stalledSinceMs >= 0) metrics.inc('commit_stall_seconds_total', (clock.monoMs() - this.#stalledSinceMs) / 1000)
+    this.#stalledSinceMs = -1
+    return false
   }
 
   #lagBytes(): number {

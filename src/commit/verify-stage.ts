@@ -95,8 +95,11 @@ export class VerifyStage implements Stage {
         submitted.bytes.subarray(batchStart, batchStart + batchBytes))
     }
     verified.publish()
+    const endedMs = clock.monoMs()
+    const receivedMs = submitted.view.getFloat64(submitted.payloadOffset + SUBMIT_RECEIVED_MONO_MS_OFFSET, true)
     metrics.inc('verify_batches_total')
-    metrics.inc('verify_busy_seconds_total', (clock.monoMs() - startedMs) / 1000)
+    metrics.inc('verify_busy_seconds_total', (endedMs - startedMs) / 1000)
+    metrics.observe('ack_latency_seconds', { stage: 'verified' }, (endedMs - receivedMs) / 1000)
   }
 
   #header(at: number, refused: number): void {

@@ -6,6 +6,7 @@ import {
   SUBMIT_BATCH_OFFSET, SUBMIT_GENERATION_OFFSET, SUBMIT_RECEIVED_MONO_MS_OFFSET, SUBMIT_SLOT_OFFSET, submitBytes,
 } from '../commit/submit.layout.ts'
 import type { Pipeline, PipelineHandler, PipelineStatus } from '../front/pipeline.ts'
+import type { RING_KINDS } from '../observe/metrics.ts'
 import type { ThreadMetrics } from '../observe/thread-metrics.ts'
 import { Bell } from '../ring/bell.ts'
 import { Marks } from '../ring/marks.ts'
@@ -32,6 +33,8 @@ export class RingPipeline implements Pipeline {
   readonly #acks: RingReader
   readonly #receipts: readonly RingReader[]
   readonly #replies: readonly RingReader[]
+  /** Rings between other threads: looked at for their fill, never read from. */
+  readonly #others: { readonly commit: readonly RingReader[], readonly merkle: readonly RingReader[] }
   readonly #ack = new AckView()
   readonly #afterSubmit: () => void
   #nextVerify = 0
@@ -49,6 +52,9 @@ export class RingPipeline implements Pipeline {
     this.#acks = new RingReader(rings.acks)
     this.#receipts = rings.receipts.map((ring) => new RingReader(ring))
     this.#replies = rings.replies.map((ring) => new RingReader(ring))
+    this.#others = {
+      commit: rings.verified.map((ring) => new RingReader(ring)), merkle: rings.receiptRequests.map((ring) => new RingReader(ring)),
+    }
     this.#afterSubmit = afterSubmit
   }
 
@@ -114,11 +120,12 @@ export class RingPipeline implements Pipeline {
   }
 
   /** Part of the fullest ring of each kind in use, 0..1. */
-  fills(): { verify: number; lens: number; ack: number; receipt: number; answer: number } {
+  fills(): Record<(typeof RING_KINDS)[number], number> {
     const fullest = (rings: readonly { fill(): number }[]): number => Math.max(0, ...rings.map((ring) => ring.fill()))
     return {
       verify: fullest(this.#submitted), lens: fullest(this.#queries), ack: this.#acks.fill(),
       receipt: fullest(this.#receipts), answer: fullest(this.#replies),
+      commit: fullest(this.#others.commit), merkle: fullest(this.#others.merkle),
     }
   }
 

@@ -44,8 +44,8 @@ const ERROR_NAMES = Object.keys(ERROR_CODES) as ErrorName[]
 
 /** Kinds of ring, by the boundary that they cross; one kind has a ring a thread. */
 export const RING_KINDS = ['verify', 'commit', 'ack', 'merkle', 'receipt', 'lens', 'answer'] as const
-/** What an ack waited for: from the client's last byte to the verdict, to the group's start, to the sync's end, to the socket; and the whole. */
-export const ACK_STAGES = ['verify', 'commit', 'sync', 'send', 'total'] as const
+/** How far a batch had come: all of them count from the client's last byte, so that their differences are the stages. */
+export const ACK_STAGES = ['verified', 'durable', 'total'] as const
 export const HTTP_ROUTES = [
   'assert', 'assert_batch', 'assertion', 'query', 'livez', 'readyz', 'health', 'metrics', 'openapi', 'websocket', 'other',
 ] as const
@@ -58,9 +58,7 @@ export const CLOSE_REASONS = ['client', 'idle', 'slow_reader', 'protocol', 'drai
 /** Failed system calls by errno. */
 export const DISK_ERRORS = ['EIO', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'other'] as const
 export const QUERY_ENDPOINTS = ['assertion', 'query'] as const
-/** What answered "is this id known?". */
-export const ID_SOURCES = ['filter', 'recent', 'store'] as const
-export const STORE_OPERATIONS = ['get', 'multi_get', 'scan', 'write'] as const
+export const STORE_OPERATIONS = ['write'] as const
 
 type Labels = MetricBase['labels']
 const counter = <const L extends Labels = undefined>(help: string, labels?: L) => ({ type: 'counter' as const, help, labels: labels as L })
@@ -82,19 +80,17 @@ export const METRICS = {
   batches_total: counter('Batches that went to a verify ring.'),
   acks_total: counter('Batches answered, refused ones included.'),
   refusals_total: counter('Batches and requests refused as a whole, by error code.', { code: ERROR_NAMES }),
-  ack_latency_seconds: histogram(LATENCY, 'Time of an acked batch, by stage; stage "total" is the whole.', { stage: ACK_STAGES }),
+  ack_latency_seconds: histogram(LATENCY, 'Time from a batch\'s last byte to its verdict, to its sync, and to its ack.', { stage: ACK_STAGES }),
 
   // Verify.
   verify_batches_total: counter('Batches checked.'),
   verify_busy_seconds_total: counter('Time that verify threads worked; against their number, the pool\'s use.'),
-  signatures_verified_total: counter('Ed25519 signatures verified, by what they cover, good and bad.', { covers: ['assertion', 'batch'] }),
   assertion_refusals_total: counter('Assertions refused within batches that were not, by error code.', { code: ERROR_NAMES }),
 
   // Commit and WAL.
   assertions_total: gauge('Assertions that this node holds durably: its durable LSN.'),
   assertions_accepted_total: counter('New assertions made durable since the start.'),
   assertions_duplicate_total: counter('Assertions that were there already; acked with the original\'s LSN.'),
-  id_lookups_total: counter('Ids looked up, by what settled whether they are new.', { source: ID_SOURCES }),
   durable_lsn: gauge('Last LSN on stable storage.'),
   durable_hlc_seconds: gauge('Wall-clock part of the last durable HLC, as Unix time.'),
   writes_refused: gauge('Number of the error code with which this node refuses writes; 0 while it takes them.'),
@@ -119,7 +115,7 @@ export const METRICS = {
 
   // Rings.
   ring_fill_ratio: gauge('Part of the fullest ring of its kind in use, 0..1.', { ring: RING_KINDS }),
-  ring_full_total: counter('Times that a frame found its ring full.', { ring: RING_KINDS }),
+  ring_full_total: counter('Batches and queries refused because every ring of the kind was full.', { ring: ['verify', 'lens'] }),
 
   // Ingest and store.
   assertions_ingested_total: counter('Assertions indexed since the start, replayed ones included.'),
@@ -131,9 +127,7 @@ export const METRICS = {
   recent_ids: gauge('Ids in memory that are not yet in a run.'),
   recent_ids_fill_ratio: gauge('Part of recentIdsMax in use, 0..1.'),
   id_filter_fill_ratio: gauge('Part of the id filter\'s bits that are set, 0..1; false alarms grow with it.'),
-  id_runs_count: gauge('Sorted runs of ids on disk.'),
-  storage_operation_duration_seconds: histogram(LATENCY, 'Time of one store operation.', { operation: STORE_OPERATIONS }),
-  storage_operation_errors_total: counter('Failed store operations.', { operation: STORE_OPERATIONS }),
+  storage_operation_errors_total: counter('Failed store operations; the writer tries again.', { operation: STORE_OPERATIONS }),
   rocksdb_estimated_keys: gauge('RocksDB: estimated number of keys.'),
   rocksdb_sst_bytes: gauge('RocksDB: bytes of all SST files.'),
   rocksdb_memtable_bytes: gauge('RocksDB: bytes of all memtables.'),
