@@ -80,7 +80,7 @@ async function getJson(fetchImpl: Fetch, url: string): Promise<{ status: number,
     response = await fetchImpl(url, { headers: { accept: 'application/json' } })
     text = await response.text()
   } catch (error) {
-    throw new DbError('unreachable', `cannot reach ${url}: ${causeOf(error)}`, {}, { cause: error })
+    throw new DbError('unreachable', `cannot reach ${new URL(url).origin}: ${causeOf(error)}`, {}, { cause: error })
   }
   try {
     return { status: response.status, body: text === '' ? null : JSON.parse(text) }

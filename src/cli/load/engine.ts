@@ -165,7 +165,10 @@ export class Engine {
     }
   }
 
-  /** Open loop: sends what is due, spread over the connections that have room. */
+  /**
+   * Open loop: sends what is due. Frames of one tick go out on one connection, those of the next tick on the next one: a
+   * write for each of them would make the generator the bottleneck.
+   */
   #dispatch(): void {
     const schedule = this.#schedule
     if (!this.#sending || schedule === undefined) return
@@ -177,7 +180,7 @@ export class Engine {
     while (backlog > 0 && idle < connections.length && this.#sending) {
       const connection = connections[this.#nextConnection]!
       this.#nextConnection = (this.#nextConnection + 1) % connections.length
-      const sent = this.#send(connection, Infinity, Math.ceil(backlog / connections.length), nowMs)
+      const sent = this.#send(connection, Infinity, backlog, nowMs)
       idle = sent === 0 ? idle + 1 : 0
       backlog -= sent
     }

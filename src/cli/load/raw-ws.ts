@@ -223,7 +223,7 @@ export class RawSocket {
 
 /**
  * Connects and upgrades.
- * @throws {DbError} `io_error` where nobody listens, `protocol_unsupported` where the answer is no upgrade,
+ * @throws {DbError} `unreachable` where nobody listens, `protocol_unsupported` where the answer is no upgrade,
  *   `timeout` after `timeoutMs`.
  */
 export function openRawSocket(options: RawSocketOptions, handlers: RawSocketHandlers): Promise<RawSocket> {
@@ -261,7 +261,7 @@ export function openRawSocket(options: RawSocketOptions, handlers: RawSocketHand
     const socket = connectSocket(options, onData)
     const onError = (error: Error): void => {
       stopTimer()
-      fail(new DbError('io_error', `cannot connect to ${where}: ${errnoOf(error) ?? error.message}`))
+      fail(new DbError('unreachable', `cannot connect to ${where}: ${errnoOf(error) ?? error.message}`))
     }
     const stopTimer = systemClock.timer(options.timeoutMs, () => {
       fail(new DbError('timeout', `no answer from ${where} in ${options.timeoutMs} ms`))

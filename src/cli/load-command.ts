@@ -1,0 +1,126 @@
+import { DbError } from '../base/errors.ts'
+import { parseNumber } from '../config/load.ts'
+import type { Console, OutputOptions } from './console.ts'
+import { EXIT } from './exit-codes.ts'
+import { runLoad } from './load/load.ts'
+import type { CheckReport, LoadOptions, LoadProgress, LoadReport } from './load/load.types.ts'
+import { createProgress } from './progress.ts'
+
+export interface LoadCommandOptions extends OutputOptions {
+  readonly url: string
+  readonly rate?: string
+  readonly connections: string
+  readonly batch: string
+  readonly window: string
+  readonly duration: string
+  readonly warmup: string
+  readonly sign: 'single' | 'batch' | 'none'
+  readonly recordBytes: string
+  readonly assertions?: string
+  readonly prepare?: string
+  readonly prepareBytes: string
+  readonly check?: boolean
+  readonly checkConnections: string
+  readonly runId?: string
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
+
+/** `30`, `30s`, `500ms`, `2m` → milliseconds. @throws {DbError} `parameter_invalid` */
+export function parseDuration(name: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text.trim())
+  if (match === null) throw new DbError('parameter_invalid', `${name}: "${text}" is no time; write 30s, 500ms or 2m`, { parameter: name })
+  return Number(match[1]) * UNITS_MS[match[2] ?? 's']!
+}
+
+/** `200000`, `200k`, `1.5M` → a count, with decimal suffixes. @throws {DbError} `parameter_invalid` */
+export function parseCount(name: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([kM])?$/.exec(text.trim().replaceAll('_', ''))
+  if (match === null) throw new DbError('parameter_invalid', `${name}: "${text}" is no number; write 200000, 200k or 1.5M`, { parameter: name })
+  return Math.round(Number(match[1]) * (match[2] === 'k' ? 1e3 : match[2] === 'M' ? 1e6 : 1))
+}
+
+function bytesOf(name: string, text: string): number {
+  const bytes = parseNumber(text)
+  if (bytes === undefined) throw new DbError('parameter_invalid', `${name}: "${text}" is no size; write 2GiB or 512m`, { parameter: name })
+  return bytes
+}
+
+export function loadOptionsOf(options: LoadCommandOptions): LoadOptions {
+  return {
+    url: options.url,
+    ...(options.rate === undefined ? {} : { ratePerSecond: parseCount('--rate', options.rate) }),
+    connections: parseCount('--connections', options.connections),
+    batch: parseCount('--batch', options.batch),
+    window: parseCount('--window', options.window),
+    durationMs: parseDuration('--duration', options.duration),
+    warmupMs: parseDuration('--warmup', options.warmup),
+    sign: options.sign,
+    recordBytes: parseCount('--record-bytes', options.recordBytes),
+    ...(options.assertions === undefined ? {} : { assertionsMax: parseCount('--assertions', options.assertions) }),
+    ...(options.prepare === undefined ? {} : { prepareAssertions: parseCount('--prepare', options.prepare) }),
+    prepareBytesMax: bytesOf('--prepare-bytes', options.prepareBytes),
+    check: options.check ?? false,
+    checkConnections: parseCount('--check-connections', options.checkConnections),
+    ...(options.runId === undefined ? {} : { runId: options.runId }),
+  }
+}
+
+const whole = (value: number): string => Math.round(value).toLocaleString('en-US')
+const milliseconds = (value: number): string => (value >= 100 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toFixed(2))
+
+function progressText(progress: LoadProgress): string {
+  const counts = `${progress.phase} ${whole(progress.done)}, ${whole(progress.perSecond)}/s`
+  if (progress.phase === 'prepare' || progress.phase === 'check') return counts
+  return `${counts}, p50 ${milliseconds(progress.p50Ms)} ms, p99 ${milliseconds(progress.p99Ms)} ms${progress.refused > 0 ? `, ${whole(progress.refused)} refused` : ''}`
+}
+
+/** `stemedb load` */
+export async function runLoadCommand(options: LoadCommandOptions, console: Console): Promise<number> {
+  const progress = await createProgress(console, 'load', options.json)
+  let report: LoadReport
+  try {
+    report = await runLoad({ ...loadOptionsOf(options), onProgress: (p) => progress.update(Math.round(p.fraction * 1000), 1000, progressText(p)) })
+  } finally {
+    progress.stop()
+  }
+  if (options.json === true) console.out(JSON.stringify(report))
+  else await showReport(report, console)
+  return isClean(report) ? EXIT.ok : EXIT.failed
+}
+
+function isClean(report: LoadReport): boolean {
+  const { check } = report
+  return report.accepted > 0 && report.refused === 0 && report.unacked === 0 && report.connectionErrors.length === 0
+    && (check === undefined || (check.missing === 0 && check.failed === 0))
+}
+
+function checkText(check: CheckReport): string {
+  const lost = check.missing + check.failed
+  return `${whole(check.found)} of ${whole(check.read)} found in ${check.seconds.toFixed(1)} s${lost === 0 ? '' : `; ${whole(check.missing)} MISSING, ${whole(check.failed)} not answered`}`
+}
+
+async function showReport(report: LoadReport, console: Console): Promise<void> {
+  const { default: Table } = await import('cli-table3')
+  const { latency } = report
+  const table = new Table({ style: { head: [], border: [], compact: true }, colAligns: ['left', 'left'] })
+  const loop = report.loop === 'open' ? `open, ${whole(report.ratePerSecond)} assertions/s asked for`
+    : `closed, ${report.window} frames under way a connection`
+  const rows: [string, string][] = [
+    ['loop', `${loop}; ${report.connections} connections, ${report.batch} a frame, signed: ${report.sign}`],
+    ['size', `${report.recordBytes} bytes an assertion, ${whole(report.frameBytes)} a frame`],
+    ['accepted', `${whole(report.accepted)} in ${report.seconds.toFixed(2)} s = ${whole(report.acceptedPerSecond)} assertions/s (${whole(report.framesPerSecond)} frames/s)`],
+    ['duplicates', whole(report.duplicates)],
+    ['refused', report.refused === 0 ? '0' : `${whole(report.refused)} (${Object.entries(report.refusedBy).map(([name, count]) => `${name} ${whole(count)}`).join(', ')})`],
+    ['unacked', whole(report.unacked)],
+    [report.loop === 'open' ? 'ms from due to ack' : 'ms from send to ack', `p50 ${milliseconds(latency.p50Ms)}  p90 ${milliseconds(latency.p90Ms)}  p99 ${milliseconds(latency.p99Ms)}  p99.9 ${milliseconds(latency.p999Ms)}  max ${milliseconds(latency.maxMs)}`],
+    ['generator', `${report.cpuSeconds.toFixed(2)} s of CPU${report.prepare.assertions > 0 ? `; ${whole(report.prepare.assertions)} assertions signed before in ${(report.prepare.ms / 1000).toFixed(1)} s` : ''}`],
+  ]
+  if (report.delayed > 0) rows.push(['delayed', `${whole(report.delayed)} frames found no credit when they were due`])
+  if (report.exhausted) rows.push(['note', 'the prepared frames ran out before the time; see --prepare and --prepare-bytes'])
+  if (report.check !== undefined) rows.push(['read back', checkText(report.check)])
+  for (const error of report.connectionErrors.slice(0, 3)) rows.push(['lost', error])
+  table.push(...rows)
+  console.out(table.toString())
+  for (const id of report.check?.missingIds ?? []) console.err(`missing ${id}`)
+}

@@ -1,0 +1,267 @@
+import { createRequire } from 'node:module'
+import { Command, CommanderError, Option } from 'commander'
+import { OPTIONS, flagOf, variableOf, type Option as Setting, type OptionName } from '../config/options.ts'
+import { defaultText, optionGroups, rangeText } from './config-docs.ts'
+import { reportError, type Console, type OutputOptions } from './console.ts'
+import { EXIT } from './exit-codes.ts'
+import { DEFAULT_KEY_FILE } from './keys.ts'
+
+/*
+ * The command line, as data and help. Every command's code is imported when it runs: help is fast, and works where a
+ * native module does not.
+ */
+
+/** The package knows itself by name, wherever the built files lie. */
+const { version } = createRequire(import.meta.url)('stemedb/package.json') as { version: string }
+
+const DEFAULT_URL = 'ws://127.0.0.1:18180'
+
+const EXIT_HELP = `
+Exit codes: 0 done; 1 refused, not found or not right; 2 wrong command line; 66 data directory in use or damaged;
+69 node not reachable; 70 bug; 74 disk failure; 78 wrong setting or key file.`
+
+const urlOption = (): Option => new Option('--url <url>', 'node to talk to').env('STEMEDB_URL').default(DEFAULT_URL)
+const keyOption = (): Option => new Option('--key-file <path>', 'agent\'s secret key').env('STEMEDB_KEY_FILE').default(DEFAULT_KEY_FILE)
+const dataDirOption = (): Option => new Option('--data-dir <path>', 'the node\'s folder').env(variableOf('dataDir')).default(OPTIONS.dataDir.default)
+
+/** Options that every command has. */
+function common(command: Command): Command {
+  return command
+    .addOption(new Option('--json', 'print JSON for programs, one object a line').helpGroup('Output:'))
+    .addOption(new Option('-v, --verbose', 'show the stack of an error').helpGroup('Output:'))
+}
+
+function writing(command: Command): Command {
+  return command.addOption(urlOption()).addOption(keyOption())
+    .option('--realm <name>', 'realm that the node must be of; signatures are bound to it')
+    .option('--no-sign', 'send unsigned (for nodes with signatures=optional)')
+}
+
+type Run<O> = (args: readonly string[], options: O) => Promise<number>
+
+/** What a command does, with its errors told and its exit code kept. */
+function action<O extends OutputOptions>(command: Command, console: Console, finish: (code: number) => void, run: Run<O>): Command {
+  return command.action(async (...given: unknown[]) => {
+    const options = given[given.length - 2] as O
+    const args = given.slice(0, -2).flat().filter((arg): arg is string => typeof arg === 'string')
+    try {
+      finish(await run(args, options))
+    } catch (error) {
+      finish(reportError(console, error, options))
+    }
+  })
+}
+
+function settingText(setting: Setting): string {
+  const shown = defaultText(setting)
+  return `${setting.meaning} [${rangeText(setting)}; default ${shown === '' ? 'empty' : shown}]`
+}
+
+function addServe(program: Command, console: Console, finish: (code: number) => void): void {
+  const command = common(program.command('serve')
+    .summary('run a node')
+    .description('Runs a node until SIGTERM or SIGINT. When it serves, it prints one line of JSON with its address; logs go to standard error.\nEvery flag is also a variable: --api-port is STEMEDB_API_PORT. A flag goes first.')
+    .addHelpText('after', `
+Examples:
+  stemedb serve
+  stemedb serve --data-dir /var/lib/stemedb --bind-address 0.0.0.0
+  STEMEDB_SIGNATURES=optional stemedb serve --api-port 0
+${EXIT_HELP}`))
+  for (const { title, names } of optionGroups()) {
+    for (const name of names) {
+      const setting: Setting = OPTIONS[name]
+      const placeholder = setting.type === 'number' ? setting.unit.replaceAll('/', '-per-') : setting.type === 'choice' ? setting.choices.join('|') : 'text'
+      command.addOption(new Option(`${flagOf(name)} <${placeholder}>`, settingText(setting)).helpGroup(`${title}:`))
+    }
+  }
+  action<OutputOptions & Partial<Record<OptionName, string>>>(command, console, finish, async (_args, options) => {
+    const { runServe } = await import('./serve.ts')
+    const { json: _json, verbose: _verbose, ...flags } = options
+    return runServe(flags)
+  })
+}
+
+function addAssert(program: Command, console: Console, finish: (code: number) => void): void {
+  const command = writing(common(program.command('assert')
+    .summary('write assertions')
+    .description('Writes one assertion, or many from a file with one JSON object a line, and waits until they are on stable storage.')
+    .argument('[subject]', 'what it is about: a path such as drug/aspirin/safety, or a URI')
+    .argument('[predicate]', 'which of its properties')
+    .argument('[object]', 'the value that is claimed')
+    .option('--file <path>', 'JSON lines to read; - for standard input')
+    .addOption(new Option('--type <type>', 'kind of the object').choices(['text', 'number', 'boolean', 'reference']).default('text'))
+    .option('--confidence <0..1>', 'how sure the agent is', '1')
+    .option('--source-class <tier>', '0..5 or regulatory, clinical, observational, expert, community, anecdotal (default)')
+    .option('--source-hash <hex>', 'BLAKE3 of the source, 64 hex digits')
+    .option('--source-uri <uri>', 'where the source is')
+    .option('--lifecycle <stage>', 'proposed (default), under_review, approved, deprecated, rejected, retracted')
+    .option('--epoch <hex>', 'epoch that the assertion belongs to')
+    .option('--parent <hex>', 'id of the assertion that it follows or retracts')
+    .option('--asserted-at <time>', 'Unix milliseconds or RFC 3339; default now')
+    .option('--note <text>', 'remark')
+    .option('--receipt', 'ask for a receipt that the node has signed')
+    .addHelpText('after', `
+Examples:
+  stemedb assert drug/aspirin/safety risk "gastric bleeding" --confidence 0.9 --source-class clinical
+  stemedb assert sensor/7/room temperature 21.5 --type number
+  stemedb assert --file claims.ndjson --json > acks.ndjson
+
+A line of a file: {"subject":"drug/aspirin","predicate":"dose","object":500,"confidence":0.8}
+Writing the same assertion again is safe: the answer is the LSN of the first time.
+${EXIT_HELP}`)))
+  action(command, console, finish, async (args, options: import('./assert.ts').AssertOptions) => (await import('./assert.ts')).runAssert(args, options, console))
+}
+
+function addReading(program: Command, console: Console, finish: (code: number) => void): void {
+  type Options = import('./query.ts').QueryOptions
+  const query = common(program.command('query')
+    .summary('ask what is claimed about a subject')
+    .description('Asks the node what it holds about a subject and shows, for each predicate, the claim that the lens chose.')
+    .argument('<subject>', 'the whole subject, or with --prefix its beginning')
+    .argument('[predicate]', 'only this one')
+    .option('--prefix', 'all subjects that begin like this')
+    .option('--lens <name>', 'how one claim is chosen; default recency')
+    .option('--limit <count>', 'most answers')
+    .option('--min-lsn <lsn>', 'answer only from what includes this LSN (read your own writes)')
+    .addOption(urlOption())
+    .addHelpText('after', `
+Examples:
+  stemedb query drug/aspirin/safety
+  stemedb query debian/bash version
+  stemedb query debian/ba version --prefix --limit 20 --json
+${EXIT_HELP}`))
+  action(query, console, finish, async ([subject, predicate], options: Options) =>
+    (await import('./query.ts')).runQuery(subject!, predicate, options, console))
+  const get = common(program.command('get')
+    .summary('show one assertion by its id')
+    .description('Shows the assertion with an id.')
+    .argument('<id>', '64 hex digits')
+    .addOption(urlOption())
+    .addHelpText('after', EXIT_HELP))
+  action(get, console, finish, async ([id], options: Options) => (await import('./query.ts')).runGet(id!, options, console))
+}
+
+function addKeygen(program: Command, console: Console, finish: (code: number) => void): void {
+  const command = common(program.command('keygen')
+    .summary('make an agent\'s key')
+    .description('Makes an Ed25519 key, writes it to the key file (for you alone; never over an existing one) and prints the agent\'s name.')
+    .addOption(keyOption())
+    .addHelpText('after', EXIT_HELP))
+  action(command, console, finish, async (_args, options: { keyFile: string } & OutputOptions) => (await import('./keys.ts')).runKeygen(options, console))
+}
+
+function addLoad(program: Command, console: Console, finish: (code: number) => void): void {
+  const command = common(program.command('load')
+    .summary('load test a node')
+    .description('Sends assertions that are all different, as fast as the node takes them or at a fixed rate, and measures the acks.\nRefusals, lost connections and (with --check) missing ids make the exit code 1.')
+    .addOption(urlOption())
+    .option('--rate <per-second>', 'open loop: assertions a second, latency from when a request was due; default: closed loop')
+    .option('--connections <count>', 'WebSocket connections', '8')
+    .option('--batch <count>', 'assertions a frame', '256')
+    .option('--window <frames>', 'closed loop: unacked frames a connection', '4')
+    .option('--duration <time>', 'measured time: 30s, 500ms, 2m', '10s')
+    .option('--warmup <time>', 'time before it, not measured', '0s')
+    .addOption(new Option('--sign <how>', 'one signature a frame, one an assertion, or none').choices(['batch', 'single', 'none']).default('batch'))
+    .option('--record-bytes <bytes>', 'size of an encoded assertion, about', '300')
+    .option('--assertions <count>', 'stop after so many')
+    .option('--prepare <count>', 'assertions to sign before the run; default: what rate or duration ask for')
+    .option('--prepare-bytes <size>', 'most memory for signed frames', '2GiB')
+    .option('--check', 'read every acked id back')
+    .option('--check-connections <count>', 'HTTP connections of the check', '32')
+    .option('--run-id <hex>', '16 hex digits; the same id makes the same assertions again')
+    .addHelpText('after', `
+Examples:
+  stemedb load --duration 30s --check
+  stemedb load --connections 64 --batch 1 --window 16 --sign single
+  stemedb load --rate 100k --duration 1m --json > report.json
+
+docs/operations/load-testing.md says how to read the result.
+${EXIT_HELP}`))
+  action(command, console, finish, async (_args, options: import('./load-command.ts').LoadCommandOptions) =>
+    (await import('./load-command.ts')).runLoadCommand(options, console))
+}
+
+function addData(program: Command, console: Console, finish: (code: number) => void): void {
+  type Inspect = import('./wal.ts').WalInspectOptions
+  const wal = program.command('wal').description('Look into a node\'s log; never changes it.')
+  action(common(wal.command('inspect').description('Lists the records of the log, one a line.')
+    .addOption(dataDirOption())
+    .option('--from-lsn <lsn>', 'first LSN of interest')
+    .option('--to-lsn <lsn>', 'last LSN of interest')
+    .option('--from-segment <id>', 'first segment of interest')
+    .option('--limit <count>', 'most records', '1000')
+    .addHelpText('after', EXIT_HELP)), console, finish,
+  async (_args, options: Inspect) => (await import('./wal.ts')).runWalInspect(options, console))
+  action(common(wal.command('verify').description('Reads every byte of the log and checks it: checksums, LSNs without a gap, the end.')
+    .addOption(dataDirOption()).addHelpText('after', EXIT_HELP)), console, finish,
+  async (_args, options: Inspect) => (await import('./wal.ts')).runWalVerify(options, console))
+  const store = program.command('store').description('Check or rebuild a stopped node\'s indexes.')
+  type StoreOptions = import('./store.ts').StoreOptions
+  action(common(store.command('verify').description('Recomputes every id and checks that indexes and log agree. The node must be stopped.')
+    .addOption(dataDirOption()).addHelpText('after', EXIT_HELP)), console, finish,
+  async (_args, options: StoreOptions) => (await import('./store.ts')).runStoreVerify(options, console))
+  action(common(store.command('rebuild').description('Makes the indexes anew from the log. The node must be stopped; the log is not changed.')
+    .addOption(dataDirOption()).addHelpText('after', EXIT_HELP)), console, finish,
+  async (_args, options: StoreOptions) => (await import('./store.ts')).runStoreRebuild(options, console))
+}
+
+function addImport(program: Command, console: Console, finish: (code: number) => void): void {
+  const group = program.command('import').description('Bring real data in.')
+  const debian = writing(common(group.command('debian')
+    .summary('claims of Debian package lists')
+    .description('Turns package lists into claims about debian/<package>: version, depends, maintainer and more. Security, updates and\nmain lists are sources of different tiers, which contradict each other.')
+    .argument('[files...]', 'Packages files (plain, .gz, .lz4, .xz); default: those of apt-get update in /var/lib/apt/lists')
+    .option('--limit <count>', 'packages of each list, at most')
+    .addHelpText('after', `
+Examples:
+  stemedb import debian
+  stemedb import debian --limit 1000 ./Packages.gz
+${EXIT_HELP}`)))
+  action(debian, console, finish, async (files, options: import('./import-debian.ts').ImportOptions) =>
+    (await import('./import-debian.ts')).runImportDebian(files, options, console))
+}
+
+function addConfig(program: Command, console: Console, finish: (code: number) => void): void {
+  const command = common(program.command('config')
+    .summary('show settings')
+    .description('Shows the settings that serve would run with (variables and defaults), or the documents made from the table of settings.')
+    .argument('[form]', 'show, env (.env.example) or markdown (docs/reference/config.md)', 'show'))
+  action(command, console, finish, async ([form], options: OutputOptions) => (await import('./config-command.ts')).runConfig(form ?? 'show', options, console))
+}
+
+/**
+ * Runs one command line (without node and script).
+ * @returns the exit code
+ */
+export async function runCli(args: readonly string[], console: Console): Promise<number> {
+  let exitCode: number = EXIT.ok
+  const finish = (code: number): void => { exitCode = code }
+  const program = new Command('stemedb')
+    .description('StemeDB, a database of claims: signed, immutable assertions, resolved when somebody reads.')
+    .version(version)
+    .showHelpAfterError('(add --help for more)')
+    .showSuggestionAfterError()
+    .addHelpText('after', `
+First minute:
+  stemedb serve                                        # in one terminal
+  stemedb assert sky colour blue --confidence 0.9      # in another
+  stemedb query sky
+${EXIT_HELP}`)
+  for (const add of [addServe, addAssert, addReading, addImport, addLoad, addKeygen, addData, addConfig]) add(program, console, finish)
+  const quiet = (command: Command): void => {
+    command.exitOverride().configureOutput({
+      writeOut: (text) => console.out(text.trimEnd()),
+      writeErr: (text) => console.err(text.trimEnd()),
+    })
+    command.commands.forEach(quiet)
+  }
+  quiet(program)
+  try {
+    await program.parseAsync(args, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    // Help and version are no errors; a bare `stemedb` is one.
+    return error.exitCode === 0 ? EXIT.ok : EXIT.usage
+  }
+  return exitCode
+}
