@@ -1,0 +1,77 @@
+import type { Hlc } from '../base/hlc.ts'
+import type { Lsn } from '../base/lsn.ts'
+
+/** Where an assertion stands in the log, and under which stamp. */
+export interface Place {
+  readonly lsn: Lsn
+  readonly hlc: Hlc
+  readonly segmentId: number
+  /** Of its record, from the start of the segment's file. */
+  readonly recordOffset: number
+  /** In its batch. */
+  readonly index: number
+}
+
+/** What the index by subject and predicate says of one assertion, its bytes unread. */
+export interface IndexEntry extends Place {
+  readonly subject: Uint8Array
+  readonly predicate: Uint8Array
+  /** First 8 bytes of the id. */
+  readonly idPrefix: Uint8Array
+  /** Of the Assertion buffer, from the start of the segment's file. */
+  readonly assertionOffset: number
+  readonly assertionLength: number
+  /** CRC32C of the Assertion buffer. */
+  readonly assertionCrc: number
+  /** Of the 32-byte id, from the start of the segment's file. */
+  readonly idOffset: number
+}
+
+/** Which entries: one subject, all subjects that begin so, or one subject and predicate. */
+export interface EntryRange {
+  readonly subject: Uint8Array
+  readonly subjectIsPrefix: boolean
+  /** With a prefix, the cursor gives all predicates and the caller leaves out what it does not want. */
+  readonly predicate: Uint8Array | undefined
+}
+
+/**
+ * Entries by ascending subject and predicate, as bytes with a zero behind each; the newest first within a pair. What a
+ * cursor sees is the index as it was when the range was asked for, or later. Close it.
+ */
+export interface EntryCursor {
+  next(): IndexEntry | undefined
+  /** Leaves out the rest of the pair that the last entry was of. */
+  skipPair(): void
+  close(): void
+}
+
+/** What can be read, and where it stands. Both calls throw `DbError` only: `store_corrupt`, `wal_corrupt`, `io_error`. */
+export interface CandidateSource {
+  /** Up to which LSN the index is complete. Asked before anything is read. */
+  appliedLsn(): Lsn
+  /** A durable assertion by its id, or undefined. */
+  byId(id: Uint8Array): Place | undefined
+  entries(range: EntryRange): EntryCursor
+}
+
+export const SIGNED_BY_NOBODY = 0
+export const SIGNED_BY_AGENT = 1
+export const SIGNED_BY_BATCH = 2
+
+/** One assertion as it is served, in memory of its own. */
+export interface StoredAssertion {
+  readonly id: Uint8Array
+  readonly lsn: Lsn
+  readonly hlc: Hlc
+  /** The Assertion buffer: its structure, its claim and the id that follows from it have been checked. */
+  readonly bytes: Uint8Array
+  /** The assertion's own, or else that of its batch. */
+  readonly signature: Uint8Array | undefined
+  readonly signedBy: typeof SIGNED_BY_NOBODY | typeof SIGNED_BY_AGENT | typeof SIGNED_BY_BATCH
+}
+
+export interface AssertionReader {
+  /** @throws {DbError} `store_corrupt` where bytes and index disagree, `wal_corrupt`, `io_error`. */
+  read(place: Place | IndexEntry): StoredAssertion
+}
