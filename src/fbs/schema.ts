@@ -45,7 +45,7 @@ export const SCHEMA = {
     ],
   },
   Acks: {
-    identifier: '',
+    identifier: 'SACK',
     fields: [
       { name: 'acks', slot: 0, kind: 'tables', size: 4, align: 4, required: true, target: 'Ack' },
       { name: 'credit_bytes', slot: 1, kind: 'scalar', size: 4, align: 4, required: false, target: '' },
@@ -94,7 +94,7 @@ export const SCHEMA = {
     ],
   },
   ErrorFrame: {
-    identifier: '',
+    identifier: 'SERR',
     fields: [
       { name: 'code', slot: 0, kind: 'scalar', size: 2, align: 2, required: false, target: '' },
       { name: 'name', slot: 1, kind: 'string', size: 1, align: 1, required: true, target: '' },
@@ -146,7 +146,7 @@ export const SCHEMA = {
     ],
   },
   Receipt: {
-    identifier: '',
+    identifier: 'SRCP',
     fields: [
       { name: 'request_id', slot: 0, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
       { name: 'node_id', slot: 1, kind: 'struct', size: 32, align: 1, required: true, target: '' },
@@ -170,7 +170,7 @@ export const SCHEMA = {
     ],
   },
   Welcome: {
-    identifier: '',
+    identifier: 'SWEL',
     fields: [
       { name: 'protocol_version', slot: 0, kind: 'scalar', size: 2, align: 2, required: false, target: '' },
       { name: 'node_id', slot: 1, kind: 'struct', size: 32, align: 1, required: true, target: '' },

@@ -8,7 +8,7 @@ import { Ack } from './ack.js';
 
 
 /**
- * "SACK": one or more acks, in the order of their commit.
+ * One or more acks, in the order of their commit.
  */
 export class Acks {
   bb: flatbuffers.ByteBuffer|null = null;

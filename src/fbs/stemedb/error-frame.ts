@@ -5,7 +5,7 @@
 import * as flatbuffers from 'flatbuffers';
 
 /**
- * "SERR": the connection is at fault and will be closed.
+ * The connection is at fault and will be closed.
  */
 export class ErrorFrame {
   bb: flatbuffers.ByteBuffer|null = null;

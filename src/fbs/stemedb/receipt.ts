@@ -9,7 +9,7 @@ import { Signature } from './signature.js';
 
 
 /**
- * "SRCP": what the node signs for whoever asks (docs/formats/receipt.md).
+ * What the node signs for whoever asks (docs/formats/receipt.md).
  */
 export class Receipt {
   bb: flatbuffers.ByteBuffer|null = null;

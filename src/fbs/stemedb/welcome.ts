@@ -8,7 +8,7 @@ import { Hash } from './hash.js';
 
 
 /**
- * First server frame ("SWEL"): who speaks, and every limit that the client must keep.
+ * First server frame: who speaks, and every limit that the client must keep.
  */
 export class Welcome {
   bb: flatbuffers.ByteBuffer|null = null;
