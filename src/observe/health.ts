@@ -52,7 +52,7 @@ function run(check: () => CheckResult): CheckResult {
 
 /**
  * The body of a probe: `ok`, or with `verbose`, or when it failed, a line a check as Kubernetes' own probes have it
- * (`[+]wal ok`, `[-]ingest failed: 300 MiB behind`).
+ * (`[+]writes ok`, `[-]ingest failed: ...`).
  */
 export function renderHealth(kind: HealthKind, report: HealthReport, verbose: boolean): string {
   if (report.ok && !verbose) return 'ok\n'
