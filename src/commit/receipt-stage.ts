@@ -56,7 +56,6 @@ export class ReceiptStage implements Stage {
     this.#signGroup(Array.from({ length: count }, (_, i) => this.#read(i)))
     requests.release()
     metrics.inc('merkle_groups_total')
-    metrics.inc('receipts_total', count)
     return 'progress'
   }
 

@@ -1,10 +1,9 @@
 import type { Config } from '../config/options.ts'
-import { createBlock } from '../observe/thread-metrics.layout.ts'
 import { Bell } from '../ring/bell.ts'
 import { Marks } from '../ring/marks.ts'
 import { createRing } from '../ring/ring.ts'
-import { idFilterBytes } from '../store/id-filter.ts'
-import { recentIdsBytes } from '../store/recent-ids.ts'
+import { IdFilter } from '../store/id-filter.ts'
+import { recentIdsBytes } from '../store/recent-ids.layout.ts'
 import { ThreadControl } from '../thread/control.ts'
 
 /** Requests are small; replies may hold many assertions and share the size of the other rings. */
@@ -32,8 +31,8 @@ export interface NodeMemory {
   readonly idFilter: SharedArrayBuffer
   readonly recentIds: SharedArrayBuffer
   readonly controls: Readonly<Record<ThreadKind, SharedArrayBuffer>>
-  /** One block a thread, by kind; main's own stands apart. */
-  readonly metrics: Readonly<Record<ThreadKind | 'main', readonly SharedArrayBuffer[]>>
+  /** One block a thread. */
+  readonly metrics: Readonly<Record<ThreadKind, readonly SharedArrayBuffer[]>>
   readonly bells: {
     readonly front: SharedArrayBuffer
     readonly commit: SharedArrayBuffer
@@ -59,7 +58,8 @@ export interface NodeMemory {
   }
 }
 
-export function createMemory(config: Config): NodeMemory {
+/** @param newBlock makes a thread's block of metrics. */
+export function createMemory(config: Config, newBlock: () => SharedArrayBuffer): NodeMemory {
   const counts = threadCounts(config)
   const each = <T>(kind: ThreadKind, make: () => T): T[] => Array.from({ length: counts[kind] }, make)
   const ofKinds = <T>(make: (kind: ThreadKind) => T): Record<ThreadKind, T> =>
@@ -68,10 +68,10 @@ export function createMemory(config: Config): NodeMemory {
   const ring = (): SharedArrayBuffer => createRing(config.ringBytes)
   return {
     marks: new Marks().buffer,
-    idFilter: new SharedArrayBuffer(idFilterBytes(config.idFilterBytes)),
+    idFilter: new SharedArrayBuffer(IdFilter.bytesFor(config.idFilterBytes)),
     recentIds: new SharedArrayBuffer(recentIdsBytes(config.recentIdsMax)),
     controls: ofKinds(() => new ThreadControl().buffer),
-    metrics: { ...ofKinds((kind) => each(kind, createBlock)), main: [createBlock()] },
+    metrics: ofKinds((kind) => each(kind, newBlock)),
     bells: {
       front: bell(), commit: bell(), verify: each('verify', bell), merkle: each('merkle', bell), lens: each('lens', bell),
     },

@@ -1,10 +1,9 @@
 import type { EncodedError } from '../base/errors.ts'
-import type { Hlc } from '../base/hlc.ts'
-import type { Lsn } from '../base/lsn.ts'
 import type { Config } from '../config/options.ts'
+import type { Recovered } from '../wal/recovery.ts'
 import type { NodeMemory } from './memory.ts'
 
-/** What every thread is started with. Plain data and shared memory only. */
+/** What every thread is started with. Plain data and shared memory only, but for the inline mode's callback. */
 export interface ThreadStart {
   readonly config: Config
   readonly memory: NodeMemory
@@ -15,9 +14,10 @@ export interface ThreadStart {
   /** The node's Ed25519 seed and public key: for receipts. */
   readonly nodeSeed: Uint8Array
   readonly nodeId: Uint8Array
-  /** Where the log ended at start. */
-  readonly lastLsn: Lsn
-  readonly lastHlc: Hlc
+  /** What recovery found: the commit stage goes on from there. */
+  readonly recovered: Recovered
+  /** Inline mode only: drains the front, which shares the thread, where the ring of acks is full. */
+  readonly waitForAckSpace?: () => void
 }
 
 /** How a thread ended: told to, or by an error. */

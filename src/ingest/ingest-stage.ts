@@ -1,0 +1,87 @@
+import type { Clock } from '../base/clock.ts'
+import { isDbError } from '../base/errors.ts'
+import type { Secrets } from '../base/random.ts'
+import type { ThreadMetrics } from '../observe/thread-metrics.ts'
+import type { Bell } from '../ring/bell.ts'
+import type { Marks } from '../ring/marks.ts'
+import { openStoreMeta } from '../store/store-meta.ts'
+import { isRetryableStoreError } from '../store/store.ts'
+import type { Stage, StepOutcome } from '../thread/stage.ts'
+import type { IngestLoop } from './ingest-loop.ts'
+import { startIngest, type IngestStartOptions } from './ingest-start.ts'
+
+/** Pause after a write that found the disk full, in milliseconds. */
+const RETRY_MS = 250
+
+export interface IngestStageOptions
+  extends Omit<IngestStartOptions, 'meta' | 'durablePosition' | 'onApplied' | 'onIdsFlushed'> {
+  readonly marks: Marks
+  readonly secrets: Secrets
+  readonly clock: Clock
+  readonly metrics: ThreadMetrics
+}
+
+/** The ingest loop as a stage: replays when it is built, then follows the durable mark. */
+export class IngestStage implements Stage {
+  readonly blockedOn: Bell
+  readonly #options: IngestStageOptions
+  readonly #loop: IngestLoop
+  #retryAtMs = 0
+
+  /**
+   * Returns when filter, recent ids and indexes have come to the end of the log. The commit stage starts after it.
+   * @throws {DbError} `wal_corrupt`, `store_corrupt`, `disk_full`, `io_error`
+   */
+  constructor(options: IngestStageOptions) {
+    const { marks, store, secrets, logStart } = options
+    this.#options = options
+    this.blockedOn = marks.durableBell
+    marks.setApplied(logStart, 0)
+    this.#loop = startIngest({
+      ...options,
+      meta: openStoreMeta(store, secrets),
+      durablePosition: () => marks.durablePosition,
+      onApplied: (position, lsn) => marks.setApplied(position, lsn),
+      onIdsFlushed: (lsn) => marks.setIdsFlushed(lsn),
+    })
+    this.#report()
+  }
+
+  step(): StepOutcome {
+    const { clock, metrics } = this.#options
+    const startedMs = clock.monoMs()
+    if (startedMs < this.#retryAtMs) return 'idle'
+    const before = this.#loop.applied.assertions
+    try {
+      if (this.#loop.step() === 0) return 'idle'
+    } catch (error) {
+      if (!isDbError(error) || !isRetryableStoreError(error.code)) throw error
+      metrics.inc('storage_operation_errors_total', { operation: 'write' })
+      this.#retryAtMs = clock.monoMs() + RETRY_MS
+      return 'idle'
+    }
+    const applied = this.#loop.applied.assertions - before
+    if (applied > 0) {
+      metrics.inc('assertions_ingested_total', applied)
+      metrics.observe('ingest_batch_latency_seconds', (clock.monoMs() - startedMs) / 1000)
+    }
+    this.#report()
+    return 'progress'
+  }
+
+  idleMs(): number {
+    return this.#retryAtMs > this.#options.clock.monoMs() ? RETRY_MS : 1000
+  }
+
+  finish(): void {
+    // What is applied is in the store; the rest is replayed at the next start.
+  }
+
+  #report(): void {
+    const { metrics, recents } = this.#options
+    metrics.set('applied_lsn', this.#loop.applied.lsn)
+    metrics.set('ids_flushed_lsn', this.#loop.idsFlushedLsn)
+    metrics.set('recent_ids', recents.count)
+    metrics.set('recent_ids_fill_ratio', recents.count / (2 * recents.entriesMax))
+  }
+}
