@@ -1,0 +1,31 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { postgresBinDir } from '../../bench/lib/postgres.ts'
+import { buildRoot } from '../support/root.ts'
+
+// The benches at their smallest: they run, and say what they promise to programs. What they say means nothing here.
+
+const execute = promisify(execFile)
+
+async function figures(bench: string): Promise<Record<string, unknown>[]> {
+  const { stdout } = await execute(process.execPath, [join(buildRoot, 'bench', `${bench}.js`), '--quick', '--json'], { timeout: 120_000 })
+  return stdout.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>)
+}
+
+t.test('ingest', { timeout: 150_000 }, async (t) => {
+  const all = await figures('ingest')
+  t.ok(all.length >= 10)
+  for (const figure of all) t.match(figure, { name: String, value: Number, unit: String, better: /^(higher|lower)$/ }, String(figure['name']))
+  t.ok(all.some((figure) => figure['atLeast'] === 0.8 && figure['aim'] === 0.95 && typeof figure['peerValue'] === 'number'))
+})
+
+t.test('peers', { timeout: 150_000 }, async (t) => {
+  if (postgresBinDir() === undefined) return t.pass('PostgreSQL', { skip: 'missing tool: postgres (apt-get install postgresql)' })
+  const all = await figures('peers')
+  const ratios = all.filter((figure) => figure['unit'] === 'x')
+  t.equal(ratios.length, 2)
+  for (const figure of ratios) t.match(figure, { value: Number, atLeast: Number, aim: Number, peer: String, peerValue: Number })
+  return undefined
+})
