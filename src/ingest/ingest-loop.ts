@@ -7,7 +7,7 @@ import type { IdRunWriter } from '../store/id-runs.ts'
 import { META_APPLIED_KEY, META_IDS_FLUSHED_KEY } from '../store/keyspace.layout.ts'
 import { ENTRY_BYTES, ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID } from '../store/recent-ids.layout.ts'
 import type { FinishedIds } from '../store/recent-ids.ts'
-import { encodeApplied, encodeIdsFlushed, type AppliedMark, type IdsFlushedMark } from '../store/store-meta.ts'
+import { encodeApplied, encodeIdsFlushed, endRebuilding, type AppliedMark, type IdsFlushedMark } from '../store/store-meta.ts'
 import type { Store, StoreBatch } from '../store/store.ts'
 import { RECORD_KIND } from '../wal/record.layout.ts'
 import { INGEST_ASSERTIONS_SOFT_MAX, IndexEntries, type LogRecord } from './index-entries.ts'
@@ -111,6 +111,7 @@ export class IngestLoop {
   /** From now on another thread makes ids known: call it when `step` has returned 0, before that thread starts. */
   endReplay(): void {
     this.#replayedIds = undefined
+    endRebuilding(this.#deps.store)
   }
 
   /**

@@ -13,6 +13,8 @@ export const STORE_FORMAT = 1
 export const META_FORMAT_KEY: Uint8Array = new TextEncoder().encode('format')
 export const META_ID_HASH_KEY: Uint8Array = new TextEncoder().encode('id_hash_key')
 export const META_APPLIED_KEY: Uint8Array = new TextEncoder().encode('applied')
+/** There from the start of a rebuild to its end. */
+export const META_REBUILDING_KEY: Uint8Array = new TextEncoder().encode('rebuilding')
 export const META_IDS_FLUSHED_KEY: Uint8Array = new TextEncoder().encode('ids_flushed')
 
 export const APPLIED_LSN = 0

@@ -6,7 +6,7 @@ import { ID_HASH_KEY_BYTES } from './id-hash.ts'
 import {
   APPLIED_ASSERTIONS, APPLIED_BYTES, APPLIED_HLC, APPLIED_LSN, APPLIED_OFFSET, APPLIED_RECORDS, APPLIED_SEGMENT_ID,
   IDS_FLUSHED_BYTES, IDS_FLUSHED_LSN, IDS_FLUSHED_OFFSET, IDS_FLUSHED_SEGMENT_ID, META_APPLIED_KEY, META_FORMAT_KEY,
-  META_ID_HASH_KEY, META_IDS_FLUSHED_KEY, STORE_FORMAT,
+  META_ID_HASH_KEY, META_IDS_FLUSHED_KEY, META_REBUILDING_KEY, STORE_FORMAT,
 } from './keyspace.layout.ts'
 import type { Store } from './store.ts'
 
@@ -119,6 +119,23 @@ export function decodeIdsFlushed(bytes: Uint8Array): IdsFlushedMark {
     lsn: readLsn(view, IDS_FLUSHED_LSN),
     position: { segmentId: view.getUint32(IDS_FLUSHED_SEGMENT_ID, true), offset: view.getUint32(IDS_FLUSHED_OFFSET, true) },
   }
+}
+
+/** Whether a rebuild of this store has begun and not ended. */
+export const isRebuilding = (store: Store): boolean => store.get('default', META_REBUILDING_KEY) !== undefined
+
+export function markRebuilding(store: Store): void {
+  const batch = store.batch()
+  batch.put('default', META_REBUILDING_KEY, Uint8Array.of(1))
+  batch.write({ sync: true })
+}
+
+/** The store has caught up with its log, by whomever. */
+export function endRebuilding(store: Store): void {
+  if (!isRebuilding(store)) return
+  const batch = store.batch()
+  batch.del('default', META_REBUILDING_KEY)
+  batch.write({ sync: true })
 }
 
 function corrupt(why: string): DbError {

@@ -81,9 +81,13 @@ export class LogBuilder {
   }
 
   /** A batch of `count` new assertions, of which `refused(index)` ones are in it without an LSN. */
-  append(count: number, refused: (index: number) => boolean = () => false, agent?: Uint8Array): void {
+  append(
+    count: number, refused: (index: number) => boolean = () => false, agent?: Uint8Array,
+    spoil: (ids: Uint8Array[]) => void = () => {},
+  ): void {
     const assertions = Array.from({ length: count }, () => assertionOf(this.#made++, this.#random, agent))
     const ids = assertions.map((assertion) => assertionIdOf(assertion))
+    spoil(ids)
     const batch = encodeBatch({ requestId: 1n, items: assertions.map((assertion) => ({ assertion: encodeAssertion(assertion) })) })
     const codes = Uint16Array.from(assertions, (_, index) => refused(index) ? 1 : 0)
     const accepted = codes.filter((code) => code === 0).length
