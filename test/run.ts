@@ -45,6 +45,9 @@ function select(names: readonly string[], selectors: readonly string[]): string[
   return selectors.length === 0 ? [...names] : names.filter((name) => selectors.some((selector) => name.startsWith(selector)))
 }
 
+/** Of one file; the others of a kind rarely say more. */
+const FAILURES_PRINTED_MAX = 20
+
 const indent = (text: string): string => text.replaceAll(/^/gm, '      ')
 
 function printFile(name: string, result: FileResult): void {
@@ -52,7 +55,9 @@ function printFile(name: string, result: FileResult): void {
   const skipped = result.skips.length > 0 ? `, ${result.skips.length} skipped` : ''
   const failed = result.failures.length > 0 ? `, ${result.failures.length} failed` : ''
   console.log(`${verdict} ${name}  ${result.passed} passed${failed}${skipped}  ${result.seconds.toFixed(1)} s`)
-  for (const failure of result.failures) console.log(`  - ${failure.name}\n${indent(failure.detail)}`)
+  for (const failure of result.failures.slice(0, FAILURES_PRINTED_MAX)) console.log(`  - ${failure.name}\n${indent(failure.detail)}`)
+  const more = result.failures.length - FAILURES_PRINTED_MAX
+  if (more > 0) console.log(`  - and ${more} more`)
   if (result.stderr !== '') console.log(`  standard error, its end:\n${indent(result.stderr)}`)
 }
 

@@ -93,7 +93,8 @@ export async function runTapFile(path: string, cwd: string, timeoutMs: number): 
   const started = performance.now()
   const collector = new Collector()
   const child = spawn(process.execPath, ['--enable-source-maps', path], {
-    cwd, detached: true, env: { ...process.env, TAP: '1' }, stdio: ['ignore', 'pipe', 'pipe'],
+    // Tap's own limit of 30 s a subtest depends on what else the machine does; the file's limit is the one that counts.
+    cwd, detached: true, env: { ...process.env, TAP: '1', TAP_TIMEOUT: String(Math.ceil(timeoutMs / 1000)) }, stdio: ['ignore', 'pipe', 'pipe'],
   })
   const leader = child.pid
   if (leader === undefined) throw new Error(`could not start ${path}`)

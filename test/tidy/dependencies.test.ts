@@ -46,7 +46,7 @@ t.test('what the program imports is a dependency, and each dependency is importe
   const imported = new Set<string>()
   for (const path of projectFiles().filter((file) => /^(src|workers)\/.*\.ts$/.test(file))) {
     for (const { to } of importsOf(path)) {
-      if (!/^(node:|src\/|workers\/)/.test(to)) imported.add(to.split('/').slice(0, to.startsWith('@') ? 2 : 1).join('/'))
+      if (!/^(node:|src\/|workers\/|stemedb\/)/.test(to)) imported.add(to.split('/').slice(0, to.startsWith('@') ? 2 : 1).join('/'))
     }
   }
   t.strictSame([...imported].filter((name) => !(name in manifest.dependencies)), [], 'imported, not a dependency')
