@@ -25,9 +25,7 @@ const LIFECYCLE_MAX = 6
 const SCRATCH = new Uint8Array(CLAIM_BYTES_MAX)
 const SCRATCH_VIEW = new DataView(SCRATCH.buffer)
 
-/** Where the claim is written, how far it is, and the field that the last refusal was about. */
-let out: DataView = SCRATCH_VIEW
-let at = 0
+/** The field that the last refusal was about. */
 let fault = ''
 
 /** Name of the field (as in the schema) that the last refusal of {@link claimIdInto} was about. */
@@ -42,20 +40,16 @@ export function claimFaultField(): string {
  * Needs `initHash()` once a thread.
  */
 export function claimIdInto(view: AssertionView, ids: Uint8Array, idOffset: number): number {
-  out = SCRATCH_VIEW
-  at = 0
-  const code = writeClaim(view)
-  if (code !== 0) return code
-  blake3Into(SCRATCH.subarray(0, at), ids, idOffset)
+  const end = writeClaim(view, SCRATCH_VIEW, 0)
+  if (end < 0) return -end
+  blake3Into(SCRATCH.subarray(0, end), ids, idOffset)
   return 0
 }
 
 /** The claim bytes of a verified assertion, a copy; or an error code's number. For tests and tools. */
 export function claimOfView(view: AssertionView): Uint8Array | number {
-  out = SCRATCH_VIEW
-  at = 0
-  const code = writeClaim(view)
-  return code === 0 ? SCRATCH.slice(0, at) : code
+  const end = writeClaim(view, SCRATCH_VIEW, 0)
+  return end < 0 ? -end : SCRATCH.slice(0, end)
 }
 
 /** BLAKE3 of four short inputs at a time, as the kernels of `merkle/` do it; handed in, as this layer lies below them. */
@@ -111,12 +105,10 @@ function claimBytesAtMost(view: AssertionView): number {
 
 function claimIntoLane(index: number, lanes: LaneHasher, ids: Uint8Array): number {
   const start = lanes.laneInput + lanesFilled * lanes.laneBytes
-  out = laneView
-  at = start
-  const code = writeClaim(item)
-  if (code !== 0) return code
-  const length = at - start
-  for (let end = start + ((length + BLOCK_BYTES - 1) & -BLOCK_BYTES), i = at; i < end; i++) out.setUint8(i, 0)
+  const end = writeClaim(item, laneView, start)
+  if (end < 0) return -end
+  const length = end - start
+  for (let i = end, blocksEnd = start + ((length + BLOCK_BYTES - 1) & -BLOCK_BYTES); i < blocksEnd; i++) laneView.setUint8(i, 0)
   laneLengths[lanesFilled] = length
   laneItems[lanesFilled++] = index
   if (lanesFilled === LANES) flushLanes(lanes, ids)
@@ -126,107 +118,115 @@ function claimIntoLane(index: number, lanes: LaneHasher, ids: Uint8Array): numbe
 function flushLanes(lanes: LaneHasher, ids: Uint8Array): void {
   // Lanes that are not filled hash what lies there, for nobody.
   lanes.hashLanes(laneLengths[0]!, laneLengths[1]!, laneLengths[2]!, laneLengths[3]!)
+  const { memory } = lanes
   for (let lane = 0; lane < lanesFilled; lane++) {
     const from = lanes.laneOutput + lane * HASH_BYTES
     const to = laneItems[lane]! * HASH_BYTES
-    for (let i = 0; i < HASH_BYTES; i++) ids[to + i] = lanes.memory[from + i]!
+    for (let i = 0; i < HASH_BYTES; i++) ids[to + i] = memory[from + i]!
   }
   lanesFilled = 0
 }
 
-function refuse(code: number, field: string): number {
+// The writers below write at `at` and return where they ended, or the negated number of an error code.
+
+function refuse(failed: number, field: string): number {
   fault = field
-  return code
+  return failed
 }
 
-function writeClaim(view: AssertionView): number {
-  for (let i = 0; i < CLAIM_TAG.length; i++) out.setUint8(at + i, CLAIM_TAG[i]!)
-  at += CLAIM_TAG.length
-  if (view.length > ASSERTION_BYTES_MAX) return refuse(TOO_LONG, 'assertion')
-  if (view.unknownFields) return refuse(INVALID, 'assertion')
+function writeClaim(view: AssertionView, out: DataView, start: number): number {
+  if (view.length > ASSERTION_BYTES_MAX) return refuse(-TOO_LONG, 'assertion')
+  if (view.unknownFields) return refuse(-INVALID, 'assertion')
   const source = view.view
-  let code = text(source, view.subjectStart, view.subjectLength, SUBJECT_BYTES_MAX, true)
-  if (code === 0) code = checkSubjectPath(source, view.subjectStart, view.subjectLength)
-  if (code !== 0) return refuse(code, 'subject')
-  code = text(source, view.predicateStart, view.predicateLength, PREDICATE_BYTES_MAX, true)
-  if (code !== 0) return refuse(code, 'predicate')
-  code = writeObject(view)
-  if (code !== 0) return refuse(code, 'object')
-  code = writeConfidence(view)
-  if (code !== 0) return refuse(code, 'confidence')
-  if (view.sourceClass > SOURCE_CLASS_MAX) return refuse(INVALID, 'source_class')
+  let at = start
+  for (let i = 0; i < CLAIM_TAG.length; i++) out.setUint8(at++, CLAIM_TAG[i]!)
+  at = text(source, view.subjectStart, view.subjectLength, SUBJECT_BYTES_MAX, true, out, at)
+  if (at >= 0 && checkSubjectPath(source, view.subjectStart, view.subjectLength) !== 0) at = -INVALID
+  if (at < 0) return refuse(at, 'subject')
+  at = text(source, view.predicateStart, view.predicateLength, PREDICATE_BYTES_MAX, true, out, at)
+  if (at < 0) return refuse(at, 'predicate')
+  at = writeObject(view, out, at)
+  if (at < 0) return refuse(at, 'object')
+  at = writeConfidence(view, out, at)
+  if (at < 0) return refuse(at, 'confidence')
+  if (view.sourceClass > SOURCE_CLASS_MAX) return refuse(-INVALID, 'source_class')
   out.setUint8(at++, view.sourceClass)
-  fixed(source, view.sourceHashStart)
-  code = optionalText(source, view.sourceUriStart, view.sourceUriLength, SOURCE_URI_BYTES_MAX, true)
-  if (code !== 0) return refuse(code, 'source_uri')
-  if (view.lifecycle === 0) return refuse(MISSING, 'lifecycle')
-  if (view.lifecycle > LIFECYCLE_MAX) return refuse(INVALID, 'lifecycle')
+  at = fixed(source, view.sourceHashStart, out, at)
+  at = optionalText(source, view.sourceUriStart, view.sourceUriLength, SOURCE_URI_BYTES_MAX, true, out, at)
+  if (at < 0) return refuse(at, 'source_uri')
+  if (view.lifecycle === 0) return refuse(-MISSING, 'lifecycle')
+  if (view.lifecycle > LIFECYCLE_MAX) return refuse(-INVALID, 'lifecycle')
   out.setUint8(at++, view.lifecycle)
-  optionalFixed(source, view.epochStart)
-  optionalFixed(source, view.parentStart)
-  fixed(source, view.agentStart)
-  code = writeAssertedAt(view)
-  if (code !== 0) return refuse(code, 'asserted_at_ms')
-  code = optionalText(source, view.noteStart, view.noteLength, NOTE_BYTES_MAX, false)
-  if (code !== 0) return refuse(code, 'note')
-  code = writeVector(view)
-  return code === 0 ? 0 : refuse(code, 'vector')
+  at = optionalFixed(source, view.epochStart, out, at)
+  at = optionalFixed(source, view.parentStart, out, at)
+  at = fixed(source, view.agentStart, out, at)
+  at = writeAssertedAt(view, out, at)
+  if (at < 0) return refuse(at, 'asserted_at_ms')
+  at = optionalText(source, view.noteStart, view.noteLength, NOTE_BYTES_MAX, false, out, at)
+  if (at < 0) return refuse(at, 'note')
+  at = writeVector(view, out, at)
+  return at < 0 ? refuse(at, 'vector') : at
 }
 
 /** A text that must not be empty. */
-function text(source: DataView, start: number, length: number, bytesMax: number, controlsRefused: boolean): number {
-  if (start < 0) return MISSING
-  if (length === 0) return INVALID
-  return textOrEmpty(source, start, length, bytesMax, controlsRefused)
+function text(
+  source: DataView, start: number, length: number, bytesMax: number, controlsRefused: boolean, out: DataView, at: number,
+): number {
+  if (start < 0) return -MISSING
+  if (length === 0) return -INVALID
+  return textOrEmpty(source, start, length, bytesMax, controlsRefused, out, at)
 }
 
-function textOrEmpty(source: DataView, start: number, length: number, bytesMax: number, controlsRefused: boolean): number {
-  if (length > bytesMax) return TOO_LONG
+function textOrEmpty(
+  source: DataView, start: number, length: number, bytesMax: number, controlsRefused: boolean, out: DataView, at: number,
+): number {
+  if (length > bytesMax) return -TOO_LONG
   out.setUint32(at, length, true)
   const code = copyText(source, start, length, out, at + 4, controlsRefused)
-  at += 4 + length
-  return code
+  return code === 0 ? at + 4 + length : -code
 }
 
-function optionalText(source: DataView, start: number, length: number, bytesMax: number, controlsRefused: boolean): number {
-  out.setUint8(at++, start < 0 ? 0 : 1)
-  return start < 0 ? 0 : text(source, start, length, bytesMax, controlsRefused)
+function optionalText(
+  source: DataView, start: number, length: number, bytesMax: number, controlsRefused: boolean, out: DataView, at: number,
+): number {
+  out.setUint8(at, start < 0 ? 0 : 1)
+  return start < 0 ? at + 1 : text(source, start, length, bytesMax, controlsRefused, out, at + 1)
 }
 
-function fixed(source: DataView, start: number): void {
+function fixed(source: DataView, start: number, out: DataView, at: number): number {
   for (let i = 0; i < HASH_BYTES; i += 4) out.setUint32(at + i, source.getUint32(start + i, true), true)
-  at += HASH_BYTES
+  return at + HASH_BYTES
 }
 
-function optionalFixed(source: DataView, start: number): void {
-  out.setUint8(at++, start < 0 ? 0 : 1)
-  if (start >= 0) fixed(source, start)
+function optionalFixed(source: DataView, start: number, out: DataView, at: number): number {
+  out.setUint8(at, start < 0 ? 0 : 1)
+  return start < 0 ? at + 1 : fixed(source, start, out, at + 1)
 }
 
 /**
  * The member that the kind names, and no other: a number or boolean of another kind must be absent or zero (encoders
  * may write defaults), a text absent. An absent number is 0 and an absent boolean false, as FlatBuffers omits defaults.
  */
-function writeObject(view: AssertionView): number {
+function writeObject(view: AssertionView, out: DataView, at: number): number {
   const kind = view.objectKind
-  if (kind === 0) return NULL_OBJECT
-  if (kind > OBJECT_REFERENCE) return INVALID
-  out.setUint8(at++, kind)
+  if (kind === 0) return -NULL_OBJECT
+  if (kind > OBJECT_REFERENCE) return -INVALID
+  out.setUint8(at, kind)
   const source = view.view
-  if (kind !== OBJECT_NUMBER && !isZero(source, view.objectNumberStart, 8)) return INVALID
-  if (kind !== OBJECT_BOOLEAN && !isZero(source, view.objectBooleanStart, 1)) return INVALID
+  if (kind !== OBJECT_NUMBER && !isZero(source, view.objectNumberStart, 8)) return -INVALID
+  if (kind !== OBJECT_BOOLEAN && !isZero(source, view.objectBooleanStart, 1)) return -INVALID
   if (kind === OBJECT_TEXT || kind === OBJECT_REFERENCE) {
-    if (view.objectTextStart < 0) return MISSING
+    if (view.objectTextStart < 0) return -MISSING
     return kind === OBJECT_TEXT
-      ? textOrEmpty(source, view.objectTextStart, view.objectTextLength, OBJECT_TEXT_BYTES_MAX, false)
-      : text(source, view.objectTextStart, view.objectTextLength, OBJECT_REFERENCE_BYTES_MAX, true)
+      ? textOrEmpty(source, view.objectTextStart, view.objectTextLength, OBJECT_TEXT_BYTES_MAX, false, out, at + 1)
+      : text(source, view.objectTextStart, view.objectTextLength, OBJECT_REFERENCE_BYTES_MAX, true, out, at + 1)
   }
-  if (view.objectTextStart >= 0) return INVALID
-  if (kind === OBJECT_NUMBER) return number(source, view.objectNumberStart)
+  if (view.objectTextStart >= 0) return -INVALID
+  if (kind === OBJECT_NUMBER) return number(source, view.objectNumberStart, out, at + 1)
   const value = view.objectBooleanStart < 0 ? 0 : source.getUint8(view.objectBooleanStart)
-  if (value > 1) return INVALID
-  out.setUint8(at++, value)
-  return 0
+  if (value > 1) return -INVALID
+  out.setUint8(at + 1, value)
+  return at + 2
 }
 
 function isZero(source: DataView, start: number, bytes: number): boolean {
@@ -236,52 +236,49 @@ function isZero(source: DataView, start: number, bytes: number): boolean {
 }
 
 /** A finite f64 that is not -0, copied as it is. */
-function number(source: DataView, start: number): number {
+function number(source: DataView, start: number, out: DataView, at: number): number {
   const low = start < 0 ? 0 : source.getUint32(start, true)
   const high = start < 0 ? 0 : source.getUint32(start + 4, true)
   // All exponent bits set: infinity or NaN.
-  if ((high & 0x7ff00000) === 0x7ff00000) return NOT_FINITE
-  if (low === 0 && high === 0x80000000) return INVALID
+  if ((high & 0x7ff00000) === 0x7ff00000) return -NOT_FINITE
+  if (low === 0 && high === 0x80000000) return -INVALID
   out.setUint32(at, low, true)
   out.setUint32(at + 4, high, true)
-  at += 8
-  return 0
+  return at + 8
 }
 
-function writeConfidence(view: AssertionView): number {
-  const code = number(view.view, view.confidenceStart)
-  if (code !== 0) return code
-  const value = out.getFloat64(at - 8, true)
-  return value >= 0 && value <= 1 ? 0 : INVALID
+function writeConfidence(view: AssertionView, out: DataView, at: number): number {
+  const end = number(view.view, view.confidenceStart, out, at)
+  if (end < 0) return end
+  const value = out.getFloat64(at, true)
+  return value >= 0 && value <= 1 ? end : -INVALID
 }
 
-function writeAssertedAt(view: AssertionView): number {
+function writeAssertedAt(view: AssertionView, out: DataView, at: number): number {
   const start = view.assertedAtStart
   const low = start < 0 ? 0 : view.view.getUint32(start, true)
   const high = start < 0 ? 0 : view.view.getUint32(start + 4, true)
-  if (high > 0xffff) return INVALID
+  if (high > 0xffff) return -INVALID
   out.setUint32(at, low, true)
   out.setUint32(at + 4, high, true)
-  at += 8
-  return 0
+  return at + 8
 }
 
-function writeVector(view: AssertionView): number {
+function writeVector(view: AssertionView, out: DataView, at: number): number {
   const start = view.vectorStart
-  out.setUint8(at++, start < 0 ? 0 : 1)
-  if (start < 0) return 0
+  out.setUint8(at, start < 0 ? 0 : 1)
+  if (start < 0) return at + 1
   const length = view.vectorLength
-  if (length === 0) return INVALID
-  if (length > VECTOR_LENGTH_MAX) return TOO_LONG
-  out.setUint32(at, length, true)
-  at += 4
+  if (length === 0) return -INVALID
+  if (length > VECTOR_LENGTH_MAX) return -TOO_LONG
+  out.setUint32(at + 1, length, true)
+  const elements = at + 5
   const source = view.view
   for (let i = 0; i < length; i++) {
     const bits = source.getUint32(start + 4 * i, true)
-    if ((bits & 0x7f800000) === 0x7f800000) return NOT_FINITE
-    if (bits === 0x80000000) return INVALID
-    out.setUint32(at, bits, true)
-    at += 4
+    if ((bits & 0x7f800000) === 0x7f800000) return -NOT_FINITE
+    if (bits === 0x80000000) return -INVALID
+    out.setUint32(elements + 4 * i, bits, true)
   }
-  return 0
+  return elements + 4 * length
 }
