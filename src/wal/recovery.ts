@@ -166,7 +166,7 @@ class Examination {
       }
       this.#truncatedBytes = behind.strayBytes
       // A rewritten tail ends with its last record; any other file has the size it was prepared with.
-      this.#missingBytes = size === scan.end ? 0 : Math.max(0, header.segmentBytes - size)
+      this.#missingBytes = size === scan.end && scan.recordCount > 0 ? 0 : Math.max(0, header.segmentBytes - size)
       this.#isSealed = scan.lastKind === RECORD_KIND.seal && behind.strayBytes === 0
       return scan.recordCount === 0 ? undefined : { header, sealed: sealedFrom(header, scan) }
     } finally {

@@ -33,8 +33,8 @@ const FAULTS: Readonly<Record<HeaderFault, string>> = {
 }
 
 /**
- * Steps through the records of one segment, verifying header, payload and chain. Reads chunks into a buffer of its own
- * (it grows for a record that is larger, which the segment's size bounds). After `record`, `header` and `payload`
+ * Steps through the records of one segment, verifying header, payload and chain. Reads chunks into a buffer of its own,
+ * which grows up to `chunkBytes`, or to the largest record, which the segment's size bounds. After `record`, `header` and `payload`
  * describe it until the next step.
  */
 export class SegmentCursor {
@@ -49,14 +49,14 @@ export class SegmentCursor {
   #segment: SegmentHeader | undefined
   #chain: Chain | undefined
   #limit = 0
-  #buffer: Uint8Array
-  #view: DataView
+  readonly #chunkBytes: number
+  #buffer: Uint8Array = new Uint8Array(0)
+  #view: DataView = new DataView(this.#buffer.buffer)
   #bufferStart = 0
   #bufferEnd = 0
 
   constructor(chunkBytes = CHUNK_BYTES) {
-    this.#buffer = new Uint8Array(Math.max(chunkBytes, RECORD_HEADER_BYTES))
-    this.#view = new DataView(this.#buffer.buffer)
+    this.#chunkBytes = Math.max(chunkBytes, RECORD_HEADER_BYTES)
   }
 
   /**
@@ -152,11 +152,11 @@ export class SegmentCursor {
   /** Has `length` bytes from `at` in the buffer. False where the file ends before. */
   #load(at: number, length: number): boolean {
     if (at >= this.#bufferStart && at + length <= this.#bufferEnd) return true
-    if (length > this.#buffer.length) {
-      this.#buffer = new Uint8Array(length)
+    const wanted = Math.max(length, Math.min(this.#chunkBytes, this.#limit - at))
+    if (wanted > this.#buffer.length) {
+      this.#buffer = new Uint8Array(Math.max(wanted, Math.min(this.#chunkBytes, this.#buffer.length * 2)))
       this.#view = new DataView(this.#buffer.buffer)
     }
-    const wanted = Math.min(this.#buffer.length, this.#limit - at)
     const count = this.#file!.pread(this.#buffer, 0, wanted, at)
     this.#bufferStart = at
     this.#bufferEnd = at + count

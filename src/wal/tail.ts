@@ -6,7 +6,7 @@ import type { SegmentHeader } from './segment.codec.ts'
 
 /** What stands behind the last valid record of the open segment. */
 export interface Tail {
-  /** From the end up to the last byte that is not zero: what a cut takes away. */
+  /** From the end up to the last byte that is not zero: what a cut takes away. With a proof, up to that. */
   readonly strayBytes: number
   /** A header behind the end which shows that the bytes at the end were synced once: corruption (see record.codec.ts). */
   readonly proof: { readonly offset: number, readonly durableOffset: number } | undefined
@@ -26,15 +26,15 @@ MAGIC_BYTES.writeUInt32LE(RECORD_MAGIC)
 export function examineTail(file: DiskFile, segment: SegmentHeader, end: number): Tail {
   const chunk = Buffer.alloc(Math.min(CHUNK_BYTES, Math.max(RECORD_HEADER_BYTES, file.size() - end + 1)))
   let last = end
-  let proof: Tail['proof']
   for (let at = end; ; at += chunk.length - OVERLAP_BYTES) {
     const count = file.pread(chunk, 0, chunk.length, at)
     const bytes = chunk.subarray(0, count)
     if (!bytes.equals(ZEROS.subarray(0, count))) {
+      const proof = findProof(bytes, at, end, segment)
+      if (proof !== undefined) return { strayBytes: proof.offset - end, proof }
       last = at + lastNonZero(bytes) + 1
-      proof ??= findProof(bytes, at, end, segment)
     }
-    if (count < chunk.length) return { strayBytes: last - end, proof }
+    if (count < chunk.length) return { strayBytes: last - end, proof: undefined }
   }
 }
 

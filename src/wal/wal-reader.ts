@@ -37,6 +37,7 @@ export class WalReader {
   /** By segment id, the least recently used first. */
   readonly #open = new Map<number, OpenSegment>()
   #segmentId = 0
+  #seekOffset = 0
   #current: OpenSegment | undefined
 
   constructor(disk: Disk, dir: string, options: WalReaderOptions) {
@@ -71,16 +72,11 @@ export class WalReader {
     return this.#cursor.nextOffset
   }
 
-  /** The next call of `next` gives the record that begins at `position`. @throws {DbError} `wal_corrupt`, `io_error` */
+  /** The next call of `next` gives the record that begins at `position`, which need not be written yet. */
   seek(position: WalPosition): void {
-    doing('opening a WAL segment', () => {
-      const segment = this.#segment(position.segmentId)
-      this.#segmentId = position.segmentId
-      this.#current = segment
-      // Only the start of a segment says what its first record follows on.
-      const chain = position.offset === SEGMENT_RECORDS_OFFSET ? chainOf(segment.header) : undefined
-      this.#cursor.begin(segment.file, segment.header, position.offset, position.offset, chain)
-    })
+    this.#segmentId = position.segmentId
+    this.#seekOffset = position.offset
+    this.#current = undefined
   }
 
   /**
@@ -97,8 +93,10 @@ export class WalReader {
     const cursor = this.#cursor
     for (;;) {
       const isLast = this.#segmentId === until.segmentId
-      if (this.#segmentId > until.segmentId || (isLast && cursor.nextOffset >= until.offset)) return false
-      cursor.extend(isLast ? until.offset : this.#current!.size)
+      const offset = this.#current === undefined ? this.#seekOffset : cursor.nextOffset
+      if (this.#segmentId > until.segmentId || (isLast && offset >= until.offset)) return false
+      const current = this.#current ?? this.#begin()
+      cursor.extend(isLast ? until.offset : current.size)
       const outcome = cursor.step()
       if (outcome === 'record') return true
       if (outcome === 'damaged' || isLast) {
@@ -107,6 +105,16 @@ export class WalReader {
       }
       this.#cross()
     }
+  }
+
+  #begin(): OpenSegment {
+    const segment = this.#segment(this.#segmentId)
+    const offset = this.#seekOffset
+    // Only the start of a segment says what its first record follows on.
+    const chain = offset === SEGMENT_RECORDS_OFFSET ? chainOf(segment.header) : undefined
+    this.#cursor.begin(segment.file, segment.header, offset, offset, chain)
+    this.#current = segment
+    return segment
   }
 
   /** To the next segment, which must go on where this one ended: so a cut end shows. */

@@ -416,11 +416,12 @@ export class WalWriter {
   }
 
   #poison(code: 'durability_failed' | 'io_error', error: unknown, what: string): never {
-    const errno = errnoOf(error) ?? 'unknown'
+    const errno = errnoOf(error)
     const message = error instanceof Error ? error.message : String(error)
     this.#failure = new DbError(code, `${what}: ${message}`,
-      { errno, doing: what, segmentId: this.segmentId, offset: this.#durable.offset }, { cause: error })
-    throw this.#failure
+      { errno: errno ?? null, doing: what, segmentId: this.segmentId, offset: this.#durable.offset }, { cause: error })
+    // A bug shows as what it is, and poisons all the same.
+    throw errno === undefined ? error : this.#failure
   }
 
   /** Any error of `work` is final; one of the system's becomes an `io_error`. */

@@ -1,17 +1,19 @@
 import type { Disk } from '../../../src/base/disk.ts'
 import type { Lsn, WalPosition } from '../../../src/base/lsn.ts'
 import { seededRandom, type Random, type Secrets } from '../../../src/base/random.ts'
+import * as inspect from '../../../src/wal/inspect.ts'
 import * as recovery from '../../../src/wal/recovery.ts'
 import * as reader from '../../../src/wal/wal-reader.ts'
 import * as writer from '../../../src/wal/wal-writer.ts'
 
 /** The modules under test: the real ones, or mutants of them. */
 export interface WalModules {
+  readonly inspect: typeof inspect
   readonly recovery: typeof recovery
   readonly reader: typeof reader
   readonly writer: typeof writer
 }
-export const realModules: WalModules = { recovery, reader, writer }
+export const realModules: WalModules = { inspect, recovery, reader, writer }
 
 export const DIR = '/data/wal'
 export const NODE_ID = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8)

@@ -30,7 +30,8 @@ export async function loadMutant(mutations: readonly Mutation[]): Promise<{ modu
   }
   const load = async (name: string): Promise<unknown> => import(pathToFileURL(join(root, 'wal', name)).href)
   const modules = {
-    recovery: await load('recovery.js'), reader: await load('wal-reader.js'), writer: await load('wal-writer.js'),
+    inspect: await load('inspect.js'), recovery: await load('recovery.js'), reader: await load('wal-reader.js'),
+    writer: await load('wal-writer.js'),
   } as WalModules
   return { modules, remove: () => rmSync(root, { recursive: true, force: true }) }
 }
