@@ -11,6 +11,8 @@ import { straceCommand, systemCalls } from '../support/strace.ts'
 import { within, type Settings } from '../support/server.ts'
 import { requireTool } from '../support/tools.ts'
 
+t.setTimeout(600_000)
+
 // Every system call of a whole run, from an empty folder over many rotations to the orderly end: no ack and no read leaves
 // the process before a sync of what it stands on has returned, and no acked record is in a file whose name may be lost.
 
@@ -48,7 +50,7 @@ async function traced(t: Test, acks: number, preload: readonly string[] = []): P
   return result
 }
 
-t.test(`${ACKS_MIN} acks, each after the sync that covers it`, { timeout: 300_000 }, async (t) => {
+t.test(`${ACKS_MIN} acks, each after the sync that covers it`, async (t) => {
   if (!requireTool(t, 'strace')) return
   const result = await traced(t, ACKS_MIN)
   t.ok(result.acks >= ACKS_MIN, `${result.acks} acks`)
@@ -60,14 +62,14 @@ t.test(`${ACKS_MIN} acks, each after the sync that covers it`, { timeout: 300_00
   t.ok(result.syncs > 100 && result.nameChanges > 10, `${result.syncs} syncs of the log, ${result.nameChanges} names made, changed or removed`)
 })
 
-t.test('the tooth: a server that acks before it syncs', { timeout: 120_000 }, async (t) => {
+t.test('the tooth: a server that acks before it syncs', async (t) => {
   if (!requireTool(t, 'strace')) return
   const result = await traced(t, 500, [mutant('ack-early')])
   t.ok(result.acks >= 500, `${result.acks} acks`)
   t.ok(result.earlyAcks >= result.acks * 0.99, `${result.earlyAcks} of them are flagged`)
 })
 
-t.test('the tooth: a server that does not sync its folders', { timeout: 120_000 }, async (t) => {
+t.test('the tooth: a server that does not sync its folders', async (t) => {
   if (!requireTool(t, 'strace')) return
   const result = await traced(t, 500, [mutant('no-dirsync')])
   t.equal(result.namelessAcks, result.acks, `all of ${result.acks} acks are flagged`)

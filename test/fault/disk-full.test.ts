@@ -11,6 +11,8 @@ import { buildRoot } from '../support/root.ts'
 import { StartFailure, type RunningServer, type Settings } from '../support/server.ts'
 import { requireRoot, requireTool } from '../support/tools.ts'
 
+t.setTimeout(600_000)
+
 // Under load the disk fills to the last byte and empties again, many times: what is refused is refused at once and is
 // not there later, what was acked is, reads go on, and writes come back by themselves.
 
@@ -62,7 +64,7 @@ async function postOne(server: RunningServer, note: string): Promise<{ status: n
   return { status: response.status, code: (await response.json() as { code?: unknown }).code }
 }
 
-t.test(`${CYCLES} times full and free again, under load`, { timeout: 300_000 }, async (t) => {
+t.test(`${CYCLES} times full and free again, under load`, async (t) => {
   const made = await on(t, SETTINGS)
   if (made === undefined) return
   const { fs, trial } = made
@@ -118,7 +120,7 @@ t.test(`${CYCLES} times full and free again, under load`, { timeout: 300_000 }, 
   })
 })
 
-t.test('the tooth: a server that takes a full disk for success', { timeout: 120_000 }, async (t) => {
+t.test('the tooth: a server that takes a full disk for success', async (t) => {
   const made = await on(t, { ...SETTINGS, walReserveBytes: 0 })
   if (made === undefined) return
   const { fs, trial } = made

@@ -12,6 +12,8 @@ import { Shim, readShimLog, type ShimEvent } from '../support/shim.ts'
 import { StartFailure, within, type Exit, type RunningServer, type Settings } from '../support/server.ts'
 import { requireTool } from '../support/tools.ts'
 
+t.setTimeout(600_000)
+
 // One sync of the log fails with EIO, and every later one would work again: after that failure the page cache and the
 // disk may differ without a sign, so nothing is acked any more, the file is not synced again, and the process ends.
 
@@ -98,7 +100,7 @@ async function isReady(url: string): Promise<boolean> {
   }
 }
 
-t.test(`EIO at each of the first ${FAULTS} syncs of the log`, { timeout: 300_000 }, async (t) => {
+t.test(`EIO at each of the first ${FAULTS} syncs of the log`, async (t) => {
   if (!requireTool(t, 'gcc')) return
   const shim = new Shim()
   t.teardown(() => shim.remove())
@@ -125,7 +127,7 @@ t.test(`EIO at each of the first ${FAULTS} syncs of the log`, { timeout: 300_000
   t.ok(told > 0, `${told} claims were told that their fate is unknown`)
 })
 
-t.test('the tooth: a server that tries a failed sync again', { timeout: 120_000 }, async (t) => {
+t.test('the tooth: a server that tries a failed sync again', async (t) => {
   if (!requireTool(t, 'gcc')) return
   const shim = new Shim()
   t.teardown(() => shim.remove())

@@ -7,6 +7,8 @@ import { Trial, sleep, trialSeed, tryStart } from '../support/history.trial.ts'
 import { recordPlaces } from '../support/strace.records.ts'
 import { StartFailure } from '../support/server.ts'
 
+t.setTimeout(800_000)
+
 // SIGKILL at a random moment of a mixed stream, and everything that was acked, or seen by a read, is there after the
 // restart. This proves recovery, not fsync: the page cache outlives the process (power-cut.test.ts proves that).
 
@@ -24,7 +26,7 @@ async function trialIn(t: Test, subseed: number): Promise<{ trial: Trial, dataDi
   return { trial: await Trial.create({ dataDir }, subseed), dataDir }
 }
 
-t.test(`${KILLS} kills at random moments of a stream lose nothing`, { timeout: 600_000 }, async (t) => {
+t.test(`${KILLS} kills at random moments of a stream lose nothing`, async (t) => {
   t.comment(`seed ${seed}`)
   let slowest = 0
   for (let first = 0; first < KILLS; first += KILLS_PER_DIR) {
@@ -56,7 +58,7 @@ t.test(`${KILLS} kills at random moments of a stream lose nothing`, { timeout: 6
   t.comment(`${KILLS} kills, seed ${seed}`)
 })
 
-t.test('the tooth: a log that loses its last acked record is noticed', { timeout: 60_000 }, async (t) => {
+t.test('the tooth: a log that loses its last acked record is noticed', async (t) => {
   const { trial, dataDir } = await trialIn(t, seed ^ 0x5eed)
   const server = await trial.start()
   const stream = await trial.beginStream(server, { ...SHAPE, claimsMax: 500 })

@@ -7,6 +7,8 @@ import { LOOP_TOOLS, LoopFs, type FileSystemKind } from '../support/loop-fs.ts'
 import { StartFailure } from '../support/server.ts'
 import { requireEatmydata, requireRoot, requireTool } from '../support/tools.ts'
 
+t.setTimeout(800_000)
+
 // The power goes: nothing that was not synced reaches the device any more, the file system's own log included. Every ack
 // that ever arrived, and everything that a read ever showed, is there after the restart.
 
@@ -26,7 +28,7 @@ async function on(t: Test, kind: FileSystemKind): Promise<{ fs: LoopFs, trial: T
 }
 
 for (const kind of ['ext4', 'xfs'] as const) {
-  t.test(`${kind}: ${CUTS_PER_KIND} power cuts under load lose no ack`, { timeout: 240_000 }, async (t) => {
+  t.test(`${kind}: ${CUTS_PER_KIND} power cuts under load lose no ack`, async (t) => {
     const made = await on(t, kind)
     if (made === undefined) return
     const { fs, trial } = made
@@ -51,7 +53,7 @@ for (const kind of ['ext4', 'xfs'] as const) {
     t.ok(trial.history.ackedCount >= 1000, `${trial.history.ackedCount} acks`)
   })
 
-  t.test(`${kind}, the tooth: without fsync a power cut loses acks`, { timeout: 60_000 }, async (t) => {
+  t.test(`${kind}, the tooth: without fsync a power cut loses acks`, async (t) => {
     const made = await on(t, kind)
     const library = requireEatmydata(t)
     if (made === undefined || library === undefined) return

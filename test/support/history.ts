@@ -61,13 +61,17 @@ export interface Verdict {
 
 const none = (): Broken => ({ lost: [], phantom: [], torn: [], duplicated: [], vanished: [], refusedButPresent: [] })
 
-export const isWhole = (verdict: Verdict): boolean => Object.values(verdict.broken).every((ids) => ids.length === 0)
+const kindsOf = (broken: Broken): (keyof Broken)[] => Object.keys(broken) as (keyof Broken)[]
+
+export const isWhole = ({ broken }: Verdict): boolean => kindsOf(broken).every((kind) => broken[kind].length === 0)
 
 /** One line for people: counts first, then what broke with the first few ids. */
 export function describeVerdict(verdict: Verdict): string {
   const { counts, broken } = verdict
-  const kinds = Object.entries(broken).map(([kind, ids]: [string, string[]]) =>
-    `${kind} ${ids.length}${ids.length > 0 ? ` (${ids.slice(0, 3).join(', ')})` : ''}`)
+  const kinds = kindsOf(broken).map((kind) => {
+    const ids = broken[kind]
+    return `${kind} ${ids.length}${ids.length > 0 ? ` (${ids.slice(0, 3).join(', ')})` : ''}`
+  })
   return `attempted ${counts.attempted}, acked ${counts.acked}, refused ${counts.refused}, recovered ${counts.recovered}, `
     + `dropped ${counts.dropped}, found ${counts.found}: ${kinds.join(', ')}`
 }
@@ -181,7 +185,7 @@ export class History {
    */
   judge(asked: Iterable<string>, found: ReadonlyMap<string, FoundClaim>): Verdict {
     const broken = none()
-    for (const kind of Object.keys(broken) as (keyof Broken)[]) broken[kind].push(...this.#contradictions[kind].splice(0))
+    for (const kind of kindsOf(broken)) broken[kind].push(...this.#contradictions[kind].splice(0))
     const batches = new Set<number>()
     let recovered = 0
     let dropped = 0

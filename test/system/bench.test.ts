@@ -5,6 +5,8 @@ import t from 'tap'
 import { postgresBinDir } from '../../bench/lib/postgres.ts'
 import { buildRoot } from '../support/root.ts'
 
+t.setTimeout(290_000)
+
 // The benches at their smallest: they run, and say what they promise to programs. What they say means nothing here.
 
 const execute = promisify(execFile)
@@ -14,14 +16,14 @@ async function figures(bench: string): Promise<Record<string, unknown>[]> {
   return stdout.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>)
 }
 
-t.test('ingest', { timeout: 150_000 }, async (t) => {
+t.test('ingest', async (t) => {
   const all = await figures('ingest')
   t.ok(all.length >= 10)
   for (const figure of all) t.match(figure, { name: String, value: Number, unit: String, better: /^(higher|lower)$/ }, String(figure['name']))
   t.ok(all.some((figure) => figure['atLeast'] === 0.8 && figure['aim'] === 0.95 && typeof figure['peerValue'] === 'number'))
 })
 
-t.test('peers', { timeout: 150_000 }, async (t) => {
+t.test('peers', async (t) => {
   if (postgresBinDir() === undefined) return t.pass('PostgreSQL', { skip: 'missing tool: postgres (apt-get install postgresql)' })
   const all = await figures('peers')
   const ratios = all.filter((figure) => figure['unit'] === 'x')

@@ -9,6 +9,8 @@ import { startServer, SUBPROTOCOL, within, WS_PATH, type RunningServer, type Set
 import { get } from './curl.ts'
 import { Socket } from './socket.ts'
 
+t.setTimeout(280_000)
+
 // Those who take up room and give nothing: idle, slow, silent, half-open. Memory stays bounded and others do not notice.
 
 async function serve(t: Test, settings: Settings = {}): Promise<{ server: RunningServer, claims: ClaimSource }> {
@@ -51,7 +53,7 @@ function clientFrame(payload: Uint8Array): Buffer {
 const closedWithin = (socket: NetSocket, msMax: number): Promise<boolean> =>
   within(new Promise<boolean>((resolve) => { if (socket.destroyed) resolve(true); else socket.once('close', () => resolve(true)) }), msMax).then((closed) => closed === true)
 
-t.test('a thousand idle connections', { timeout: 60_000 }, async (t) => {
+t.test('a thousand idle connections', async (t) => {
   const { server, claims } = await serve(t)
   const before = residentMiB(server.pid)
   const idle = await Promise.all(Array.from({ length: 1000 }, () => Socket.open(server.wsUrl)))
@@ -65,7 +67,7 @@ t.test('a thousand idle connections', { timeout: 60_000 }, async (t) => {
   t.equal(await metric(server, 'stemedb_connections'), 0, 'and none is left over')
 })
 
-t.test('connections beyond sessionsMax are refused, the others stay', { timeout: 30_000 }, async (t) => {
+t.test('connections beyond sessionsMax are refused, the others stay', async (t) => {
   const { server, claims } = await serve(t, { sessionsMax: 3 })
   const sockets = await Promise.all(Array.from({ length: 3 }, () => Socket.open(server.wsUrl)))
   const answer = await get(`${server.url}${WS_PATH}`, '-H', 'upgrade: websocket', '-H', 'connection: upgrade', '-H', 'sec-websocket-version: 13',
@@ -76,7 +78,7 @@ t.test('connections beyond sessionsMax are refused, the others stay', { timeout:
   await Promise.all(sockets.map((socket) => socket.close()))
 })
 
-t.test('who does not read loses the connection, not the others their memory', { timeout: 60_000 }, async (t) => {
+t.test('who does not read loses the connection, not the others their memory', async (t) => {
   const { server, claims } = await serve(t, { sendBufferBytesMax: 64 * 1024, sessionCreditBytes: 64 * 2 ** 20 })
   const witness = await Socket.open(server.wsUrl)
   // Duplicates are answered one by one: a few bytes in are many out.
@@ -102,7 +104,7 @@ t.test('who does not read loses the connection, not the others their memory', { 
   await witness.close()
 })
 
-t.test('silent and half-open ones are closed', { timeout: 60_000 }, async (t) => {
+t.test('silent and half-open ones are closed', async (t) => {
   const { server, claims } = await serve(t, { idleTimeoutSeconds: 8, ingressTimeoutMs: 1000 })
   const witness = await Socket.open(server.wsUrl)
   const deaf = await rawUpgrade(t, server) // upgraded, and never a pong
@@ -124,7 +126,7 @@ t.test('silent and half-open ones are closed', { timeout: 60_000 }, async (t) =>
   await witness.close()
 })
 
-t.test('bytes that are no HTTP', { timeout: 30_000 }, async (t) => {
+t.test('bytes that are no HTTP', async (t) => {
   const { server, claims } = await serve(t)
   const witness = await Socket.open(server.wsUrl)
   for (const junk of ['\x16\x03\x01\x02\x00\x01\x00\x01\xfc', 'GET / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n', `GET / HTTP/1.1\r\n${'x: y\r\n'.repeat(5000)}\r\n`, '\0'.repeat(5000)]) {

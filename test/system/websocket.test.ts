@@ -7,6 +7,8 @@ import { claimSource, type Claim, type ClaimSource } from '../support/history.cl
 import { startServer, type RunningServer, type Settings } from '../support/server.ts'
 import { Socket, refusedUpgrade } from './socket.ts'
 
+t.setTimeout(240_000)
+
 // The stream protocol through a real socket, with a client that is not ours (`ws`).
 
 const FRAME_BYTES_MAX = 128 * 1024
