@@ -32,6 +32,7 @@ interface ReceiptWait {
   readonly promise: Promise<BatchReceipt>
   readonly resolve: (receipt: BatchReceipt) => void
   readonly reject: (error: DbError) => void
+  stopTimer: (() => void) | undefined
 }
 
 function receiptWait(): ReceiptWait {
@@ -43,7 +44,7 @@ function receiptWait(): ReceiptWait {
   })
   // Whoever does not look at the receipt shall not be ended by it.
   promise.catch(() => undefined)
-  return { promise, resolve, reject }
+  return { promise, resolve, reject, stopTimer: undefined }
 }
 
 export type ClientState = 'connecting' | 'up' | 'down' | 'closed' | 'failed'
@@ -248,11 +249,19 @@ export class StemeClient implements SessionHost {
     this.#pendingBytes += 'error' in item ? 0 : item.encoded.length
   }
 
-  /** Flushes `session` at the end of this turn if nothing is under way, else when all of that is acked or after `lingerMs`. */
+  /**
+   * Flushes `session` when its turn of the event loop ends (a stream's: in the next one) if nothing is under way, else when all of
+   * that is acked or after `lingerMs`.
+   */
   scheduleFlush(session: AssertSession): void {
     this.#lanes.add(session)
-    if (this.#batches.size === 0) queueMicrotask(() => session.flush())
-    else session.stopTimer ??= this.#options.platform.timer(this.#options.batch.lingerMs, () => session.flush())
+    const isIdle = this.#batches.size === 0
+    if (isIdle && !session.isStream) queueMicrotask(() => session.flush())
+    else session.stopTimer ??= this.#options.platform.timer(isIdle ? 0 : this.#options.batch.lingerMs, () => session.flush())
+  }
+
+  nextTurn(): Promise<void> {
+    return new Promise((resolve) => void this.#options.platform.timer(0, resolve))
   }
 
   flushed(session: AssertSession): void {
@@ -353,6 +362,7 @@ export class StemeClient implements SessionHost {
     for (const session of this.#lanes) session.fail(error)
     this.#lanes.clear()
     for (const batch of this.#batches.values()) {
+      batch.receipt?.stopTimer?.()
       batch.receipt?.reject(error)
       if (!batch.isAcked) batch.reject(error)
     }
@@ -389,7 +399,7 @@ export class StemeClient implements SessionHost {
       batch.resolve(batchAckOf(ack.requestId, batch.offset, results, receipt?.promise))
     }
     if (receipt === undefined) this.#settle(entry, batch)
-    else this.#options.platform.timer(this.#options.receiptTimeoutMs, () => this.#receiptMissing(entry))
+    else receipt.stopTimer ??= this.#options.platform.timer(this.#options.receiptTimeoutMs, () => this.#receiptMissing(ack.requestId, batch))
   }
 
   #refused(entry: OutboxEntry, batch: Batch, ack: AckFrame, code: NonNullable<AckFrame['refused']>): void {
@@ -419,11 +429,12 @@ export class StemeClient implements SessionHost {
     this.#settle(entry, batch)
   }
 
-  #receiptMissing(entry: OutboxEntry): void {
-    const batch = this.#batches.get(entry.requestId)
-    if (batch?.receipt === undefined || this.#outbox.sent(entry.requestId) !== entry) return
-    batch.receipt.reject(new DbError('timeout', `no receipt in ${this.#options.receiptTimeoutMs} ms; the assertions are stored`))
-    this.#settle(entry, batch)
+  #receiptMissing(requestId: bigint, batch: Batch): void {
+    batch.receipt?.reject(new DbError('timeout', `no receipt in ${this.#options.receiptTimeoutMs} ms; the assertions are stored`))
+    const entry = this.#outbox.sent(requestId)
+    // Not there: the connection is down, and the batch waits to be sent again. Its next ack starts the time anew.
+    if (entry === undefined) batch.receipt!.stopTimer = undefined
+    else this.#settle(entry, batch)
   }
 
   #settle(entry: OutboxEntry, batch: Batch): void {
@@ -442,6 +453,7 @@ export class StemeClient implements SessionHost {
 
   #forget(requestId: bigint, batch: Batch): void {
     if (!this.#batches.delete(requestId)) return
+    batch.receipt?.stopTimer?.()
     this.#pendingAssertions -= batch.items.length
     this.#pendingBytes -= batch.bytes
     this.#wake()

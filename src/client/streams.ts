@@ -12,6 +12,9 @@ export interface StreamOptions {
 /** Acks of a stream that nobody has taken yet; beyond it the source is not read. */
 export const ACKS_UNREAD_MAX = 256
 
+/** Assertions of a stream that are encoded before the event loop gets its turn: about 5 ms of work. */
+const WRITES_A_TURN = 1024
+
 /** What a session needs of its client. */
 export interface SessionHost {
   readonly hasRoom: boolean
@@ -27,6 +30,8 @@ export interface SessionHost {
   /** The session has a first item: flush it in time. */
   scheduleFlush(session: AssertSession): void
   flushed(session: AssertSession): void
+  /** Resolves in a later turn of the event loop. */
+  nextTurn(): Promise<void>
   /** Makes a batch of the items and sends it. */
   submit(items: LaneItem[], offset: number, wantsReceipt: boolean): Promise<BatchAck>
 }
@@ -35,6 +40,8 @@ type ItemWaiter = (result: AssertResult | undefined, error: DbError | undefined)
 
 /** One writer's batches: all `assert` calls of a client share one, every stream has its own. */
 export class AssertSession {
+  /** More come in the turns that follow, so that a first one alone is not worth a batch. */
+  readonly isStream: boolean
   readonly #client: SessionHost
   readonly #wantsReceipt: boolean
   readonly #onBatch: (batch: Promise<BatchAck>) => void
@@ -44,10 +51,12 @@ export class AssertSession {
   /** Of the linger timer; kept here for the client. */
   stopTimer: (() => void) | undefined
 
-  constructor(client: SessionHost, wantsReceipt = false, onBatch: (batch: Promise<BatchAck>) => void = () => undefined) {
+  /** @param onBatch of a stream: told of every batch that is sent, and of one that never will be. */
+  constructor(client: SessionHost, wantsReceipt = false, onBatch?: (batch: Promise<BatchAck>) => void) {
+    this.isStream = onBatch !== undefined
     this.#client = client
     this.#wantsReceipt = wantsReceipt
-    this.#onBatch = onBatch
+    this.#onBatch = onBatch ?? (() => undefined)
   }
 
   /** One assertion with a promise of its own. */
@@ -136,11 +145,14 @@ export class AssertSession {
 /** A session whose acks go to a queue: what `stream` and `transform` are made of. */
 class StreamSession {
   readonly queue = new AckQueue<BatchAck>()
+  readonly #client: SessionHost
   readonly #session: AssertSession
+  #written = 0
   #open = 0
   #ended = false
 
   constructor(client: SessionHost, options: StreamOptions) {
+    this.#client = client
     this.#session = new AssertSession(client, options.receipts ?? false, (batch) => {
       this.#open++
       batch.then((ack) => {
@@ -151,6 +163,8 @@ class StreamSession {
   }
 
   async write(draft: AssertionDraft): Promise<void> {
+    // A source that always has more at hand would let nothing else run.
+    if (++this.#written % WRITES_A_TURN === 0) await this.#client.nextTurn()
     await this.queue.whenBelow(ACKS_UNREAD_MAX)
     await this.#session.write(draft)
   }

@@ -1,0 +1,213 @@
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Builder } from 'flatbuffers'
+import { WebSocketServer, type WebSocket } from 'ws'
+import { ERROR_CODES, type ErrorName } from '../../../src/base/error-codes.ts'
+import { toHex } from '../../../src/base/bytes.ts'
+import { Ack } from '../../../src/fbs/stemedb/ack.ts'
+import { Acks } from '../../../src/fbs/stemedb/acks.ts'
+import { ErrorFrame } from '../../../src/fbs/stemedb/error-frame.ts'
+import { Hash } from '../../../src/fbs/stemedb/hash.ts'
+import { Outcome } from '../../../src/fbs/stemedb/outcome.ts'
+import { Receipt } from '../../../src/fbs/stemedb/receipt.ts'
+import { Signature } from '../../../src/fbs/stemedb/signature.ts'
+import { Welcome } from '../../../src/fbs/stemedb/welcome.ts'
+import { rootOfIds } from '../../../src/merkle/tree.ts'
+import { assertionIdOf, initHash } from '../../../src/record/claim.ts'
+import { decodeAssertion } from '../../../src/wire/assertion.codec.ts'
+import { BatchView } from '../../../src/wire/batch.codec.ts'
+
+/** A node's WebSocket and by-id reads in a hundred lines, which does to its clients what a test tells it to. */
+export interface FakeOutcome {
+  index: number
+  code: number
+  lsn?: number
+}
+
+export interface FakeAck {
+  requestId: bigint
+  firstLsn?: number
+  accepted?: number
+  refused?: ErrorName
+  retryAfterMs?: number
+  outcomes?: FakeOutcome[]
+}
+
+export function encodeAcks(acks: readonly FakeAck[], creditBytes: number): Uint8Array {
+  const builder = new Builder(256)
+  const offsets = acks.map((ack) => {
+    const detail = ack.refused === undefined ? 0 : builder.createString('because')
+    const outcomes = ack.outcomes ?? []
+    builder.startVector(24, outcomes.length, 8)
+    for (const { index, code, lsn = 0 } of outcomes.toReversed()) Outcome.createOutcome(builder, BigInt(lsn), BigInt(lsn) << 16n, index, code)
+    const vector = builder.endVector()
+    Ack.startAck(builder)
+    Ack.addRequestId(builder, ack.requestId)
+    Ack.addFirstLsn(builder, BigInt(ack.firstLsn ?? 0))
+    Ack.addFirstHlc(builder, BigInt(ack.firstLsn ?? 0) << 16n)
+    Ack.addAccepted(builder, ack.accepted ?? 0)
+    if (ack.refused !== undefined) Ack.addRefused(builder, ERROR_CODES[ack.refused].number)
+    if (detail !== 0) Ack.addDetail(builder, detail)
+    Ack.addRetryAfterMs(builder, ack.retryAfterMs ?? 0)
+    if (outcomes.length > 0) Ack.addOutcomes(builder, vector)
+    return Ack.endAck(builder)
+  })
+  builder.finish(Acks.createAcks(builder, Acks.createAcksVector(builder, offsets), creditBytes), 'SACK')
+  return builder.asUint8Array()
+}
+
+export interface FakeWelcome {
+  realm: string
+  signaturesRequired: boolean
+  creditBytes: number
+  frameBytesMax: number
+  batchAssertionsMax: number
+  protocolVersion: number
+}
+
+export const NODE_ID = new Uint8Array(32).fill(7)
+
+export function encodeWelcome(welcome: FakeWelcome): Uint8Array {
+  const builder = new Builder(256)
+  const realm = builder.createString(welcome.realm)
+  Welcome.startWelcome(builder)
+  Welcome.addProtocolVersion(builder, welcome.protocolVersion)
+  Welcome.addNodeId(builder, Hash.createHash(builder, [...NODE_ID]))
+  Welcome.addRealm(builder, realm)
+  Welcome.addSignaturesRequired(builder, welcome.signaturesRequired)
+  Welcome.addFrameBytesMax(builder, welcome.frameBytesMax)
+  Welcome.addBatchAssertionsMax(builder, welcome.batchAssertionsMax)
+  Welcome.addCreditBytes(builder, welcome.creditBytes)
+  builder.finish(Welcome.endWelcome(builder), 'SWEL')
+  return builder.asUint8Array()
+}
+
+export function encodeError(code: ErrorName): Uint8Array {
+  const builder = new Builder(64)
+  const name = builder.createString(code)
+  const detail = builder.createString('as told')
+  builder.finish(ErrorFrame.createErrorFrame(builder, ERROR_CODES[code].number, name, detail), 'SERR')
+  return builder.asUint8Array()
+}
+
+export function encodeReceipt(requestId: bigint, batchRoot: Uint8Array): Uint8Array {
+  const builder = new Builder(256)
+  Receipt.startPathVector(builder, 0)
+  const path = builder.endVector()
+  Receipt.startReceipt(builder)
+  Receipt.addRequestId(builder, requestId)
+  Receipt.addNodeId(builder, Hash.createHash(builder, [...NODE_ID]))
+  Receipt.addBatchRoot(builder, Hash.createHash(builder, [...batchRoot]))
+  Receipt.addDurability(builder, 1)
+  Receipt.addLeafCount(builder, 1)
+  Receipt.addPath(builder, path)
+  Receipt.addGroupRoot(builder, Hash.createHash(builder, [...batchRoot]))
+  Receipt.addSignature(builder, Signature.createSignature(builder, [...new Uint8Array(64)]))
+  builder.finish(Receipt.endReceipt(builder), 'SRCP')
+  return builder.asUint8Array()
+}
+
+export interface ReceivedBatch {
+  readonly requestId: bigint
+  readonly ids: readonly Uint8Array[]
+  readonly bytes: Uint8Array
+  readonly wantsReceipt: boolean
+  readonly socket: WebSocket
+}
+
+export class FakeNode {
+  readonly welcome: FakeWelcome = {
+    realm: 'default', signaturesRequired: true, creditBytes: 1 << 20, frameBytesMax: 1 << 20, batchAssertionsMax: 4096, protocolVersion: 1,
+  }
+  readonly batches: ReceivedBatch[] = []
+  readonly stored = new Map<string, number>()
+  /** Most bytes that were unacked on one connection at a time. */
+  unackedBytesMax = 0
+  connections = 0
+  /** What to do with a batch; the default stores and acks it. */
+  onBatch: (batch: ReceivedBatch) => void = (batch) => this.ack(batch)
+  onConnection: (socket: WebSocket) => void = (socket) => socket.send(encodeWelcome(this.welcome))
+  readonly #http: Server
+  readonly #unacked = new Map<WebSocket, number>()
+
+  constructor(http: Server) {
+    this.#http = http
+  }
+
+  static async start(): Promise<FakeNode> {
+    await initHash()
+    const http = createServer((request, response) => {
+      const id = request.url?.split('/').pop() ?? ''
+      const lsn = node.stored.get(id)
+      const body = JSON.stringify(lsn === undefined ? { code: 'not_found', detail: 'no' } : { id, lsn })
+      response.writeHead(lsn === undefined ? 404 : 200, { 'content-length': Buffer.byteLength(body), 'content-type': 'application/json' })
+      response.end(body)
+    })
+    const node = new FakeNode(http)
+    const sockets = new WebSocketServer({ server: http, path: '/v1/stream', handleProtocols: () => 'stemedb.v1' })
+    sockets.on('connection', (socket) => node.#connected(socket))
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
+    return node
+  }
+
+  get url(): string {
+    return `ws://127.0.0.1:${(this.#http.address() as AddressInfo).port}`
+  }
+
+  #connected(socket: WebSocket): void {
+    this.connections++
+    this.#unacked.set(socket, 0)
+    socket.on('error', () => undefined)
+    socket.on('message', (data) => {
+      const bytes = new Uint8Array(data as Buffer).slice()
+      const unacked = this.#unacked.get(socket)! + bytes.length
+      this.#unacked.set(socket, unacked)
+      this.unackedBytesMax = Math.max(this.unackedBytesMax, unacked)
+      const view = new BatchView().reset(bytes)
+      const ids = Array.from({ length: view.count }, (_, i) =>
+        assertionIdOf(decodeAssertion(bytes.slice(view.itemOffset(i), view.itemOffset(i) + view.itemLength(i)))))
+      const batch = { requestId: view.requestId, ids, bytes, wantsReceipt: (view.flags & 1) !== 0, socket }
+      this.batches.push(batch)
+      this.onBatch(batch)
+    })
+    this.onConnection(socket)
+  }
+
+  /** Bytes of a batch that are given back with its ack. */
+  credit(batch: ReceivedBatch): number {
+    this.#unacked.set(batch.socket, this.#unacked.get(batch.socket)! - batch.bytes.length)
+    return batch.bytes.length
+  }
+
+  /** Stores what is new and acks as a node does; sends the receipt where one was asked for. */
+  ack(batch: ReceivedBatch): void {
+    const outcomes: FakeOutcome[] = []
+    const firstLsn = this.stored.size + 1
+    for (const [index, id] of batch.ids.entries()) {
+      const known = this.stored.get(toHex(id))
+      if (known !== undefined) outcomes.push({ index, code: ERROR_CODES.duplicate.number, lsn: known })
+      else this.stored.set(toHex(id), this.stored.size + 1)
+    }
+    const accepted = batch.ids.length - outcomes.length
+    batch.socket.send(encodeAcks([{ requestId: batch.requestId, firstLsn: accepted > 0 ? firstLsn : 0, accepted, outcomes }], this.credit(batch)))
+    if (!batch.wantsReceipt) return
+    const ids = new Uint8Array(32 * batch.ids.length)
+    batch.ids.forEach((id, i) => ids.set(id, 32 * i))
+    batch.socket.send(encodeReceipt(batch.requestId, rootOfIds(ids)))
+  }
+
+  refuse(batch: ReceivedBatch, code: ErrorName, retryAfterMs = 0): void {
+    batch.socket.send(encodeAcks([{ requestId: batch.requestId, refused: code, retryAfterMs }], this.credit(batch)))
+  }
+
+  /** Cuts all connections, as a kill would. */
+  cut(): void {
+    for (const socket of this.#unacked.keys()) socket.terminate()
+  }
+
+  async stop(): Promise<void> {
+    this.cut()
+    this.#http.closeAllConnections()
+    await new Promise<void>((resolve) => this.#http.close(() => resolve()))
+  }
+}
