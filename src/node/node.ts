@@ -67,26 +67,36 @@ export async function startNode(config: Config, log: Log): Promise<Node> {
   makeDataDir(config)
   // The store's lock is the data directory's: before anything is written.
   const store = await openStore(config)
+  const node = await beforeThreads(store, () => assemble(config, log, store, startedMs))
   try {
-    const identity = loadOrCreateKeyPair(join(config.dataDir, 'node.key'))
-    const recovered = recoverLog(config, identity, log)
-    const recoveryMs = systemClock.monoMs() - startedMs
-    const metrics = createMetrics(VERSION)
-    const memory = createMemory(config, () => metrics.newBlock())
-    const appliedLsn = openStoreMeta(store, systemSecrets).applied.lsn
-    new Marks(memory.marks).setDurable(recovered.end, recovered.lastLsn, recovered.lastHlc)
-    const node = new RunningNode({ config, log, store, identity, recovered, memory, metrics, startedMs, recoveryMs, appliedLsn })
-    try {
-      await node.start()
-    } catch (error) {
-      await node.abort()
-      throw error
-    }
-    return node
+    await node.start()
+  } catch (error) {
+    // The store stays open: threads may be in it. The process ends.
+    await node.abort()
+    throw error
+  }
+  return node
+}
+
+/** While no thread has attached, an error gives the store back. */
+async function beforeThreads<T>(store: Store, work: () => T): Promise<T> {
+  try {
+    return work()
   } catch (error) {
     await store.close()
     throw error
   }
+}
+
+function assemble(config: Config, log: Log, store: Store, startedMs: number): RunningNode {
+  const identity = loadOrCreateKeyPair(join(config.dataDir, 'node.key'))
+  const recovered = recoverLog(config, identity, log)
+  const recoveryMs = systemClock.monoMs() - startedMs
+  const metrics = createMetrics(VERSION)
+  const memory = createMemory(config, () => metrics.newBlock())
+  const appliedLsn = openStoreMeta(store, systemSecrets).applied.lsn
+  new Marks(memory.marks).setDurable(recovered.end, recovered.lastLsn, recovered.lastHlc)
+  return new RunningNode({ config, log, store, identity, recovered, memory, metrics, startedMs, recoveryMs, appliedLsn })
 }
 
 function makeDataDir(config: Config): void {
