@@ -54,10 +54,11 @@ class JsonUpload {
   /** In slices, so that a long array does not hold up everybody else. */
   #decode(from: number): void {
     const to = Math.min(from + DECODE_SLICE_ITEMS, this.#values.length)
-    const nowMs = this.#parts.options.clock.wallMs()
+    const { clock } = this.#parts.options
+    const nowMs = clock.wallMs()
     for (let i = from; i < to; i++) this.#decodeOne(i, nowMs)
     if (to === this.#values.length) return this.#submit()
-    setImmediate(() => {
+    clock.timer(0, () => {
       if (this.#exchange.open) this.#try(() => this.#decode(to))
     })
   }

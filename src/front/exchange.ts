@@ -165,7 +165,7 @@ export class Exchange {
     this.resume()
     res.cork(() => {
       res.write(lastPart)
-      res.end(undefined, this.#bodyLeft)
+      res.end('', this.#bodyLeft)
     })
     this.#end()
   }
@@ -184,10 +184,11 @@ export class Exchange {
     this.resume()
     res.cork(() => {
       this.#writeHead(res, status, headers)
-      if (body === undefined) return void res.endWithoutBody(undefined, closeConnection)
+      // Its arguments stay away: it takes an undefined length for one.
+      if (body === undefined) return void res.endWithoutBody()
       if (!this.#head) return void res.end(body, closeConnection)
       res.writeHeader('content-length', String(typeof body === 'string' ? Buffer.byteLength(body) : body.length))
-      res.endWithoutBody(undefined, closeConnection)
+      res.endWithoutBody()
     })
     this.#end()
   }

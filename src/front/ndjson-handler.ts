@@ -127,7 +127,7 @@ export class NdjsonUpload {
   /** Others get their turn before the next lines. */
   #continueLater(): void {
     this.#sliced = true
-    setImmediate(() => {
+    this.#parts.options.clock.timer(0, () => {
       this.#sliced = false
       this.#try(() => this.#pump())
     })

@@ -1,4 +1,5 @@
 import { accessSync, constants } from 'node:fs'
+import { MessageChannel } from 'node:worker_threads'
 import { App, SSLApp, us_listen_socket_close, us_socket_local_port, type TemplatedApp, type us_listen_socket } from 'uWebSockets.js'
 import { errorNameOf } from '../base/error-codes.ts'
 import { DbError } from '../base/errors.ts'
@@ -84,6 +85,17 @@ class UwsFront implements Front, PipelineHandler {
   async drain(): Promise<void> {
     this.#admission.draining = true
     this.#stopListening()
+    // The clock's timers do not keep the process alive, and the last socket may be gone before a drain is done.
+    const awake = new MessageChannel().port1
+    awake.ref()
+    try {
+      await this.#drained()
+    } finally {
+      awake.close()
+    }
+  }
+
+  async #drained(): Promise<void> {
     const { clock, config } = this.#options
     const deadlineMonoMs = clock.monoMs() + config.drainTimeoutMs
     while (this.#busy && clock.monoMs() < deadlineMonoMs) await this.#pause(DRAIN_POLL_MS)

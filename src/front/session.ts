@@ -2,6 +2,7 @@ import type { WebSocket } from 'uWebSockets.js'
 import type { AckView } from '../commit/ack.layout.ts'
 import type { CLOSE_REASONS } from '../observe/metrics.ts'
 import { AcksEncoder } from './acks.codec.ts'
+import type { Admission } from './admission.ts'
 import { DIRTY_SESSIONS_MAX } from './front-limits.ts'
 import type { SlotHandle, SlotOwner } from './slots.ts'
 
@@ -10,6 +11,14 @@ export type CloseReason = (typeof CLOSE_REASONS)[number]
 /** `send` of uWebSockets: the message was dropped because too much waits already. */
 const SEND_DROPPED = 2
 
+/**
+ * User data of a socket. uWebSockets copies its own properties onto the socket and hands that out as user data: an
+ * object with methods would not survive, so it is wrapped.
+ */
+export interface SocketData {
+  readonly session: Session
+}
+
 /** One WebSocket connection. */
 export class Session implements SlotOwner {
   /** What its rate is counted under. */
@@ -17,7 +26,7 @@ export class Session implements SlotOwner {
   /** Set at the open event. */
   handle: SlotHandle | undefined
   /** Undefined before the open and after the close event: nothing may touch it then. */
-  socket: WebSocket<Session> | undefined
+  socket: WebSocket<SocketData> | undefined
   /** Bytes of its batches that are not acked. */
   unackedBytes = 0
   /** Acks of the drain under way. */
@@ -25,14 +34,17 @@ export class Session implements SlotOwner {
   /** Set where this side closes. */
   closeReason: CloseReason | undefined
   readonly #outbox: Outbox
+  readonly #admission: Admission
 
-  constructor(address: string, outbox: Outbox) {
+  constructor(address: string, outbox: Outbox, admission: Admission) {
     this.address = address
     this.#outbox = outbox
+    this.#admission = admission
   }
 
   onAck(ack: AckView): void {
     this.unackedBytes -= ack.frameBytes
+    this.#admission.settled(ack.frameBytes)
     this.#outbox.encoderOf(this).add(ack)
   }
 

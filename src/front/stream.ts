@@ -7,7 +7,7 @@ import { RETRY_AFTER_DEFAULT_MS, creditBytesOf, messageBytesMax } from './front-
 import { SUBPROTOCOL, encodeErrorFrame, encodeWelcome, isBatchFrame, peekAssertionCount } from './frames.codec.ts'
 import type { FrontOptions } from './hooks.ts'
 import { addressKey } from './rate-limiter.ts'
-import { Outbox, Session, type CloseReason } from './session.ts'
+import { Outbox, Session, type CloseReason, type SocketData } from './session.ts'
 import type { SlotTable } from './slots.ts'
 
 /** RFC 6455, section 7.4.1, and the IANA registry. */
@@ -46,7 +46,7 @@ export class Stream {
     return this.#sessions.size
   }
 
-  behavior(): WebSocketBehavior<Session> {
+  behavior(): WebSocketBehavior<SocketData> {
     const { config } = this.#parts.options
     return {
       compression: 0,
@@ -57,8 +57,8 @@ export class Stream {
       sendPingsAutomatically: true,
       upgrade: (res, req, context) => this.#upgrade(res, req, context),
       open: (socket) => this.#open(socket),
-      message: (socket, message, isBinary) => this.#message(socket.getUserData(), message, isBinary),
-      close: (socket, _code, message) => this.#close(socket.getUserData(), message),
+      message: (socket, message, isBinary) => this.#message(socket.getUserData().session, message, isBinary),
+      close: (socket, _code, message) => this.#close(socket.getUserData().session, message),
     }
   }
 
@@ -81,14 +81,14 @@ export class Stream {
     if (this.#sessions.size >= options.config.sessionsMax) {
       return refuse(res, req, new DbError('connections_exhausted', `there are ${options.config.sessionsMax} connections already`, { retryAfterMs }))
     }
-    const session = new Session(addressKey(res.getRemoteAddress()), this.outbox)
+    const session = new Session(addressKey(res.getRemoteAddress()), this.outbox, admission)
     options.metrics.inc('http_requests_total', { route: 'websocket', status: '101' })
-    res.upgrade(session, req.getHeader('sec-websocket-key'), SUBPROTOCOL, req.getHeader('sec-websocket-extensions'), context)
+    res.upgrade<SocketData>({ session }, req.getHeader('sec-websocket-key'), SUBPROTOCOL, req.getHeader('sec-websocket-extensions'), context)
   }
 
-  #open(socket: WebSocket<Session>): void {
+  #open(socket: WebSocket<SocketData>): void {
     const { config, nodeId, version, pipeline, metrics } = this.#parts.options
-    const session = socket.getUserData()
+    const session = socket.getUserData().session
     session.socket = socket
     session.handle = this.#parts.slots.acquire(session)
     this.#sessions.add(session)

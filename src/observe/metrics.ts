@@ -50,7 +50,7 @@ export const HTTP_ROUTES = [
   'assert', 'assert_batch', 'assertion', 'query', 'livez', 'readyz', 'health', 'metrics', 'openapi', 'websocket', 'other',
 ] as const
 export const HTTP_STATUSES = [
-  '101', '200', '201', '204', '304', '400', '401', '403', '404', '405', '406', '408', '413', '415', '422', '426', '429',
+  '101', '200', '201', '204', '207', '304', '400', '401', '403', '404', '405', '406', '408', '413', '415', '422', '426', '429',
   '431', '500', '503', '504', '507', 'other',
 ] as const
 /** Why a WebSocket connection ended. */

@@ -14,6 +14,7 @@ import type { Assertion } from '../../../src/record/assertion.ts'
 import { assertionIdOf } from '../../../src/record/claim.ts'
 import { decodeAssertion } from '../../../src/wire/assertion.codec.ts'
 import { peekRequestId } from '../../../src/wire/batch.codec.ts'
+import { verifyBuffer } from '../../../src/wire/verifier.ts'
 
 interface Stored {
   readonly lsn: number
@@ -141,42 +142,42 @@ export class FakePipeline implements Pipeline {
     const address = { slot, generation, frameBytes: frame.length, requestId: peekRequestId(frame) ?? 0n }
     const refuse = (code: ErrorName): layout.AckView => ackOf({ ...address, refused: ERROR_CODES[code].number, retryAfterMs: ERROR_CODES[code].retryable ? 1500 : 0 })
     if (this.refuseBatches !== undefined) return refuse(this.refuseBatches)
-    try {
-      return this.#store(frame, address)
-    } catch {
-      return refuse('malformed_frame')
-    }
+    return verifyBuffer('Batch', frame) === 0 ? this.#store(frame, address) : refuse('malformed_frame')
   }
 
   #store(frame: Uint8Array, address: AckInput): layout.AckView {
     const batch = Batch.getRootAsBatch(new ByteBuffer(frame))
     const outcomes: AckInput['outcomes'] = []
     const firstLsn = this.#lsn + 1
-    const fresh: Stored[] = []
+    const fresh = new Map<string, Stored>()
     const count = batch.assertionsLength()
     for (let index = 0; index < count; index++) {
       const signed = batch.assertions(index)!
       const bytes = signed.assertionArray()!
-      const assertion = decodeAssertion(bytes)
+      const assertion = modelOf(bytes)
+      if (assertion === undefined) {
+        outcomes.push({ index, code: ERROR_CODES.field_invalid.number })
+        continue
+      }
       const id = assertionIdOf(assertion)
-      const known = this.stored.get(toHex(id)) ?? fresh.find((one) => toHex(one.id) === toHex(id))
+      const known = this.stored.get(toHex(id)) ?? fresh.get(toHex(id))
       const verdict = /^refuse:(\w+)$/.exec(assertion.note ?? '')?.[1] as ErrorName | undefined
       if (known !== undefined) outcomes.push({ index, code: ERROR_CODES.duplicate.number, lsn: BigInt(known.lsn), hlc: known.hlc })
       else if (verdict !== undefined) outcomes.push({ index, code: ERROR_CODES[verdict].number })
       else {
-        const lsn = firstLsn + fresh.length
+        const lsn = firstLsn + fresh.size
         const signature = signed.signature()
-        fresh.push({
+        fresh.set(toHex(id), {
           lsn, hlc: HLC_BASE + BigInt(lsn), id, bytes: bytes.slice(), assertion,
           signature: signature === null ? undefined : signature.bb!.bytes().slice(signature.bb_pos, signature.bb_pos + 64),
         })
       }
     }
-    for (const one of fresh) this.stored.set(toHex(one.id), one)
-    this.#lsn += fresh.length
+    for (const [hex, one] of fresh) this.stored.set(hex, one)
+    this.#lsn += fresh.size
     this.batchSizes.push(count)
-    const stamps = fresh.length === 0 ? {} : { firstLsn: BigInt(firstLsn), firstHlc: HLC_BASE + BigInt(firstLsn) }
-    return ackOf({ ...address, ...stamps, accepted: fresh.length, batchCount: count, outcomes })
+    const stamps = fresh.size === 0 ? {} : { firstLsn: BigInt(firstLsn), firstHlc: HLC_BASE + BigInt(firstLsn) }
+    return ackOf({ ...address, ...stamps, accepted: fresh.size, batchCount: count, outcomes })
   }
 
   #answer(bytes: Uint8Array): Uint8Array {
@@ -232,6 +233,16 @@ export class FakePipeline implements Pipeline {
     QueryReply.addTruncated(builder, all.length > request.limit())
     builder.finish(QueryReply.endQueryReply(builder))
     return builder.asUint8Array()
+  }
+}
+
+function modelOf(bytes: Uint8Array): Assertion | undefined {
+  try {
+    const assertion = decodeAssertion(bytes)
+    assertionIdOf(assertion)
+    return assertion
+  } catch {
+    return undefined
   }
 }
 
