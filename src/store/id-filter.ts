@@ -18,8 +18,8 @@ const SALTS = Int32Array.of(
  * Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", 2007; Apache Parquet's BloomFilter.md): a fingerprint
  * sets one bit in each of the eight words of one 32-byte block, so that a look costs one cache line.
  *
- * It lives in shared memory. Any thread may add (bits are set by `Atomics.or`); a reader may be a moment behind, which
- * is why the commit thread, which adds, asks again before it hands out an LSN.
+ * It lives in shared memory, with one writer at a time: whoever replays at a start, then the commit thread. A reader may
+ * be a moment behind, which is why the commit thread asks again before it hands out an LSN.
  */
 export class IdFilter {
   readonly buffer: SharedArrayBuffer
@@ -63,13 +63,12 @@ export class IdFilter {
     Atomics.store(this.#header, COMPLETE_INDEX, 1)
   }
 
-  /** @param hi @param lo the fingerprint by IdHash. */
+  /** Writer only. @param hi @param lo the fingerprint by IdHash. */
   add(hi: number, lo: number): void {
+    const words = this.#words
     const block = (hi >>> this.#blockShift) * BLOCK_WORDS
-    for (let i = 0; i < BLOCK_WORDS; i++) {
-      Atomics.or(this.#words, block + i, 1 << (Math.imul(lo, SALTS[i]!) >>> 27))
-    }
-    Atomics.add(this.#header, ADDED_INDEX, 1)
+    for (let i = 0; i < BLOCK_WORDS; i++) words[block + i]! |= 1 << (Math.imul(lo, SALTS[i]!) >>> 27)
+    this.#header[ADDED_INDEX]!++
   }
 
   mayContain(hi: number, lo: number): boolean {

@@ -23,9 +23,9 @@ export const GENERATION_INDEX = 5
 export const ENTRY_ID = 0
 export const ENTRY_LSN_LO = ENTRY_ID + 32
 export const ENTRY_LSN_HI = ENTRY_LSN_LO + 4
-export const ENTRY_HLC_LO = ENTRY_LSN_HI + 4
-export const ENTRY_HLC_HI = ENTRY_HLC_LO + 4
-export const ENTRY_SEGMENT_ID = ENTRY_HLC_HI + 4
+/** One 64-bit word. */
+export const ENTRY_HLC = ENTRY_LSN_HI + 4
+export const ENTRY_SEGMENT_ID = ENTRY_HLC + 8
 export const ENTRY_RECORD_OFFSET = ENTRY_SEGMENT_ID + 4
 export const ENTRY_INDEX = ENTRY_RECORD_OFFSET + 4
 export const ENTRY_RESERVED = ENTRY_INDEX + 4
@@ -38,3 +38,4 @@ export const recentIdsBytes = (entriesMax: number): number =>
   RECENT_HEADER_BYTES + 2 * (entriesMax * ENTRY_BYTES + slotCountOf(entriesMax) * 4)
 
 assert(ENTRY_BYTES === 64, 'an entry is one cache line')
+assert(ENTRY_HLC % 8 === 0, 'the HLC is aligned')

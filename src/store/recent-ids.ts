@@ -2,7 +2,7 @@ import { assert } from '../base/assert.ts'
 import type { Lsn } from '../base/lsn.ts'
 import type { IdHash } from './id-hash.ts'
 import {
-  COUNT_INDEX, ENTRY_BYTES, ENTRY_HLC_HI, ENTRY_HLC_LO, ENTRY_INDEX, ENTRY_LSN_HI, ENTRY_LSN_LO, ENTRY_RECORD_OFFSET,
+  COUNT_INDEX, ENTRY_BYTES, ENTRY_HLC, ENTRY_INDEX, ENTRY_LSN_HI, ENTRY_LSN_LO, ENTRY_RECORD_OFFSET,
   ENTRY_SEGMENT_ID, GENERATION_INDEX, RECENT_HEADER_BYTES, VERSION_INDEX, WRITING_INDEX, recentIdsBytes, slotCountOf,
 } from './recent-ids.layout.ts'
 
@@ -45,12 +45,13 @@ export class RecentIds {
   readonly #hash: IdHash
   readonly #header: Int32Array
   readonly #entries: readonly [Uint32Array, Uint32Array]
+  /** The same memory as 64-bit words. */
+  readonly #entries64: readonly [BigUint64Array, BigUint64Array]
   readonly #slots: readonly [Int32Array, Int32Array]
   readonly #slotShift: number
   readonly #slotMask: number
   readonly #flushedLsn: () => Lsn
   readonly #idWords = new Uint32Array(ID_WORDS)
-  readonly #idBytes = new Uint8Array(this.#idWords.buffer)
 
   /**
    * @param flushedLsn up to which ids stand in runs (the shared mark that ingest moves).
@@ -71,6 +72,7 @@ export class RecentIds {
     this.#flushedLsn = flushedLsn
     this.#header = new Int32Array(buffer, 0, RECENT_HEADER_BYTES / 4)
     this.#entries = [entries(0), entries(1)]
+    this.#entries64 = [as64(this.#entries[0]), as64(this.#entries[1])]
     this.#slots = [slots(0), slots(1)]
     this.#slotShift = 32 - Math.log2(slotCount)
     this.#slotMask = slotCount - 1
@@ -113,12 +115,10 @@ export class RecentIds {
     const count = this.#count(g)
     const words = this.#entries[g]
     const at = count * ENTRY_WORDS
-    this.#loadId(ids, offset)
-    words.set(this.#idWords, at)
+    for (let i = 0; i < ID_WORDS; i++) words[at + i] = wordAt(ids, offset + 4 * i)
     words[at + ENTRY_LSN_LO / 4] = lsn
     words[at + ENTRY_LSN_HI / 4] = lsn / 0x1_0000_0000
-    words[at + ENTRY_HLC_LO / 4] = Number(hlc & 0xffff_ffffn)
-    words[at + ENTRY_HLC_HI / 4] = Number(hlc >> 32n)
+    this.#entries64[g][(at + ENTRY_HLC / 4) / 2] = hlc
     words[at + ENTRY_SEGMENT_ID / 4] = segmentId
     words[at + ENTRY_RECORD_OFFSET / 4] = recordOffset
     words[at + ENTRY_INDEX / 4] = index
@@ -166,7 +166,7 @@ export class RecentIds {
   /** Any thread: where the id stands, if it is among the recent ones. */
   find(ids: Uint8Array, offset: number): IdPlace | undefined {
     this.#hash.compute(ids, offset)
-    this.#loadId(ids, offset)
+    for (let i = 0; i < ID_WORDS; i++) this.#idWords[i] = wordAt(ids, offset + 4 * i)
     // Should the generations turn meanwhile, what was cleared is in the runs, where the caller looks next.
     const writing = this.#writing
     return this.#findIn(writing, this.#hash.hi) ?? this.#findIn(1 - writing as 0 | 1, this.#hash.hi)
@@ -219,7 +219,7 @@ export class RecentIds {
     const word = (byteOffset: number): number => Atomics.load(words, at + byteOffset / 4)
     return {
       lsn: word(ENTRY_LSN_LO) + word(ENTRY_LSN_HI) * 0x1_0000_0000,
-      hlc: BigInt(word(ENTRY_HLC_LO)) | (BigInt(word(ENTRY_HLC_HI)) << 32n),
+      hlc: Atomics.load(this.#entries64[g], (at + ENTRY_HLC / 4) / 2),
       segmentId: word(ENTRY_SEGMENT_ID),
       recordOffset: word(ENTRY_RECORD_OFFSET),
       index: word(ENTRY_INDEX),
@@ -256,9 +256,10 @@ export class RecentIds {
   #count(g: 0 | 1): number {
     return Atomics.load(this.#header, COUNT_INDEX + g)
   }
-
-  #loadId(ids: Uint8Array, offset: number): void {
-    const bytes = this.#idBytes
-    for (let i = 0; i < 32; i++) bytes[i] = ids[offset + i]!
-  }
 }
+
+const as64 = (words: Uint32Array): BigUint64Array =>
+  new BigUint64Array(words.buffer, words.byteOffset, words.length / 2)
+
+const wordAt = (bytes: Uint8Array, at: number): number =>
+  bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
