@@ -38,7 +38,7 @@ export const APPLIED_POLL_MS = 5
 export const BODY_TICK_MS = 4_000
 
 /** Items decoded from JSON before other connections get their turn. */
-export const DECODE_SLICE_ITEMS = 256
+export const DECODE_SLICE_ITEMS = 64
 
 export const QUERY_PARAMETERS_MAX = 32
 export const QUERY_LIMIT_DEFAULT = 100

@@ -8,7 +8,7 @@ interface Bucket {
 }
 
 /**
- * Token bucket an address, in assertions. A batch passes while any token is left and may leave a debt, so that one
+ * Token bucket an address, in assertions. A batch passes while a token is left and may leave a debt, so that one
  * larger than a second's worth passes too, and the mean rate holds. A second's worth may be saved up.
  */
 export class RateLimiter {
@@ -38,7 +38,7 @@ export class RateLimiter {
   take(address: string, count: number): number {
     if (!this.on) return 0
     const bucket = this.#bucketOf(address)
-    if (bucket.tokens > 0) {
+    if (bucket.tokens >= 1) {
       bucket.tokens -= count
       return 0
     }

@@ -114,10 +114,10 @@ t.test('back-pressure: what can not be taken is not read, and nothing is lost', 
   while (pipeline.waiting.length < NDJSON_BATCHES_MAX) await turn()
   const reading = upload.read()
   // The sockets' buffers fill up, and then the client has to wait.
-  let before = -1
-  for (let still = 0; still < 50; still = written === before ? still + 1 : 0) {
-    before = written
+  for (let still = 0; still < 50;) {
+    const before = written
     await turn()
+    still = written === before ? still + 1 : 0
   }
   t.equal(pipeline.waiting.length, NDJSON_BATCHES_MAX, 'so many batches are under way, and no more')
   t.ok(written < count, `the client has written ${written} lines of ${count}`)
