@@ -68,8 +68,13 @@ export type HeaderFault = 'zero' | 'magic' | 'checksum' | 'foreign' | 'version' 
 export const bodyBytesOf = (header: RecordHeader): number =>
   Math.ceil(header.payloadBytes / RECORD_ALIGN_BYTES) * RECORD_ALIGN_BYTES + header.padBytes
 
-/** Writes `header` to `bytes[0..64)`, sets its `headerCrc` and returns it. `view` is over the same bytes. */
-export function encodeRecordHeader(header: RecordHeader, bytes: Uint8Array, view: DataView): number {
+/**
+ * Writes `header` to `bytes[0..64)`, sets its `headerCrc` and returns it. `view` is over the same bytes.
+ * @param covered the bytes under the checksum; whoever encodes many headers in one place hands the same view in again.
+ */
+export function encodeRecordHeader(
+  header: RecordHeader, bytes: Uint8Array, view: DataView, covered = bytes.subarray(0, RECORD_HEADER_CRC_OFFSET),
+): number {
   view.setUint32(RECORD_MAGIC_OFFSET, RECORD_MAGIC, true)
   view.setUint8(RECORD_VERSION_OFFSET, RECORD_VERSION)
   view.setUint8(RECORD_KIND_OFFSET, header.kind)
@@ -84,7 +89,7 @@ export function encodeRecordHeader(header: RecordHeader, bytes: Uint8Array, view
   view.setUint32(RECORD_DURABLE_OFFSET_OFFSET, header.durableOffset, true)
   view.setUint32(RECORD_PREV_HEADER_CRC_OFFSET, header.prevHeaderCrc, true)
   view.setUint32(RECORD_PAYLOAD_CRC_OFFSET, header.payloadCrc, true)
-  header.headerCrc = crc32c(bytes.subarray(0, RECORD_HEADER_CRC_OFFSET))
+  header.headerCrc = crc32c(covered)
   view.setUint32(RECORD_HEADER_CRC_OFFSET, header.headerCrc, true)
   return header.headerCrc
 }

@@ -15,7 +15,7 @@ import {
 } from './segment-scan.ts'
 import { examineTail } from './tail.ts'
 import {
-  MANIFEST_TMP_NAME, NEXT_INLINE_TMP_NAME, NEXT_NAME, NEXT_TMP_NAME, TAIL_TMP_SUFFIX, doing, isDiskFull, makeWalDir,
+  MANIFEST_TMP_NAME, NEXT_NAME, NEXT_TMP_NAME, OPENING_NAME, TAIL_TMP_SUFFIX, doing, isDiskFull, makeWalDir,
   readManifest, removeIfThere, segmentIdOf, segmentPath, walCorrupt,
 } from './wal-files.ts'
 
@@ -175,7 +175,7 @@ class Examination {
   }
 
   #leftovers(names: readonly string[], manifest: Manifest | undefined, tail: OpenTail | undefined): string[] {
-    const known = [NEXT_NAME, NEXT_TMP_NAME, NEXT_INLINE_TMP_NAME, MANIFEST_TMP_NAME]
+    const known = [NEXT_NAME, NEXT_TMP_NAME, OPENING_NAME, MANIFEST_TMP_NAME]
     const leftovers = names.filter((name) => known.includes(name) || name.endsWith(`.wal${TAIL_TMP_SUFFIX}`))
     const lastSealedId = manifest?.sealed.at(-1)?.segmentId ?? 0
     const lastId = Math.max(lastSealedId, manifest?.openSegmentId ?? 0)

@@ -10,8 +10,8 @@ import { segmentBytesOf } from './segment.layout.ts'
 import { SegmentCursor, type Chain } from './segment-cursor.ts'
 import { chainBehind, scanSegment } from './segment-scan.ts'
 import {
-  MANIFEST_TMP_NAME, NEXT_NAME, TAIL_TMP_SUFFIX, isDiskFull, prepareNextSync, publishManifest, removeIfThere, segmentPath,
-  stageManifest, walCorrupt, type SegmentSizes,
+  MANIFEST_TMP_NAME, OPENING_NAME, TAIL_TMP_SUFFIX, isDiskFull, publishManifest, removeIfThere, segmentPath, stageManifest,
+  takeNext, walCorrupt, type SegmentSizes,
 } from './wal-files.ts'
 
 export interface OpeningOptions extends SegmentSizes {
@@ -31,25 +31,13 @@ function newHeader(segmentId: number, chain: Chain, options: OpeningOptions): Se
   }
 }
 
-/** The prepared file under its own name, its size as it must be (settings may have changed since it was made). */
-function takePrepared(disk: Disk, dir: string, options: OpeningOptions): DiskFile | 'disk_full' {
-  for (let attempt = 0; attempt < 2; attempt++) {
-    if (prepareNextSync(disk, dir, options) === 'disk_full') return 'disk_full'
-    const file = disk.open(join(dir, NEXT_NAME), 'write')
-    if (file.size() === segmentBytesOf(options.segmentBytes)) return file
-    file.close()
-    disk.unlink(join(dir, NEXT_NAME))
-  }
-  return 'disk_full'
-}
-
 /**
  * Everything of an opening that needs space: the segment's header in the prepared file, the new manifest beside the
  * old one, both synced. Where space runs out, what it made is removed.
  */
 function stage(disk: Disk, dir: string, header: SegmentHeader, manifest: Manifest, options: OpeningOptions): 'staged' | 'disk_full' {
   try {
-    const file = takePrepared(disk, dir, options)
+    const file = takeNext(disk, dir, options)
     if (file === 'disk_full') return 'disk_full'
     try {
       const bytes = encodeSegmentHeader(header)
@@ -62,7 +50,7 @@ function stage(disk: Disk, dir: string, header: SegmentHeader, manifest: Manifes
     return 'staged'
   } catch (error) {
     if (!isDiskFull(error)) throw error
-    removeIfThere(disk, join(dir, NEXT_NAME))
+    removeIfThere(disk, join(dir, OPENING_NAME))
     removeIfThere(disk, join(dir, MANIFEST_TMP_NAME))
     return 'disk_full'
   }
@@ -84,7 +72,7 @@ export function openNextSegment(
   const header = newHeader(segmentId, chain, options)
   const next: Manifest = { ...manifest, openSegmentId: segmentId, clean: false, generation: manifest.generation + 1 }
   if (stage(disk, dir, header, next, options) === 'disk_full') return 'disk_full'
-  disk.rename(join(dir, NEXT_NAME), segmentPath(dir, segmentId))
+  disk.rename(join(dir, OPENING_NAME), segmentPath(dir, segmentId))
   disk.syncDir(dir)
   publishManifest(disk, dir)
   return { manifest: next, header }

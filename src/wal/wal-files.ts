@@ -9,11 +9,14 @@ import { SEGMENT_ID_MAX, segmentBytesOf } from './segment.layout.ts'
 
 export const MANIFEST_NAME = 'MANIFEST'
 export const MANIFEST_TMP_NAME = 'MANIFEST.tmp'
-/** The zero-filled file that becomes the next segment. */
+/** The zero-filled file that becomes the next segment; the preparer alone makes it, under the second name first. */
 export const NEXT_NAME = 'NEXT'
-/** What the main thread's preparer is filling, and what the commit thread fills where none is ready: two names, so that the two never meet. */
 export const NEXT_TMP_NAME = 'NEXT.tmp'
-export const NEXT_INLINE_TMP_NAME = 'NEXT.inline.tmp'
+/**
+ * What `NEXT` is called once the commit thread has taken it, or what that thread fills where none is ready. A name of its
+ * own, because the preparer may put another file under `NEXT` at any moment.
+ */
+export const OPENING_NAME = 'OPENING'
 
 const SEGMENT_SUFFIX = '.wal'
 /** A rewritten tail before it takes its segment's name. */
@@ -129,29 +132,30 @@ export interface SegmentSizes {
 }
 
 /**
- * Makes the next segment's file here and now, unless it is there. For the inline mode, for the first start and for a
- * commit thread that has overtaken the preparer; it takes about 2 ms a MiB.
- * @returns 'disk_full' where there is no space for it; nothing is left behind then.
+ * Takes the prepared file for the next segment, under `OPENING_NAME`; makes one here and now where none is ready (or one of
+ * another size is: the setting has changed), which takes about 2 ms a MiB.
+ * @returns the file, opened for writing; 'disk_full' where there is no space for it, with nothing left behind.
  */
-export function prepareNextSync(disk: Disk, dir: string, sizes: SegmentSizes): 'ready' | 'disk_full' {
+export function takeNext(disk: Disk, dir: string, sizes: SegmentSizes): DiskFile | 'disk_full' {
   const segmentBytes = segmentBytesOf(sizes.segmentBytes)
-  const next = join(dir, NEXT_NAME)
-  if (disk.exists(next)) return 'ready'
+  const path = join(dir, OPENING_NAME)
+  removeIfThere(disk, path)
+  if (disk.exists(join(dir, NEXT_NAME))) {
+    disk.rename(join(dir, NEXT_NAME), path)
+    const file = disk.open(path, 'write')
+    if (file.size() === segmentBytes) return file
+    file.close()
+    disk.unlink(path)
+  }
   if (disk.freeBytes(dir) < segmentBytes + sizes.reserveBytes) return 'disk_full'
-  const tmp = join(dir, NEXT_INLINE_TMP_NAME)
+  const file = disk.open(path, 'create')
   try {
-    removeIfThere(disk, tmp)
-    const file = disk.open(tmp, 'create')
-    try {
-      fillWithZeros(file, segmentBytes)
-    } finally {
-      file.close()
-    }
-    disk.rename(tmp, next)
-    return 'ready'
+    fillWithZeros(file, segmentBytes)
+    return file
   } catch (error) {
+    file.close()
     if (!isDiskFull(error)) throw error
-    removeIfThere(disk, tmp)
+    disk.unlink(path)
     return 'disk_full'
   }
 }

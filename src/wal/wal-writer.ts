@@ -8,7 +8,7 @@ import { fitOf } from './group-commit.ts'
 import type { Manifest, SealedSegment } from './manifest.codec.ts'
 import { encodeRecordHeader, emptyRecordHeader } from './record.codec.ts'
 import {
-  GROUP_ALIGN_BYTES, RECORD_ALIGN_BYTES, RECORD_HEADER_BYTES, RECORD_KIND, alignUp, recordBytesOf,
+  GROUP_ALIGN_BYTES, RECORD_ALIGN_BYTES, RECORD_HEADER_BYTES, RECORD_HEADER_CRC_OFFSET, RECORD_KIND, alignUp, recordBytesOf,
 } from './record.layout.ts'
 import type { Recovered } from './recovery.ts'
 import type { SegmentHeader } from './segment.codec.ts'
@@ -50,6 +50,7 @@ export class WalWriter {
   readonly #header = emptyRecordHeader()
   readonly #headerBytes = new Uint8Array(RECORD_HEADER_BYTES)
   readonly #headerView = new DataView(this.#headerBytes.buffer)
+  readonly #headerCovered = this.#headerBytes.subarray(0, RECORD_HEADER_CRC_OFFSET)
   #staging: Uint8Array
   #manifest: Manifest
   #tail: OpenTail | undefined
@@ -205,7 +206,7 @@ export class WalWriter {
     const at = current.offset - this.#durable.offset
     const bodyStart = at + RECORD_HEADER_BYTES
     const bodyEnd = bodyStart + alignUp(payloadBytes, RECORD_ALIGN_BYTES)
-    this.#staging.fill(0, bodyStart + payloadBytes, bodyEnd)
+    for (let i = bodyStart + payloadBytes; i < bodyEnd; i++) this.#staging[i] = 0
     const header = this.#header
     header.kind = this.#reservedKind
     header.padBytes = 0
@@ -219,7 +220,7 @@ export class WalWriter {
     header.durableOffset = this.#durable.offset
     header.prevHeaderCrc = current.headerCrc
     header.payloadCrc = crc32c(this.#staging.subarray(bodyStart, bodyEnd))
-    current.headerCrc = encodeRecordHeader(header, this.#headerBytes, this.#headerView)
+    current.headerCrc = encodeRecordHeader(header, this.#headerBytes, this.#headerView, this.#headerCovered)
     this.#staging.set(this.#headerBytes, at)
     current.lastRecordOffset = current.offset
     current.offset += bodyEnd - at
@@ -239,7 +240,7 @@ export class WalWriter {
     this.#staging.fill(0, stagedBytes, stagedBytes + padBytes)
     header.padBytes = padBytes
     header.payloadCrc = crc32c(this.#staging.subarray(stagedBytes, stagedBytes + padBytes), header.payloadCrc)
-    this.#current.headerCrc = encodeRecordHeader(header, this.#headerBytes, this.#headerView)
+    this.#current.headerCrc = encodeRecordHeader(header, this.#headerBytes, this.#headerView, this.#headerCovered)
     this.#staging.set(this.#headerBytes, this.#current.lastRecordOffset - this.#durable.offset)
     this.#current.offset += padBytes
   }

@@ -1,7 +1,9 @@
 import t from 'tap'
-import { isDbError } from '../../../src/base/errors.ts'
+import { errnoOf, isDbError } from '../../../src/base/errors.ts'
 import { seededRandom, type Random } from '../../../src/base/random.ts'
 import type { Recovered } from '../../../src/wal/recovery.ts'
+import { segmentBytesOf } from '../../../src/wal/segment.layout.ts'
+import { NEXT_NAME, NEXT_TMP_NAME } from '../../../src/wal/wal-files.ts'
 import type { WalWriter } from '../../../src/wal/wal-writer.ts'
 import { FaultyDisk, ProcessDied, type DiskCallSeen, type Fault } from '../../support/faulty-disk.ts'
 import { MemoryDisk } from '../../support/memory-disk.ts'
@@ -84,7 +86,7 @@ class Node {
       this.#append(disk, recovered)
     } catch (error) {
       // An injected EIO ends the life as the real process would end: by a typed error, nothing acked behind it.
-      const isInjected = isDbError(error) && error.details['errno'] === 'EIO' && fate === 'EIO'
+      const isInjected = fate === 'EIO' && (isDbError(error) ? error.details['errno'] === 'EIO' : errnoOf(error) === 'EIO')
       if (!(error instanceof ProcessDied) && !isInjected) throw error
       if (isInjected) this.#seen.syncErrors++
       if (!isRecovered) this.#seen.diedInRecovery++
@@ -130,8 +132,21 @@ class Node {
     for (let step = 0; step < steps; step++) {
       this.#group(wal)
       if (this.#below(3) === 0) wal.mark()
+      if (this.#below(4) === 0) this.#prepare(disk)
     }
     if (this.#below(3) === 0) wal.seal()
+  }
+
+  /** What the preparer does meanwhile. */
+  #prepare(disk: FaultyDisk): void {
+    const bytes = new Uint8Array(segmentBytesOf(this.#options().segmentBytes))
+    if (disk.exists(`${DIR}/${NEXT_NAME}`) || disk.freeBytes(DIR) < bytes.length) return
+    const tmp = `${DIR}/${NEXT_TMP_NAME}`
+    if (disk.exists(tmp)) disk.unlink(tmp)
+    const file = disk.open(tmp, 'create')
+    file.pwrite(bytes, 0, bytes.length, 0)
+    file.fdatasync()
+    disk.rename(tmp, `${DIR}/${NEXT_NAME}`)
   }
 
   #group(wal: WalWriter): void {

@@ -68,6 +68,9 @@ function flipEveryByte(log: Log, modules: WalModules, stride = 1): { unnoticed: 
   const size = file.size()
   const provenEnd = ends.at(-2)!
   const counts = { unnoticed: 0, wronglyCut: 0, refused: 0, cut: 0 }
+  // Tens of thousands of errors: nobody reads their stacks.
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
   const headers = new Set<number>()
   for (const start of [0, ...ends.slice(0, -1)]) for (let i = 0; i < 64; i++) headers.add(start + i)
   for (let offset = 0; offset < size; offset += stride) {
@@ -88,6 +91,7 @@ function flipEveryByte(log: Log, modules: WalModules, stride = 1): { unnoticed: 
       file.pwrite(byte, 0, 1, offset)
     }
   }
+  Error.stackTraceLimit = stackTraceLimit
   return counts
 }
 
@@ -341,7 +345,7 @@ t.test('recovery killed at every call to the disk, twice, by kill and by power c
         let disk = log.disk.clone()
         for (let level = 0; level < 2; level++) {
           const error = thrown(() => recoverWal(new FaultyDisk(disk, (call) => (call.index === n ? fate : undefined)), DIR, settings))
-          if (error !== undefined && !(error instanceof ProcessDied)) t.fail(`${fate} at ${n}: ${String(error)}`)
+          if (error !== undefined && !(error instanceof ProcessDied)) t.fail(`${fate} at ${n}: ${codeOf(error)}`)
           if (isPowerCut) disk = disk.crash(random)
         }
         trials++

@@ -216,6 +216,31 @@ t.test('rotation takes the prepared file', (t) => {
   t.end()
 })
 
+t.test('the preparer may finish its file at any moment of a rotation', (t) => {
+  let calls = 0
+  let at = 0
+  const { memory, disk } = newDisk(() => {
+    if (++calls === at) memory.writeFile(`${DIR}/${NEXT_NAME}`, new Uint8Array(64 * KiB))
+    return undefined
+  })
+  const { wal, recovered } = openWal(disk)
+  let rotationCalls = 1
+  for (let n = 1; n <= rotationCalls; n++) {
+    stage(wal, payloadOf(seededRandom(n)))
+    wal.commit()
+    const before = calls
+    at = calls + n
+    t.equal(wal.rotate(), 'ok', `at call ${n}`)
+    rotationCalls = Math.max(rotationCalls, calls - before)
+  }
+  t.ok(rotationCalls > 8)
+  stage(wal, payloadOf(seededRandom(1)))
+  wal.commit()
+  t.equal(readAll(disk, recovered.first, wal.durablePosition).length, rotationCalls + 1)
+  t.equal(openWal(disk).recovered.lastLsn, rotationCalls + 1)
+  t.end()
+})
+
 t.test('a prepared file of another size is made anew', (t) => {
   const { memory, disk } = newDisk()
   const { wal } = openWal(disk)
