@@ -27,13 +27,15 @@ export class LatencyRecorder {
   summary(): LatencySummary {
     const all = this.#all
     const { totalCount: count } = all
-    const at = (percentile: number): number => (count === 0 ? 0 : all.getValueAtPercentile(percentile) / 1000)
+    const maxMs = count === 0 ? 0 : all.maxValue / 1000
+    // The histogram answers with the upper end of a bucket, which may lie above the greatest value.
+    const at = (percentile: number): number => (count === 0 ? 0 : Math.min(maxMs, all.getValueAtPercentile(percentile) / 1000))
     return {
       count,
       meanMs: count === 0 ? 0 : all.mean / 1000,
       minMs: count === 0 ? 0 : all.minNonZeroValue / 1000,
       p50Ms: at(50), p90Ms: at(90), p99Ms: at(99), p999Ms: at(99.9),
-      maxMs: count === 0 ? 0 : all.maxValue / 1000,
+      maxMs,
     }
   }
 

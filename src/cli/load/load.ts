@@ -166,7 +166,7 @@ export class LoadRun {
     if (sign === 'none') return new PatchedSource(maker, framesMax)
     const perSecond = ratePerSecond > 0 ? ratePerSecond : PREPARE_PER_SECOND[sign]
     const wanted = prepareAssertions > 0 ? prepareAssertions : (perSecond * (warmupMs + durationMs)) / 1000
-    const frames = Math.min(framesMax, Math.ceil(wanted / batch) + 1, Math.max(1, Math.floor(prepareBytesMax / maker.frameBytes)))
+    const frames = Math.min(framesMax, Math.ceil(wanted / batch) + (prepareAssertions > 0 ? 0 : 1), Math.max(1, Math.floor(prepareBytesMax / maker.frameBytes)))
     const source = new PreparedSource(maker)
     const realmHash = realmHashOf(welcome.realm)
     await this.#prepare(source, frames, realmHash)

@@ -1,0 +1,37 @@
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { buildRoot, repoRoot } from '../support/root.ts'
+import { startServer } from '../support/server.ts'
+
+/** JavaScript of a page, block by block. */
+const blocksOf = (page: string): string[] =>
+  [...readFileSync(join(repoRoot, page), 'utf8').matchAll(/```js\n([\s\S]*?)```/g)].map((match) => match[1]!)
+
+t.test('the examples of docs/client.md run against a node, as they stand', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'stemedb-examples-'))
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  const server = await startServer({ dataDir: join(dir, 'data'), settings: { walSegmentBytes: 16 * 2 ** 20 } })
+  t.teardown(() => server.kill9())
+  // A program that has installed the package: its built files, and its dependencies beside them.
+  const modules = join(dir, 'node_modules')
+  mkdirSync(join(modules, 'stemedb', 'dist'), { recursive: true })
+  cpSync(join(repoRoot, 'package.json'), join(modules, 'stemedb', 'package.json'))
+  cpSync(join(buildRoot, 'src'), join(modules, 'stemedb', 'dist', 'src'), { recursive: true })
+  symlinkSync(join(repoRoot, 'node_modules'), join(modules, 'stemedb', 'node_modules'))
+  symlinkSync(join(repoRoot, 'node_modules', 'ws'), join(modules, 'ws'))
+
+  const expected = [/^[0-9a-f]{64} 1 false\ngastric bleeding\n1\n$/, /^stored at \d+\nrefused: field_invalid\n2000 stored\n$/, /^true\n$/, /^up \nfield_invalid fail \/subject\n$/]
+  const blocks = blocksOf('docs/client.md')
+  t.equal(blocks.length, expected.length)
+  for (const [i, block] of blocks.entries()) {
+    t.ok(block.includes('ws://127.0.0.1:18180'))
+    const path = join(dir, `example-${i}.mjs`)
+    writeFileSync(path, block.replaceAll('ws://127.0.0.1:18180', `ws://127.0.0.1:${server.port}`))
+    const { status, stdout, stderr } = spawnSync(process.execPath, [path], { encoding: 'utf8', timeout: 60_000 })
+    t.equal(status, 0, stderr)
+    t.match(stdout, expected[i]!, block.split('\n').slice(0, 12).join('\n'))
+  }
+})
