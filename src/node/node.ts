@@ -117,6 +117,7 @@ function recoverLog(config: Config, identity: KeyPair, log: Log): Recovered {
   })
   const { lastLsn, cleanShutdown, truncatedBytes, missingBytes, diskFull } = recovered
   const fields = { lastLsn, cleanShutdown, truncatedBytes, missingBytes, segments: recovered.manifest.sealed.length + 1 }
+  if (missingBytes > 0) log.warn('the open log segment is shorter than it was made; no crash does that: check the file system', fields)
   if (truncatedBytes > 0) log.warn('log recovered; a torn group at its end was cut, none of it was acknowledged', fields)
   else log.info('log recovered', fields)
   if (diskFull) log.warn('no space for a log segment: writes are refused until there is')
