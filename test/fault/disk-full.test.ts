@@ -5,7 +5,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { MiB } from '../../src/base/units.ts'
 import { readClaims, type Stream } from '../support/history.driver.ts'
 import { describeVerdict, isWhole } from '../support/history.ts'
-import { Trial, sleep, trialSeed, tryStart } from '../support/history.trial.ts'
+import { Trial, sleep, trialCount, trialSeed, tryStart } from '../support/history.trial.ts'
 import { LoopFs } from '../support/loop-fs.ts'
 import { buildRoot } from '../support/root.ts'
 import { StartFailure, type RunningServer, type Settings } from '../support/server.ts'
@@ -16,7 +16,7 @@ t.setTimeout(600_000)
 // Under load the disk fills to the last byte and empties again, many times: what is refused is refused at once and is
 // not there later, what was acked is, reads go on, and writes come back by themselves.
 
-const CYCLES = 12
+const CYCLES = trialCount(12)
 const IMAGE_BYTES = 192 * MiB
 const REFUSED_MS_MAX = 10_000
 const HEALED_MS_MAX = 5000

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { systemClock } from '../../src/base/clock.ts'
 import type { Stream } from '../support/history.driver.ts'
 import { describeVerdict, isWhole, type Verdict } from '../support/history.ts'
-import { Trial, sleep, trialSeed, tryStart } from '../support/history.trial.ts'
+import { Trial, sleep, trialCount, trialSeed, tryStart } from '../support/history.trial.ts'
 import { buildRoot } from '../support/root.ts'
 import { Shim, readShimLog, type ShimEvent } from '../support/shim.ts'
 import { StartFailure, within, type Exit, type RunningServer, type Settings } from '../support/server.ts'
@@ -17,7 +17,7 @@ t.setTimeout(600_000)
 // One sync of the log fails with EIO, and every later one would work again: after that failure the page cache and the
 // disk may differ without a sign, so nothing is acked any more, the file is not synced again, and the process ends.
 
-const FAULTS = 30
+const FAULTS = trialCount(30)
 /** From the error to the end of the process. */
 const END_MS_MAX = 1000
 /** The sync is stuck for so long before it fails: acks of earlier groups arrive meanwhile. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { describeVerdict, isWhole } from '../support/history.ts'
-import { Trial, sleep, trialSeed, tryStart } from '../support/history.trial.ts'
+import { Trial, sleep, trialCount, trialSeed, tryStart } from '../support/history.trial.ts'
 import { recordPlaces } from '../support/strace.records.ts'
 import { StartFailure } from '../support/server.ts'
 
@@ -12,8 +12,8 @@ t.setTimeout(800_000)
 // SIGKILL at a random moment of a mixed stream, and everything that was acked, or seen by a read, is there after the
 // restart. This proves recovery, not fsync: the page cache outlives the process (power-cut.test.ts proves that).
 
-const KILLS = 100
-const KILLS_PER_DIR = 50
+const KILLS = trialCount(100)
+const KILLS_PER_DIR = Math.min(50, KILLS)
 const READY_MS_MAX = 5000
 const STREAM_MS_MAX = 400
 const SHAPE = { connections: 64, claimsMax: 2500, pauseMs: 2 }
@@ -43,7 +43,7 @@ t.test(`${KILLS} kills at random moments of a stream lose nothing`, async (t) =>
       if (kill === KILLS_PER_DIR) {
         const verdict = await trial.checkAll(server)
         t.ok(isWhole(verdict), `after ${KILLS_PER_DIR} kills: ${describeVerdict(verdict)}`)
-        t.ok(verdict.counts.acked >= 1000 && resent > 0, `enough happened to mean anything; ${resent} open batches were sent again`)
+        t.ok(verdict.counts.acked >= 500 && resent > 0, `enough happened to mean anything; ${resent} open batches were sent again`)
         await server.kill9()
         break
       }

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { MiB } from '../../src/base/units.ts'
 import { describeVerdict, isWhole } from '../support/history.ts'
-import { Trial, sleep, trialSeed, tryStart } from '../support/history.trial.ts'
+import { Trial, sleep, trialCount, trialSeed, tryStart } from '../support/history.trial.ts'
 import { LOOP_TOOLS, LoopFs, type FileSystemKind } from '../support/loop-fs.ts'
 import { StartFailure } from '../support/server.ts'
 import { requireEatmydata, requireRoot, requireTool } from '../support/tools.ts'
@@ -12,7 +12,7 @@ t.setTimeout(800_000)
 // The power goes: nothing that was not synced reaches the device any more, the file system's own log included. Every ack
 // that ever arrived, and everything that a read ever showed, is there after the restart.
 
-const CUTS_PER_KIND = 10
+const CUTS_PER_KIND = trialCount(10)
 const STREAM_MS_MIN = 150
 const STREAM_MS_SPAN = 350
 const IMAGE_BYTES = 400 * MiB

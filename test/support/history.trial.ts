@@ -11,6 +11,12 @@ export function trialSeed(argv = process.argv): number {
   return Number.isInteger(given) && given > 0 ? given >>> 0 : systemRandom().u32()
 }
 
+/** How many trials: the second argument, for a long soak or a short look. */
+export function trialCount(usual: number, argv = process.argv): number {
+  const given = Number(argv[3])
+  return Number.isInteger(given) && given > 0 ? given : usual
+}
+
 /** Small segments, runs and memtables, so that a short stream rotates, seals and flushes. Unsigned: signatures cost time, and no fault test is about them. */
 export const SMALL: Settings = {
   signatures: 'optional', verifyThreads: 1, lensThreads: 1, walSegmentBytes: 2 ** 20, frameBytesMax: 2 ** 18, groupBytesMax: 2 ** 18,
@@ -30,6 +36,8 @@ export class Trial {
   #stream: Stream | undefined
   #open: (readonly Claim[])[] = []
   #firstBatchUnread = 0
+  /** Sent again since the last check: older batches whose fate is open anew. */
+  readonly #resent = new Set<string>()
   #reading = false
 
   private constructor(options: ServerOptions, seed: number, claims: ClaimSource) {
@@ -81,6 +89,7 @@ export class Trial {
   async resendOpen(server: RunningServer): Promise<number> {
     const batches = this.#open.splice(0)
     if (batches.length === 0) return 0
+    for (const claims of batches) for (const id of this.history.batchOf(claims[0]!.id)) this.#resent.add(id)
     const stream = new Stream(server.wsUrl, this.history, this.#claims, 1, { connections: 1, claimsMax: 0 })
     await stream.start()
     await stream.resend(batches)
@@ -95,7 +104,8 @@ export class Trial {
     for (let batch = this.#firstBatchUnread; batch < history.batchCount; batch++) fresh.push(...history.batch(batch))
     const sample = this.#firstBatchUnread === 0 ? [] : Array.from({ length: sampleSize },
       () => history.batch(this.random.u32() % this.#firstBatchUnread)).flat()
-    const ids = [...new Set([...fresh, ...sample])]
+    const ids = [...new Set([...fresh, ...this.#resent, ...sample])]
+    this.#resent.clear()
     this.#firstBatchUnread = history.batchCount
     return history.judgeCount(server.ready.durable_lsn, history.judge(ids, await readClaims(server.port, ids)))
   }

@@ -170,6 +170,11 @@ export class History {
     return this.#batches[number]!
   }
 
+  /** All ids of the batch that an id was first sent in. */
+  batchOf(id: string): readonly string[] {
+    return this.batch(this.#item(id).batch)
+  }
+
   ids(): IterableIterator<string> {
     return this.#items.keys()
   }
