@@ -16,7 +16,8 @@ const KILLS = trialCount(100)
 const KILLS_PER_DIR = Math.min(50, KILLS)
 const READY_MS_MAX = 5000
 const STREAM_MS_MAX = 400
-const SHAPE = { connections: 64, claimsMax: 2500, pauseMs: 2 }
+/** Paced, so that the stream never ends before the kill and everything can be read back after it. */
+const SHAPE = { connections: 64, batchMax: 8, window: 1, claimsMax: 20_000, pauseMs: 10 }
 
 const seed = trialSeed()
 
