@@ -57,11 +57,11 @@ export async function runImportDebian(files: readonly string[], options: ImportO
 }
 
 async function* draftsOf(path: string, tally: Tally, limit: number, progress: Progress): AsyncGenerator<AssertionDraft> {
-  const { chunks, bytesTotal, bytesRead } = openList(path)
-  for await (const stanza of stanzasOf(linesOf(chunks))) {
+  const list = openList(path)
+  for await (const stanza of stanzasOf(linesOf(list.chunks))) {
     if (tally.packages >= limit) return
     tally.packages++
-    if (tally.packages % 100 === 0) progress.update(bytesRead(), bytesTotal, `${tally.packages} packages, ${tally.accepted + tally.duplicates} acked`)
+    if (tally.packages % 100 === 0) progress.update(list.bytesRead(), list.bytesTotal, `${tally.packages} packages, ${tally.accepted + tally.duplicates} acked`)
     yield* claimsOf(stanza, tally.list)
   }
 }

@@ -7,7 +7,10 @@ export const LINE_BYTES_MAX = 1 * MiB
 
 /** The bytes of a file, or of standard input for `-`. @throws {DbError} `parameter_invalid` where it can not be read. */
 export async function* bytesOf(path: string, stdin: () => AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  if (path === '-') return yield* stdin()
+  if (path === '-') {
+    yield* stdin()
+    return
+  }
   try {
     yield* createReadStream(path) as AsyncIterable<Uint8Array>
   } catch (error) {
@@ -25,10 +28,11 @@ export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerato
   let rest: Uint8Array[] = []
   let restBytes = 0
   let count = 0
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   const decode = (line: Uint8Array): string => {
     try {
       const end = line.length > 0 && line[line.length - 1] === 13 ? line.length - 1 : line.length
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(line.subarray(0, end))
+      return decoder.decode(line.subarray(0, end))
     } catch {
       throw new DbError('text_not_utf8', `line ${count} is no UTF-8`, { line: count })
     }
@@ -37,7 +41,8 @@ export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerato
     let from = 0
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, from)) {
       count++
-      yield decode(Buffer.concat([...rest, chunk.subarray(from, end)]))
+      const piece = chunk.subarray(from, end)
+      yield decode(restBytes === 0 ? piece : Buffer.concat([...rest, piece]))
       rest = []
       restBytes = 0
       from = end + 1

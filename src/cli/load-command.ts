@@ -42,7 +42,7 @@ export function parseCount(name: string, text: string): number {
 
 function bytesOf(name: string, text: string): number {
   const bytes = parseNumber(text)
-  if (bytes === undefined) throw new DbError('parameter_invalid', `${name}: "${text}" is no size; write 2GiB or 512m`, { parameter: name })
+  if (bytes === undefined) throw new DbError('parameter_invalid', `${name}: "${text}" is no size; write 1GiB or 512m`, { parameter: name })
   return bytes
 }
 

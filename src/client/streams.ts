@@ -249,13 +249,13 @@ export function transformOf(
   const writable = new WritableStream<AssertionDraft>({
     write: (draft) => session.write(draft),
     close: () => session.end(),
-    abort: (reason) => session.queue.fail(reason),
+    abort: (reason: unknown) => session.queue.fail(reason),
   })
   const readable = new ReadableStream<BatchAck>({
     async pull(controller) {
-      const { done, value } = await session.queue.next()
-      if (done === true) controller.close()
-      else controller.enqueue(value)
+      const next = await session.queue.next()
+      if (next.done === true) controller.close()
+      else controller.enqueue(next.value)
     },
     cancel: () => void session.queue.return(),
   })

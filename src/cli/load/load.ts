@@ -1,7 +1,8 @@
-import { randomBytes } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { toHex } from '../../base/bytes.ts'
 import { systemClock } from '../../base/clock.ts'
 import { DbError } from '../../base/errors.ts'
+import { systemSecrets } from '../../base/random.ts'
 import { GiB } from '../../base/units.ts'
 import type { Welcome } from '../../client/frames.ts'
 import { nodeUrlsOf, type NodeUrls } from '../../client/urls.ts'
@@ -22,7 +23,7 @@ export type { CheckReport, LatencySummary, LoadOptions, LoadProgress, LoadReport
 const CONNECT_TIMEOUT_MS = 10_000
 const CONNECT_AT_ONCE = 64
 /** What a closed loop of signed frames is prepared for, in assertions a second; the run ends early where it is faster. */
-const PREPARE_PER_SECOND = { batch: 400_000, single: 40_000 } as const
+const PREPARE_PER_SECOND = { batch: 250_000, single: 25_000 } as const
 /** Time that preparing may keep the event loop. */
 const PREPARE_SLICE_MS = 20
 
@@ -39,7 +40,7 @@ const DEFAULTS: Settings = {
   recordBytes: 300,
   assertionsMax: Number.MAX_SAFE_INTEGER,
   prepareAssertions: 0,
-  prepareBytesMax: 2 * GiB,
+  prepareBytesMax: 1 * GiB,
   check: false,
   checkConnections: 32,
   drainTimeoutMs: 30_000,
@@ -79,9 +80,9 @@ export class LoadRun {
     checkSettings(this.#settings)
     this.#options = options
     this.#urls = nodeUrlsOf(options.url)
-    this.#runId = options.runId ?? randomBytes(8).toString('hex')
+    this.#runId = options.runId ?? toHex(systemSecrets.bytes(8))
     if (!/^[0-9a-f]{16}$/.test(this.#runId)) throw new DbError('parameter_invalid', 'runId must be 16 hex digits', { parameter: 'runId' })
-    this.#signer = nodeSigner(options.secretKey ?? new Uint8Array(randomBytes(32)))
+    this.#signer = nodeSigner(options.secretKey ?? systemSecrets.bytes(32))
   }
 
   /** Runs and measures. @throws {DbError} as rejection, where it can not begin. */

@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto'
 import * as net from 'node:net'
 import * as tls from 'node:tls'
 import { systemClock } from '../../base/clock.ts'
 import { DbError, errnoOf } from '../../base/errors.ts'
+import { systemSecrets } from '../../base/random.ts'
 import { KiB, MiB } from '../../base/units.ts'
 
 /**
@@ -231,7 +231,7 @@ export function openRawSocket(options: RawSocketOptions, handlers: RawSocketHand
     let receive: ((chunk: Uint8Array) => void) | undefined
     let head: Uint8Array = EMPTY
     const where = `${options.host}:${options.port}`
-    const key = randomBytes(16).toString('base64')
+    const key = Buffer.from(systemSecrets.bytes(16)).toString('base64')
     const fail = (error: DbError): void => {
       socket.destroy()
       reject(error)

@@ -50,7 +50,7 @@ t.test('help, of everything, and every setting in that of serve', async (t) => {
   }
   const serve = (await run(['serve', '--help'])).outLines.join('\n')
   for (const name of OPTION_NAMES) t.ok(serve.includes(flagOf(name)), flagOf(name))
-  t.equal((await run(['--version'])).outLines[0], JSON.parse(readFileSync(join(repoRoot, 'package.json'), 'utf8')).version)
+  t.equal((await run(['--version'])).outLines[0], (JSON.parse(readFileSync(join(repoRoot, 'package.json'), 'utf8')) as { version: string }).version)
 })
 
 t.test('the page of the command line names every command, option and exit code', async (t) => {
