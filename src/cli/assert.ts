@@ -9,7 +9,7 @@ import { initHash } from '../record/claim.ts'
 import { parseStrictJson } from '../record/strict-json.ts'
 import { connectToWrite, type WriteOptions } from './connect.ts'
 import type { Console, OutputOptions } from './console.ts'
-import { EXIT } from './exit-codes.ts'
+import { EXIT } from '../base/exit-codes.ts'
 import { bytesOf, linesOf } from './lines.ts'
 import { createProgress } from './progress.ts'
 

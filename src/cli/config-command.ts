@@ -3,7 +3,7 @@ import { loadConfig } from '../config/load.ts'
 import { OPTIONS, OPTION_NAMES, flagOf } from '../config/options.ts'
 import { renderConfigReference, renderEnvExample, sizeText } from './config-docs.ts'
 import type { Console, OutputOptions } from './console.ts'
-import { EXIT } from './exit-codes.ts'
+import { EXIT } from '../base/exit-codes.ts'
 
 /** `stemedb config` */
 export function runConfig(form: string, options: OutputOptions, console: Console): number {

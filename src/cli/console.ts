@@ -1,5 +1,5 @@
 import { isDbError } from '../base/errors.ts'
-import { actionOf, exitCodeOf } from './exit-codes.ts'
+import { actionOf, exitCodeOf } from '../base/exit-codes.ts'
 
 /** Where a command writes. Results go to `out`, everything else to `err`; a test hands in its own. */
 export interface Console {

@@ -5,7 +5,7 @@ import type { Console, OutputOptions } from './console.ts'
 import { claimsOf, type PackageList } from './debian/claims.ts'
 import { describeList, installedLists, openList } from './debian/lists.ts'
 import { stanzasOf } from './debian/stanzas.ts'
-import { EXIT } from './exit-codes.ts'
+import { EXIT } from '../base/exit-codes.ts'
 import { linesOf } from './lines.ts'
 import { createProgress, type Progress } from './progress.ts'
 

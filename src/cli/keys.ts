@@ -5,7 +5,7 @@ import { toHex } from '../base/bytes.ts'
 import { systemSecrets } from '../base/random.ts'
 import { agentToDidKey } from '../record/agent-key.ts'
 import type { Console, OutputOptions } from './console.ts'
-import { EXIT } from './exit-codes.ts'
+import { EXIT } from '../base/exit-codes.ts'
 import { nodeSigner, type NodeSigner } from './node-signer.ts'
 
 export const DEFAULT_KEY_FILE = join(homedir(), '.config', 'stemedb', 'agent.key')

@@ -1,7 +1,7 @@
 import { DbError } from '../base/errors.ts'
 import { parseNumber } from '../config/load.ts'
 import type { Console, OutputOptions } from './console.ts'
-import { EXIT } from './exit-codes.ts'
+import { EXIT } from '../base/exit-codes.ts'
 import { runLoad } from './load/load.ts'
 import type { CheckReport, LoadOptions, LoadProgress, LoadReport } from './load/load.types.ts'
 import { createProgress } from './progress.ts'

@@ -3,7 +3,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { OPTIONS, flagOf, variableOf, type Option as Setting, type OptionName } from '../config/options.ts'
 import { defaultText, optionGroups, rangeText } from './config-docs.ts'
 import { reportError, type Console, type OutputOptions } from './console.ts'
-import { EXIT } from './exit-codes.ts'
+import { EXIT } from '../base/exit-codes.ts'
 import { DEFAULT_KEY_FILE } from './keys.ts'
 
 /*

@@ -4,7 +4,7 @@ import type { QueryReply, StoredAssertion } from '../client/client.ts'
 import { httpGet, httpQuery } from '../client/http.ts'
 import { nodeUrlsOf } from '../client/urls.ts'
 import type { Console, OutputOptions } from './console.ts'
-import { EXIT } from './exit-codes.ts'
+import { EXIT } from '../base/exit-codes.ts'
 
 export interface QueryOptions extends OutputOptions {
   readonly url: string

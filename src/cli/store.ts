@@ -17,7 +17,7 @@ import { SEGMENT_RECORDS_OFFSET } from '../wal/segment.layout.ts'
 import { readManifest } from '../wal/wal-files.ts'
 import { WalReader } from '../wal/wal-reader.ts'
 import type { Console, OutputOptions } from './console.ts'
-import { EXIT } from './exit-codes.ts'
+import { EXIT } from '../base/exit-codes.ts'
 import { createProgress } from './progress.ts'
 
 export interface StoreOptions extends OutputOptions {

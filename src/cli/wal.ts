@@ -4,7 +4,7 @@ import { DbError } from '../base/errors.ts'
 import { hlcWallMs } from '../base/hlc.ts'
 import { inspectWal, verifyWal, type InspectedRecord, type InspectOptions, type VerifyReport } from '../wal/inspect.ts'
 import type { Console, OutputOptions } from './console.ts'
-import { EXIT } from './exit-codes.ts'
+import { EXIT } from '../base/exit-codes.ts'
 import { createProgress } from './progress.ts'
 
 export interface WalOptions extends OutputOptions {

@@ -149,7 +149,7 @@ export class IngestLoop {
       while (!this.#isFull() && this.#readOne() && this.#collectOne()) { /* until full or at the end */ }
       if (this.#batch.count === 0) return
       this.#entries.finish(this.#batch)
-      this.#batch.put('default', META_APPLIED_KEY, encodeApplied(this.#next))
+      this.#batch.put('meta', META_APPLIED_KEY, encodeApplied(this.#next))
     } catch (error) {
       this.#batch.clear()
       this.#entries.clear()
@@ -233,7 +233,7 @@ export class IngestLoop {
     }
     this.#flushBatch.clear()
     const adopt = runs.flush(finished, this.#flushBatch)
-    this.#flushBatch.put('default', META_IDS_FLUSHED_KEY, encodeIdsFlushed({ lsn: finished.lastLsn, position }))
+    this.#flushBatch.put('meta', META_IDS_FLUSHED_KEY, encodeIdsFlushed({ lsn: finished.lastLsn, position }))
     this.#flushBatch.write()
     adopt()
     this.#idsFlushedLsn = finished.lastLsn

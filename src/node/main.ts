@@ -1,7 +1,7 @@
 import { systemClock } from '../base/clock.ts'
 import type { Config } from '../config/options.ts'
 import { createLog, errorFields, resolveLogFormat } from '../observe/log.ts'
-import { EXIT, actionOf, exitCodeOf } from './exit-codes.ts'
+import { EXIT, actionOf, exitCodeOf } from '../base/exit-codes.ts'
 import { startNode, type Node } from './node.ts'
 
 /** After a second signal, or when a drain hangs: time from the first signal to an exit all the same, beyond the drain's own limit. */

@@ -1,5 +1,5 @@
 /**
- * Keys and values of the columns `default`, `sp`, `agent` and `log` (docs/formats/keyspace.md; `ids` has
+ * Keys and values of the columns `meta`, `sp`, `agent` and `log` (docs/formats/keyspace.md; `ids` has
  * id-runs.layout.ts). Numbers in keys are big-endian, so that bytes order as numbers do; numbers in values are
  * little-endian. Append-only: a key's shape never changes its meaning.
  */
@@ -9,7 +9,7 @@ import { PREDICATE_BYTES_MAX, SUBJECT_BYTES_MAX } from '../record/limits.ts'
 /** Of the whole keyspace. A newer one is refused, an older one rebuilt. */
 export const STORE_FORMAT = 1
 
-// Column `default`: ASCII keys.
+// Column `meta`: ASCII keys.
 export const META_FORMAT_KEY: Uint8Array = new TextEncoder().encode('format')
 export const META_ID_HASH_KEY: Uint8Array = new TextEncoder().encode('id_hash_key')
 export const META_APPLIED_KEY: Uint8Array = new TextEncoder().encode('applied')

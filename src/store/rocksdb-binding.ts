@@ -57,8 +57,8 @@ export interface RocksBinding {
   iterator_nextv_sync(iterator: External, entriesMax: number): { rows: Uint8Array[], finished: boolean }
   iterator_close(iterator: External): void
   batch_init(): External
-  batch_put(batch: External, key: Uint8Array, value: Uint8Array, options: { readonly column: External }): void
-  batch_del(batch: External, key: Uint8Array, options: { readonly column: External }): void
+  batch_put(batch: External, key: Uint8Array, value: Uint8Array, options: { readonly column: External } | undefined): void
+  batch_del(batch: External, key: Uint8Array, options: { readonly column: External } | undefined): void
   batch_clear(batch: External): void
   batch_write(db: External, batch: External, options: { readonly sync: boolean }): void
 }

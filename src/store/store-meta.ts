@@ -44,13 +44,13 @@ const NOTHING_APPLIED: AppliedMark = { lsn: 0, hlc: 0n, position: LOG_START, ass
  * @throws {DbError} `format_unsupported`, `store_corrupt`, and as the store does.
  */
 export function openStoreMeta(store: Store, secrets: Secrets): StoreMeta {
-  const format = store.get('default', META_FORMAT_KEY)
+  const format = store.get('meta', META_FORMAT_KEY)
   if (format === undefined) initialise(store, secrets)
   else checkFormat(format)
-  const idHashKey = store.get('default', META_ID_HASH_KEY)
+  const idHashKey = store.get('meta', META_ID_HASH_KEY)
   if (idHashKey?.length !== ID_HASH_KEY_BYTES) throw corrupt('the key of its id hash is missing')
-  const applied = store.get('default', META_APPLIED_KEY)
-  const idsFlushed = store.get('default', META_IDS_FLUSHED_KEY)
+  const applied = store.get('meta', META_APPLIED_KEY)
+  const idsFlushed = store.get('meta', META_IDS_FLUSHED_KEY)
   return {
     applied: applied === undefined ? NOTHING_APPLIED : decodeApplied(applied),
     idsFlushed: idsFlushed === undefined ? { lsn: 0, position: LOG_START } : decodeIdsFlushed(idsFlushed),
@@ -63,8 +63,8 @@ function initialise(store: Store, secrets: Secrets): void {
   const format = new Uint8Array(4)
   new DataView(format.buffer).setUint32(0, STORE_FORMAT, true)
   const batch = store.batch()
-  batch.put('default', META_FORMAT_KEY, format)
-  batch.put('default', META_ID_HASH_KEY, secrets.bytes(ID_HASH_KEY_BYTES))
+  batch.put('meta', META_FORMAT_KEY, format)
+  batch.put('meta', META_ID_HASH_KEY, secrets.bytes(ID_HASH_KEY_BYTES))
   batch.write({ sync: true })
 }
 
@@ -122,11 +122,11 @@ export function decodeIdsFlushed(bytes: Uint8Array): IdsFlushedMark {
 }
 
 /** Whether a rebuild of this store has begun and not ended. */
-export const isRebuilding = (store: Store): boolean => store.get('default', META_REBUILDING_KEY) !== undefined
+export const isRebuilding = (store: Store): boolean => store.get('meta', META_REBUILDING_KEY) !== undefined
 
 export function markRebuilding(store: Store): void {
   const batch = store.batch()
-  batch.put('default', META_REBUILDING_KEY, Uint8Array.of(1))
+  batch.put('meta', META_REBUILDING_KEY, Uint8Array.of(1))
   batch.write({ sync: true })
 }
 
@@ -134,7 +134,7 @@ export function markRebuilding(store: Store): void {
 export function endRebuilding(store: Store): void {
   if (!isRebuilding(store)) return
   const batch = store.batch()
-  batch.del('default', META_REBUILDING_KEY)
+  batch.del('meta', META_REBUILDING_KEY)
   batch.write({ sync: true })
 }
 

@@ -49,10 +49,17 @@ export function attachRocksStore(handle: bigint): Store {
 }
 
 /**
+ * The column that takes an entry for each assertion is RocksDB's default family: a put into that one names none, which
+ * saves the binding two look-ups of a property by name, about a third of what a put costs it.
+ */
+const HOT_COLUMN: ColumnName = 'sp'
+const familyOf = (column: ColumnName): string => column === HOT_COLUMN ? 'default' : column
+
+/**
  * Write buffers: RocksDB keeps its log until the slowest column has flushed, so columns that fill slowly get small
  * buffers; that bounds what a start replays. A column holds up to 1.5 times its budget.
  */
-function columnOptions({ memtableBytes, blockCacheBytes }: RocksStoreOptions): Record<ColumnName, RocksColumnOptions> {
+function columnOptions({ memtableBytes, blockCacheBytes }: RocksStoreOptions): Record<string, RocksColumnOptions> {
   const column = (memtableShare: number, cacheShare: number, blockSize: number): RocksColumnOptions => ({
     compaction: 'level',
     memtableMemoryBudget: Math.max(256 * 1024, Math.floor(memtableBytes * memtableShare)),
@@ -61,13 +68,14 @@ function columnOptions({ memtableBytes, blockCacheBytes }: RocksStoreOptions): R
     cacheSize: Math.min(2 ** 32 - 1, Math.max(1 * MiB, Math.floor(blockCacheBytes * cacheShare))),
     blockSize,
   })
-  return {
-    default: column(1 / 64, 0, 4096),
+  const options: Record<ColumnName, RocksColumnOptions> = {
+    meta: column(1 / 64, 0, 4096),
     sp: column(1 / 2, 1 / 2, 8192),
     agent: column(1 / 16, 1 / 16, 8192),
     log: column(1 / 32, 1 / 16, 4096),
     ids: column(1 / 4, 3 / 8, 4096),
   }
+  return Object.fromEntries(COLUMNS.map((name) => [familyOf(name), options[name]]))
 }
 
 class RocksStore implements Store {
@@ -80,7 +88,7 @@ class RocksStore implements Store {
   constructor(db: External, columns: Record<string, External>, owner: boolean) {
     this.#db = db
     this.#owner = owner
-    this.#columns = Object.fromEntries(COLUMNS.map((name) => [name, { column: must(columns[name], `column ${name}`) }]))
+    this.#columns = Object.fromEntries(COLUMNS.map((name) => [name, { column: must(columns[familyOf(name)], `column ${name}`) }]))
   }
 
   get handle(): bigint {
@@ -205,13 +213,13 @@ class RocksBatch implements StoreBatch {
   get bytes(): number { return this.#bytes }
 
   put(column: ColumnName, key: Uint8Array, value: Uint8Array): void {
-    rocksBinding.batch_put(this.#batch, key, value, this.#columns[column]!)
+    rocksBinding.batch_put(this.#batch, key, value, column === HOT_COLUMN ? undefined : this.#columns[column])
     this.#count++
     this.#bytes += key.length + value.length
   }
 
   del(column: ColumnName, key: Uint8Array): void {
-    rocksBinding.batch_del(this.#batch, key, this.#columns[column]!)
+    rocksBinding.batch_del(this.#batch, key, column === HOT_COLUMN ? undefined : this.#columns[column])
     this.#count++
     this.#bytes += key.length
   }

@@ -5,7 +5,7 @@
  * A `put` copies its bytes before it returns, so callers keep one scratch buffer; a binding that takes packed buffers
  * can gather into one of its own.
  */
-export const COLUMNS = ['default', 'sp', 'agent', 'log', 'ids'] as const
+export const COLUMNS = ['meta', 'sp', 'agent', 'log', 'ids'] as const
 export type ColumnName = (typeof COLUMNS)[number]
 
 export interface Store {

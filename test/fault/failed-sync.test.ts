@@ -38,7 +38,7 @@ interface Outcome {
   readonly acksAfter: number
   /** Claims that were told that their fate is unknown. */
   readonly told: number
-  /** Syncs of the same file after the fault. */
+  /** Syncs of the same open file after the fault. */
   readonly syncsAfter: number
   /** Undefined: it did not end. */
   readonly exitCode: number | null | undefined
@@ -87,7 +87,7 @@ async function runWith(t: Test, shim: Shim, nth: number, preload: readonly strin
     fault, verdict, exitCode: exit?.code, readyAfter: run?.readyAfter ?? false,
     told: run?.stream.refusals.get('durability_failed') ?? 0,
     acksAfter: run?.stream.acks.filter((ack) => ack.accepted > 0 && ack.monoMs > after + ON_THE_WAY_MS).length ?? 0,
-    syncsAfter: events.filter((event) => event.monoMs > after && event.path === fault?.path && event.what !== 'fault').length,
+    syncsAfter: events.filter((event) => event.what === 'again').length,
     endMs: exit === undefined ? Number.NaN : exit.monoMs - after - STUCK_MS,
   }
 }

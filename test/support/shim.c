@@ -5,7 +5,8 @@
 //   FT_N     which one, from 1 (0: none)     FT_ACT  eio | enospc | kill | torn (half a write, then SIGKILL) | lie (success, nothing done)
 //   FT_DELAY_MS  time between the decision and the error: what was under way elsewhere settles
 //   FT_LOG   file that gets a line for each sync of such a file, and for the fault:
-//            <monotonic ns> <fault|ok|error> <operation> <fd> <count> <path>
+//            <monotonic ns> <fault|ok|error|again> <operation> <fd> <count> <path>
+//            `again`: a sync of the very file whose sync has failed
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +27,9 @@ static atomic_long count;
 static const char *path_part, *operation, *action;
 static long nth, delay_ms;
 static int log_fd = -1;
+// The file whose sync was made to fail: inode numbers are used again, moments of birth are not.
+static struct statx failed;
+static atomic_int has_failed;
 
 __attribute__((constructor)) static void init(void) {
   path_part = getenv("FT_PATH");
@@ -62,6 +67,12 @@ static long counted(const char *name) {
   return both || !strcmp(operation, name) ? atomic_fetch_add(&count, 1) + 1 : 0;
 }
 
+static int is_failed(int fd) {
+  struct statx now;
+  if (!atomic_load(&has_failed) || statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &now)) return 0;
+  return now.stx_ino == failed.stx_ino && now.stx_btime.tv_sec == failed.stx_btime.tv_sec && now.stx_btime.tv_nsec == failed.stx_btime.tv_nsec;
+}
+
 static void wait_a_little(void) {
   struct timespec t = { delay_ms / 1000, delay_ms % 1000 * 1000000 };
   while (nanosleep(&t, &t) && errno == EINTR) {}
@@ -76,12 +87,13 @@ static int synced(int fd, const char *name, int (*real)(int)) {
     wait_a_little();
     if (!strcmp(action, "kill")) raise(SIGKILL);
     if (!strcmp(action, "lie")) return 0;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &failed) == 0) atomic_store(&has_failed, 1);
     errno = !strcmp(action, "enospc") ? ENOSPC : EIO;
     return -1;
   }
   int result = real(fd);
   int saved = errno;
-  note(result ? "error" : "ok", name, fd, n, path);
+  note(is_failed(fd) ? "again" : result ? "error" : "ok", name, fd, n, path);
   errno = saved;
   return result;
 }

@@ -19,7 +19,8 @@ export interface Fault {
 export interface ShimEvent {
   /** CLOCK_MONOTONIC, the clock of `process.hrtime`. */
   readonly monoMs: number
-  readonly what: 'fault' | 'ok' | 'error'
+  /** `again`: a sync of the very file whose sync has failed. */
+  readonly what: 'fault' | 'ok' | 'error' | 'again'
   readonly operation: string
   readonly fd: number
   readonly count: number

@@ -82,7 +82,7 @@ t.test('every assertion is in each index, with its place', async (t) => {
   checkIndexes(node.store, log)
   node.checkIds()
   t.equal(node.loop.step(), 0, 'idle')
-  const applied = decodeApplied(node.store.get('default', META_APPLIED_KEY)!)
+  const applied = decodeApplied(node.store.get('meta', META_APPLIED_KEY)!)
   t.match(applied, { lsn: log.lastLsn, hlc: log.written.at(-1)!.hlc, assertions: log.written.length, records: 3 })
   t.equal(dump(node.store, 'agent').filter((line) => line.startsWith(toHex(agentOf(77)))).length, 1, 'one entry an agent and batch')
 })
@@ -210,7 +210,7 @@ t.test('applying a log twice changes nothing', async (t) => {
   new NodeStore(store, log, 50).settle()
   const before = dumpAll(store)
   const batch = store.batch()
-  batch.del('default', META_APPLIED_KEY)
+  batch.del('meta', META_APPLIED_KEY)
   batch.write()
   new NodeStore(store, log, 50).settle()
   t.same(dumpAll(store), before)
@@ -267,7 +267,7 @@ t.test('what the store says of itself', async (t) => {
   const store = new MemoryStore()
   const meta = openStoreMeta(store, seededSecrets(1))
   t.same(openStoreMeta(store, seededSecrets(2)), meta, 'the key is made once')
-  const put = (key: string, value: Uint8Array): void => { const b = store.batch(); b.put('default', utf8(key), value); b.write() }
+  const put = (key: string, value: Uint8Array): void => { const b = store.batch(); b.put('meta', utf8(key), value); b.write() }
   put('applied', new Uint8Array(3))
   t.throws(() => openStoreMeta(store, seededSecrets(1)), { code: 'store_corrupt' })
   put('id_hash_key', new Uint8Array(3))

@@ -102,9 +102,9 @@ t.test('every damage of the store is found, in its column', async (t) => {
       b.put('ids', MANIFEST_KEY, encodeManifest({ ...manifest, runs: manifest.runs.slice(1) }))
     })],
     ['mark', 'a total is wrong', (store) => change(store, (b) =>
-      b.put('default', META_APPLIED_KEY, encodeApplied({ ...openStoreMeta(store, seededSecrets(1)).applied, assertions: 3 })))],
+      b.put('meta', META_APPLIED_KEY, encodeApplied({ ...openStoreMeta(store, seededSecrets(1)).applied, assertions: 3 })))],
     ['mark', 'the log is shorter', (store) => change(store, (b) =>
-      b.put('default', META_APPLIED_KEY, encodeApplied({ ...openStoreMeta(store, seededSecrets(1)).applied, lsn: 999 })))],
+      b.put('meta', META_APPLIED_KEY, encodeApplied({ ...openStoreMeta(store, seededSecrets(1)).applied, lsn: 999 })))],
   ]
   for (const [kind, name, spoil] of cases) {
     const store = pristine()

@@ -1,5 +1,5 @@
-import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
-import { isDbError } from '../base/errors.ts'
+import { ERROR_CODES, type ErrorName } from './error-codes.ts'
+import { isDbError } from './errors.ts'
 
 /** Exit codes of every command; those from 64 on are of sysexits.h. docs/reference/cli.md lists them. */
 export const EXIT = Object.freeze({
