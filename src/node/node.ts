@@ -99,8 +99,9 @@ function assemble(config: Config, log: Log, store: Store, startedMs: number): Ru
   return new RunningNode({ config, log, store, identity, recovered, memory, metrics, startedMs, recoveryMs, appliedLsn })
 }
 
+/** For the owner only, db/ too, which RocksDB would make for everybody. A folder that is there keeps its mode. */
 function makeDataDir(config: Config): void {
-  nodeDisk.mkdir(config.dataDir)
+  nodeDisk.mkdir(join(config.dataDir, 'db'))
 }
 
 function openStore(config: Config): Promise<Store> {
