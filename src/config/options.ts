@@ -66,7 +66,7 @@ export const OPTIONS = {
   vectorLengthMax: number('limits', 4096, 1, 65_536, 'floats', 'Longest vector of an assertion.'),
 
   walSegmentBytes: number('wal', 64 * MiB, 64 * KiB, 1 * GiB, 'bytes', 'Size of a WAL segment, written in full ahead of its use so that a group costs one fdatasync and no allocation. Must hold four frames.'),
-  walReserveBytes: number('wal', 64 * MiB, 0, 64 * GiB, 'bytes', 'Free space below which writes are refused with disk_full, so that the store can still compact and the node can still start.'),
+  walReserveBytes: number('wal', 64 * MiB, 0, 64 * GiB, 'bytes', 'Free space below which writes are refused with disk_full, so that the store can still compact. As much is laid aside as the file RESERVE and given back where the node starts on a full disk.'),
   groupBytesMax: number('wal', 4 * MiB, 64 * KiB, 64 * MiB, 'bytes', 'Most bytes that share one fdatasync.'),
   walMarkIdleMs: number('wal', 100, 1, 60_000, 'ms', 'Idle time after which a mark is written behind the last group, so that later damage to it is told from a torn write.'),
   hlcDriftMaxMs: number('wal', 60_000, 500, 86_400_000, 'ms', 'Farthest that the node\'s HLC may run ahead of its wall clock, and an agent\'s asserted-at time ahead of it.'),

@@ -20,6 +20,7 @@ import { SegmentPreparer } from '../wal/segment-preparer.ts'
 import { InlineHost } from './inline-host.ts'
 import { createMemory, threadCounts, THREAD_KINDS, type NodeMemory, type ThreadKind } from './memory.ts'
 import { RingPipeline } from './ring-pipeline.ts'
+import { SpaceReserve } from './space-reserve.ts'
 import { sampleGauges, registerChecks, type Gauged } from './probes.ts'
 import { STAGE_BUILDERS, walDirOf, walNodeIdOf } from './stages.ts'
 import { startThreads, type ThreadGroup } from './threads.ts'
@@ -66,8 +67,10 @@ export async function startNode(config: Config, log: Log): Promise<Node> {
   const startedMs = systemClock.monoMs()
   makeDataDir(config)
   // The store's lock is the data directory's: before anything is written.
-  const store = await openStore(config)
-  const node = await beforeThreads(store, () => assemble(config, log, store, startedMs))
+  const reserve = new SpaceReserve(config.dataDir, config.walReserveBytes, systemClock)
+  const store = await reserve.spendOnFullDisk(() => openStore(config), () =>
+    log.warn('the disk is full: the space laid aside was given back, so that the node can start and be read'))
+  const node = await beforeThreads(store, () => assemble(config, log, store, reserve, startedMs))
   try {
     await node.start()
   } catch (error) {
@@ -88,7 +91,7 @@ async function beforeThreads<T>(store: Store, work: () => T): Promise<T> {
   }
 }
 
-function assemble(config: Config, log: Log, store: Store, startedMs: number): RunningNode {
+function assemble(config: Config, log: Log, store: Store, reserve: SpaceReserve, startedMs: number): RunningNode {
   const identity = loadOrCreateKeyPair(join(config.dataDir, 'node.key'))
   const recovered = recoverLog(config, identity, log)
   const recoveryMs = systemClock.monoMs() - startedMs
@@ -96,7 +99,7 @@ function assemble(config: Config, log: Log, store: Store, startedMs: number): Ru
   const memory = createMemory(config, () => metrics.newBlock())
   const appliedLsn = openStoreMeta(store, systemSecrets).applied.lsn
   new Marks(memory.marks).setDurable(recovered.end, recovered.lastLsn, recovered.lastHlc)
-  return new RunningNode({ config, log, store, identity, recovered, memory, metrics, startedMs, recoveryMs, appliedLsn })
+  return new RunningNode({ config, log, store, reserve, identity, recovered, memory, metrics, startedMs, recoveryMs, appliedLsn })
 }
 
 /** For the owner only, db/ too, which RocksDB would make for everybody. A folder that is there keeps its mode. */
@@ -129,6 +132,7 @@ interface Parts {
   readonly config: Config
   readonly log: Log
   readonly store: Store
+  readonly reserve: SpaceReserve
   readonly identity: KeyPair
   readonly recovered: Recovered
   readonly memory: NodeMemory
@@ -205,6 +209,7 @@ class RunningNode implements Node {
     if (config.mode === 'inline') await this.#startInline(start)
     else await this.#startThreaded(start)
     this.#watchSegments()
+    this.#parts.reserve.watch()
     this.#pipeline.unavailable = undefined
     log.info('ready', { durableLsn: recovered.lastLsn, replayed: this.#replayed, startMs: this.readyLine.start_ms })
   }
@@ -263,6 +268,7 @@ class RunningNode implements Node {
     this.#pipeline.unavailable = 'shutting_down'
     await this.#front.drain()
     this.#cancelWatch()
+    this.#parts.reserve.stop()
     await this.#preparer.stop()
     this.#inline?.stop()
     for (const kind of STOP_ORDER) {
