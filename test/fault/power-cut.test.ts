@@ -35,8 +35,8 @@ for (const kind of ['ext4', 'xfs'] as const) {
     const { fs, trial } = made
     t.comment(`seed ${seed}`)
     let open = 0
+    let server = await trial.start()
     for (let cut = 1; cut <= CUTS_PER_KIND; cut++) {
-      const server = await trial.start()
       open += await trial.resendOpen(server)
       await trial.beginStream(server, SHAPE)
       await sleep(STREAM_MS_MIN + trial.random.u32() % STREAM_MS_SPAN)
@@ -45,13 +45,13 @@ for (const kind of ['ext4', 'xfs'] as const) {
       trial.endStream()
       fs.unmount()
       fs.mount()
-      const restarted = await trial.start()
-      const verdict = cut === CUTS_PER_KIND ? await trial.checkAll(restarted) : await trial.checkNew(restarted)
-      if (!isWhole(verdict) || cut === CUTS_PER_KIND) {
-        t.ok(isWhole(verdict), `cut ${cut} of ${CUTS_PER_KIND}: ${describeVerdict(verdict)}`, isWhole(verdict) ? {} : { logs: restarted.logs() })
-      }
-      await restarted.kill9()
+      server = await trial.start()
+      const isLast = cut === CUTS_PER_KIND
+      const verdict = isLast ? await trial.checkAll(server) : await trial.checkNew(server)
+      if (!isWhole(verdict)) t.fail(`cut ${cut}: ${describeVerdict(verdict)}`, { logs: server.logs() })
+      else if (isLast) t.pass(`after ${CUTS_PER_KIND} cuts: ${describeVerdict(verdict)}`)
     }
+    await server.kill9()
     t.ok(trial.history.ackedCount >= 1000 && open > 0, `${trial.history.ackedCount} acks; ${open} batches were under way when the power went, and were sent again`)
   })
 
