@@ -248,21 +248,14 @@ export class CommitStage implements Stage {
 
   /** Whether ingest is too far behind; counts the time that it was. */
   #stalls(): boolean {
-    const { clock, ingestLagBytesMax, metrics } = this.#deps
-    if (this.#lagBytes() > ingestLagBytesMax) {
+    const { clock, ingestLagBytesMax, marks, metrics, walSegmentBytes } = this.#deps
+    if (marks.lagBytes(walSegmentBytes) > ingestLagBytesMax) {
       if (this.#stalledSinceMs < 0) this.#stalledSinceMs = clock.monoMs()
       return true
     }
     if (this.#stalledSinceMs >= 0) metrics.inc('commit_stall_seconds_total', (clock.monoMs() - this.#stalledSinceMs) / 1000)
     this.#stalledSinceMs = -1
     return false
-  }
-
-  #lagBytes(): number {
-    const { marks, walSegmentBytes } = this.#deps
-    const durable = marks.durablePosition
-    const applied = marks.appliedPosition
-    return (durable.segmentId - applied.segmentId) * walSegmentBytes + durable.offset - applied.offset
   }
 
   /** A full disk refuses writes before the log itself runs out, and heals by itself. */

@@ -25,12 +25,6 @@ export interface Gauged {
   readonly threadCount: number
 }
 
-const lagBytesOf = ({ marks, config }: Gauged): number => {
-  const durable = marks.durablePosition
-  const applied = marks.appliedPosition
-  return Math.max(0, (durable.segmentId - applied.segmentId) * config.walSegmentBytes + durable.offset - applied.offset)
-}
-
 /**
  * Ready: started, taking writes, and ingest within its bound. Alive: the event loop answers at all; a dead thread ends the
  * process, so there is nothing else that a restart would mend.
@@ -47,7 +41,7 @@ export function registerChecks(health: Health, gauged: Gauged): void {
     return refusal === 0 ? { ok: true } : { ok: false, detail: `${errorNameOf(refusal)}: ${ERROR_CODES[errorNameOf(refusal)].action}` }
   })
   health.register('ready', 'ingest', () => {
-    const lagBytes = lagBytesOf(gauged)
+    const lagBytes = marks.lagBytes(config.walSegmentBytes)
     return { ok: lagBytes <= config.ingestLagBytesMax, detail: `${lagBytes} bytes behind the log` }
   })
 }
@@ -66,7 +60,7 @@ const ROCKSDB_GAUGES = {
 /** Gauges that are read at a scrape, not kept. */
 export function sampleGauges(main: ThreadMetrics, gauged: Gauged): void {
   const { config, marks, pipeline, store } = gauged
-  const lagBytes = lagBytesOf(gauged)
+  const lagBytes = marks.lagBytes(config.walSegmentBytes)
   main.set('assertions_total', marks.durableLsn)
   main.set('durable_lsn', marks.durableLsn)
   main.set('durable_hlc_seconds', hlcWallMs(marks.durableHlc) / 1000)

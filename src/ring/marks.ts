@@ -42,6 +42,13 @@ export class Marks {
   /** Number of the error code that writes are refused with; 0 where they are taken. */
   get refusal(): number { return Atomics.load(this.#i32, 0) }
 
+  /** WAL bytes that are durable and not yet applied; what a segment holds beyond its last record counts too. */
+  lagBytes(walSegmentBytes: number): number {
+    const applied = this.appliedPosition
+    const durable = this.durablePosition
+    return Math.max(0, (durable.segmentId - applied.segmentId) * walSegmentBytes + durable.offset - applied.offset)
+  }
+
   /** Position before LSN, so that a reader which sees the LSN can reach it. Commit only, after its fdatasync. */
   setDurable(position: WalPosition, lsn: Lsn, hlc: bigint): void {
     Atomics.store(this.#u64, 1, pack(position))

@@ -4,7 +4,7 @@ import { BATCH_COUNT_OFFSET, BATCH_ROOT_OFFSET, SINGLE_ID_OFFSET, batchMessage, 
 import { rootOfIdsInto } from '../merkle/tree.ts'
 import { AGENT_BYTES, HASH_BYTES } from '../record/limits.ts'
 import { AssertionView } from '../wire/assertion-view.ts'
-import { BatchView, peekRequestId } from '../wire/batch.codec.ts'
+import { BATCH_FLAG_RECEIPT, BatchView, peekRequestId } from '../wire/batch.codec.ts'
 import { claimFaultField, claimIdInto, claimIdsInto } from '../wire/claim-id.ts'
 import { verifyBuffer, verifyFault } from '../wire/verifier.ts'
 import { checkKeyAt, verifySignatureAt } from './ed25519.ts'
@@ -16,9 +16,6 @@ const FIELD_INVALID = ERROR_CODES.field_invalid.number
 const FIELD_TOO_LONG = ERROR_CODES.field_too_long.number
 const SIGNATURE_MISSING = ERROR_CODES.signature_missing.number
 const AGENT_MISMATCH = ERROR_CODES.agent_mismatch.number
-
-/** Of `Batch.flags`. The other bits are reserved and must be 0. */
-export const BATCH_FLAG_RECEIPT = 1
 
 /** What a node asks of batches beyond their format. */
 export interface VerifyPolicy {

@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.ts'
 import { AGENT_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
 
-/** Flag bits of a batch. */
+/** Of `Batch.flags`: a receipt is wanted. The other bits are reserved and must be 0. */
 export const BATCH_FLAG_RECEIPT = 1
 
 const BATCH_IDENTIFIER = 'SBAT'

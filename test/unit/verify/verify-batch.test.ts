@@ -10,9 +10,9 @@ import type { Assertion } from '../../../src/record/assertion.ts'
 import { assertionIdOf, hashReady } from '../../../src/record/claim.ts'
 import { signMessage } from '../../../src/verify/ed25519.ts'
 import { keyPairOfSeed } from '../../../src/verify/keys.ts'
-import { BATCH_FLAG_RECEIPT, BatchVerifier, type VerifiedBatch, type VerifyPolicy } from '../../../src/verify/verify-batch.ts'
+import { BatchVerifier, type VerifiedBatch, type VerifyPolicy } from '../../../src/verify/verify-batch.ts'
 import { encodeAssertion } from '../../../src/wire/assertion.codec.ts'
-import { encodeBatch, type BatchInput } from '../../../src/wire/batch.codec.ts'
+import { BATCH_FLAG_RECEIPT, encodeBatch, type BatchInput } from '../../../src/wire/batch.codec.ts'
 import { repoRoot } from '../../support/root.ts'
 
 await hashReady
