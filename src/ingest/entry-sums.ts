@@ -1,4 +1,5 @@
-import { AGENT_RANGE_BYTES, SP_SEGMENT_ID } from '../store/keyspace.layout.ts'
+import { ENTRY_SEGMENT_ID } from '../store/entry-runs.layout.ts'
+import { AGENT_RANGE_BYTES } from '../store/keyspace.layout.ts'
 import { decodeAgentEntry } from '../store/keyspace.codec.ts'
 import type { ColumnName, StoreBatch } from '../store/store.ts'
 
@@ -33,7 +34,7 @@ export class EntrySums {
     this.#begin()
     this.#feed(key)
     this.#feed(value)
-    this.#sum('sp', value.length > 4 ? u32(value, SP_SEGMENT_ID) : 0)
+    this.#sum('sp', u32(value, ENTRY_SEGMENT_ID))
   }
 
   /** Each LSN of the entry by itself, since entries differ with the ingest batches that they came in. */
@@ -88,7 +89,7 @@ export class EntrySums {
   }
 }
 
-/** A write batch that sums what is put into `sp` and `agent`, and writes nothing. */
+/** A write batch that sums what is put into `agent`, and writes nothing. */
 export class SummingBatch implements StoreBatch {
   readonly count = 0
   readonly bytes = 0
@@ -99,7 +100,6 @@ export class SummingBatch implements StoreBatch {
   }
 
   put(column: ColumnName, key: Uint8Array, value: Uint8Array): void {
-    if (column === 'sp') this.#sums.addSp(key, value)
     if (column === 'agent') this.#sums.addAgent(key, value)
   }
 

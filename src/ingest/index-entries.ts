@@ -1,23 +1,28 @@
-import { crc32c } from '@node-rs/crc32'
+import { assert } from '../base/assert.ts'
 import { DbError } from '../base/errors.ts'
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
+import { MiB } from '../base/units.ts'
+import { wordSum } from '../base/word-sum.ts'
 import { BATCH_ASSERTIONS_MAX } from '../record/limits.ts'
 import type { IdHash } from '../store/id-hash.ts'
-import { encodeLogHlcValue, encodeLogPoint, logHlcKey, logLsnKey } from '../store/keyspace.codec.ts'
+import { EntryArena } from '../store/entry-arena.ts'
 import {
-  SP_ASSERTION_CRC, SP_ASSERTION_LENGTH, SP_ASSERTION_OFFSET, SP_ID_OFFSET, SP_INDEX, SP_KEY_BYTES_MAX, SP_LIFECYCLE,
-  SP_LSN, SP_OBJECT_KIND, SP_RECORD_OFFSET, SP_SEGMENT_ID, SP_SEPARATOR, SP_SOURCE_CLASS, SP_VALUE_BYTES,
-} from '../store/keyspace.layout.ts'
+  ENTRY_ASSERTION_SUM, ENTRY_INDEX, ENTRY_KEY, ENTRY_KEY_BYTES, ENTRY_LIFECYCLE_KIND, ENTRY_LSN, ENTRY_LSN_END, ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID,
+  ENTRY_SOURCE_CLASS,
+} from '../store/entry-runs.layout.ts'
+import { encodeLogHlcValue, encodeLogPoint, logHlcKey, logLsnKey } from '../store/keyspace.codec.ts'
+import { SP_SEPARATOR } from '../store/keyspace.layout.ts'
 import type { StoreBatch } from '../store/store.ts'
-import { RECORD_HEADER_BYTES } from '../wal/record.layout.ts'
 import { AssertionView } from '../wire/assertion-view.ts'
 import { BatchView } from '../wire/batch.codec.ts'
 import { LogEntryView } from '../wire/log-entry.codec.ts'
 import { AgentRanges } from './agent-ranges.ts'
 
 /** Assertions that one ingest batch may hold before another record is not taken in; the last one may go beyond. */
-export const INGEST_ASSERTIONS_SOFT_MAX = 8192
+export const INGEST_ASSERTIONS_SOFT_MAX = 65_536
+/** Payload bytes behind a point of the log before the next: how far a reader by LSN or time has to walk. */
+export const LOG_POINT_BYTES = 1 * MiB
 const ASSERTIONS_MAX = INGEST_ASSERTIONS_SOFT_MAX + BATCH_ASSERTIONS_MAX
 
 /** A record of kind `batch`, its payload verified by its checksum. */
@@ -32,23 +37,31 @@ export interface LogRecord extends WalPosition {
 /** Called for each accepted assertion of a record; the id is `ids[idOffset..idOffset + 32)`. */
 export type OnId = (ids: Uint8Array, idOffset: number, lsn: Lsn, hlc: Hlc, record: WalPosition, index: number) => void
 
+// Words of an entry.
+const SEGMENT_ID = ENTRY_SEGMENT_ID / 4
+const RECORD_OFFSET = ENTRY_RECORD_OFFSET / 4
+const LSN_LOW = ENTRY_LSN / 4
+const LSN_HIGH_INDEX = LSN_LOW + 1
+const ASSERTION_SUM = ENTRY_ASSERTION_SUM / 4
+const CLASS_LIFECYCLE = ENTRY_SOURCE_CLASS / 4
+
+assert(ENTRY_INDEX === ENTRY_LSN + 6 && ENTRY_LIFECYCLE_KIND === ENTRY_SOURCE_CLASS + 1 && ENTRY_KEY_BYTES === ENTRY_SOURCE_CLASS + 2,
+  'which fields share a word')
+
 /**
- * Turns records into entries of the columns `sp`, `agent` and `log`: pure but for the batch it fills. Buffers are kept,
- * so that an assertion costs no memory but what the checksum and the binding ask for.
+ * Turns records into entries of the columns `sp`, `agent` and `log`: pure. Buffers are kept, so that an assertion costs no
+ * memory.
  */
 export class IndexEntries {
   readonly #entry = new LogEntryView()
   readonly #batchView = new BatchView()
   readonly #assertion = new AssertionView()
   readonly #agents: AgentRanges
-  readonly #key = new Uint8Array(SP_KEY_BYTES_MAX)
-  /** One view of the key's buffer for each length. */
-  readonly #keyViews: (Uint8Array | undefined)[] = []
-  readonly #value = new Uint8Array(SP_VALUE_BYTES)
-  readonly #valueView = new DataView(this.#value.buffer)
-  /** Where this batch of records begins. */
-  #first: LogRecord | undefined
-  #assertions = 0
+  /** The entries of column `sp` of all records since `clear`. */
+  readonly arena = new EntryArena()
+  /** Points of the log among the records since `clear`. */
+  readonly #points: { readonly record: Omit<LogRecord, 'payload'>, readonly assertionsBefore: number }[] = []
+  #pointBytes = 0
 
   /** @param hash this thread's own, by the store's key. */
   constructor(hash: IdHash) {
@@ -58,43 +71,56 @@ export class IndexEntries {
   /** Forgets what was collected; the store's batch is the caller's to clear. */
   clear(): void {
     this.#agents.clear()
-    this.#first = undefined
-    this.#assertions = 0
+    this.arena.clear()
+    this.#points.length = 0
   }
 
   /**
-   * Puts the `sp` entries of a record's accepted assertions, and collects what `finish` puts.
+   * Collects what is said of a record's accepted assertions.
    * @throws {DbError} `wal_corrupt` where the payload is not what its checksum promised.
    */
-  add(record: LogRecord, batch: StoreBatch): void {
+  add(record: LogRecord): void {
+    this.#addPoint(record)
     const entry = this.#open(record)
     const batchBytes = this.#batchView.reset(entry.batch)
-    const fileOffset = record.offset + RECORD_HEADER_BYTES
     // The HLC as two halves: a bigint for each assertion would be garbage.
     const hlcHigh = Number(record.hlcFirst >> 32n)
     const hlcLow = Number(record.hlcFirst & 0xffff_ffffn)
+    assert(record.lsnFirst + record.count < ENTRY_LSN_END, 'an LSN fits into an entry')
     let accepted = 0
     for (let index = 0; index < entry.count; index++) {
       if (!entry.accepted(index)) continue
       const low = hlcLow + accepted
       const carry = low >= 0x1_0000_0000 ? 1 : 0
-      this.#putAssertion(record, batchBytes, index, record.lsnFirst + accepted, hlcHigh + carry, low, fileOffset, batch)
+      this.#putAssertion(record, batchBytes, index, record.lsnFirst + accepted, hlcHigh + carry, low)
       accepted++
     }
     if (accepted !== record.count) this.#damaged(record, `it accepts ${accepted} assertions, its header says ${record.count}`)
-    this.#first ??= { ...record, payload: EMPTY }
-    this.#assertions += accepted
   }
 
-  /** Puts what stands for all records since `clear`: an entry for each agent, and a point of the log. */
+  /** LSN of the first assertion since `clear`; 0 where there is none. */
+  get lsnFirst(): Lsn {
+    return this.#points[0]?.record.lsnFirst ?? 0
+  }
+
+  /** Puts what stands for all records since `clear`: an entry for each agent, and points of the log. `arena` is the caller's to write. */
   finish(batch: StoreBatch): void {
-    const first = this.#first
-    if (first === undefined) return
+    if (this.#points.length === 0) return
     this.#agents.put(batch)
-    const { lsnFirst, hlcFirst, segmentId, offset } = first
-    batch.put('log', logLsnKey(lsnFirst),
-      encodeLogPoint({ lsnFirst, hlcFirst, count: this.#assertions, position: { segmentId, offset } }))
-    batch.put('log', logHlcKey(hlcFirst), encodeLogHlcValue(lsnFirst))
+    this.#points.forEach(({ record, assertionsBefore }, i) => {
+      const { lsnFirst, hlcFirst, segmentId, offset } = record
+      const count = (this.#points[i + 1]?.assertionsBefore ?? this.arena.count) - assertionsBefore
+      batch.put('log', logLsnKey(lsnFirst), encodeLogPoint({ lsnFirst, hlcFirst, count, position: { segmentId, offset } }))
+      batch.put('log', logHlcKey(hlcFirst), encodeLogHlcValue(lsnFirst))
+    })
+  }
+
+  #addPoint({ payload, ...record }: LogRecord): void {
+    if (this.#points.length === 0 || this.#pointBytes >= LOG_POINT_BYTES) {
+      this.#points.push({ record, assertionsBefore: this.arena.count })
+      this.#pointBytes = 0
+    }
+    this.#pointBytes += payload.length
   }
 
   /** The ids of a record's accepted assertions, in order. @throws {DbError} `wal_corrupt` */
@@ -119,36 +145,30 @@ export class IndexEntries {
 
   #putAssertion(
     record: LogRecord, batchView: BatchView, index: number, lsn: Lsn, hlcHigh: number, hlcLow: number,
-    fileOffset: number, batch: StoreBatch,
   ): void {
-    const entry = this.#entry
-    const start = batchView.itemOffset(index)
-    const length = batchView.itemLength(index)
     const { bytes } = batchView
-    const assertion = this.#assertion.reset(bytes, start, length)
-    const idOffset = entry.idsOffset + index * 32
-    const value = this.#valueView
-    value.setUint32(SP_SEGMENT_ID, record.segmentId, true)
-    value.setUint32(SP_RECORD_OFFSET, record.offset, true)
-    value.setUint32(SP_ASSERTION_OFFSET, fileOffset + entry.batchOffset + start, true)
-    value.setUint32(SP_ASSERTION_LENGTH, length, true)
-    value.setUint32(SP_ASSERTION_CRC, crc32c(bytes.subarray(start, start + length)), true)
-    value.setUint32(SP_ID_OFFSET, fileOffset + idOffset, true)
-    value.setUint16(SP_INDEX, index, true)
-    value.setUint8(SP_SOURCE_CLASS, assertion.sourceClass)
-    value.setUint8(SP_LIFECYCLE, assertion.lifecycle)
-    value.setUint8(SP_OBJECT_KIND, assertion.objectKind)
-    value.setUint32(SP_LSN, lsn >>> 0, true)
-    value.setUint32(SP_LSN + 4, Math.floor(lsn / 0x1_0000_0000), true)
-    batch.put('sp', this.#spKey(assertion, ~hlcHigh, ~hlcLow, entry.bytes, idOffset), this.#value)
+    const assertion = this.#assertion.reset(bytes, batchView.itemOffset(index), batchView.itemLength(index))
+    const { arena } = this
+    arena.room()
+    const { words } = arena
+    const at = arena.end >>> 2
+    words[at + SEGMENT_ID] = record.segmentId
+    words[at + RECORD_OFFSET] = record.offset
+    words[at + LSN_LOW] = lsn
+    words[at + LSN_HIGH_INDEX] = lsn / 0x1_0000_0000 | index << 16
+    words[at + ASSERTION_SUM] = wordSum(batchView.view, assertion.start, assertion.length)
+    words[at + CLASS_LIFECYCLE] = assertion.sourceClass | (assertion.lifecycle | assertion.objectKind << 4) << 8
+    const { bytes: ids, idsOffset } = this.#entry
+    arena.added(this.#writeKey(assertion, ~hlcHigh, ~hlcLow, ids, idsOffset + index * 32))
     this.#agents.add(bytes, assertion.agentStart, lsn, record.segmentId, record.offset)
   }
 
-  /** @param notHigh @param notLow halves of the inverted HLC */
-  #spKey(assertion: AssertionView, notHigh: number, notLow: number, ids: Uint8Array, idOffset: number): Uint8Array {
-    const key = this.#key
+  /** @param notHigh @param notLow halves of the inverted HLC. @returns the key's bytes */
+  #writeKey(assertion: AssertionView, notHigh: number, notLow: number, ids: Uint8Array, idOffset: number): number {
+    const key = this.arena.bytes
     const { bytes, subjectStart, subjectLength, predicateStart, predicateLength } = assertion
-    let at = 0
+    const start = this.arena.end + ENTRY_KEY
+    let at = start
     for (let i = 0; i < subjectLength; i++) key[at++] = bytes[subjectStart + i]!
     key[at++] = SP_SEPARATOR
     for (let i = 0; i < predicateLength; i++) key[at++] = bytes[predicateStart + i]!
@@ -156,7 +176,7 @@ export class IndexEntries {
     for (let shift = 24; shift >= 0; shift -= 8) key[at++] = notHigh >>> shift
     for (let shift = 24; shift >= 0; shift -= 8) key[at++] = notLow >>> shift
     for (let i = 0; i < 8; i++) key[at++] = ids[idOffset + i]!
-    return this.#keyViews[at] ??= key.subarray(0, at)
+    return at - start
   }
 
   #damaged(record: LogRecord, why: string): never {
@@ -165,5 +185,3 @@ export class IndexEntries {
       { segmentId: record.segmentId, offset: record.offset, lsn: record.lsnFirst })
   }
 }
-
-const EMPTY = new Uint8Array(0)

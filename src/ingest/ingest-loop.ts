@@ -2,6 +2,7 @@ import { DbError } from '../base/errors.ts'
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
 import { MiB } from '../base/units.ts'
+import type { EntryRunWriter } from '../store/entry-runs.ts'
 import type { IdHash } from '../store/id-hash.ts'
 import type { IdRunWriter } from '../store/id-runs.ts'
 import { META_APPLIED_KEY, META_IDS_FLUSHED_KEY } from '../store/keyspace.layout.ts'
@@ -12,11 +13,11 @@ import type { Store, StoreBatch } from '../store/store.ts'
 import { RECORD_KIND } from '../wal/record.layout.ts'
 import { INGEST_ASSERTIONS_SOFT_MAX, IndexEntries, type LogRecord } from './index-entries.ts'
 
-/** Payload bytes of one write batch; also how far a reader by LSN or time has to walk the log. */
-export const INGEST_BYTES_MAX = 1 * MiB
-export const INGEST_RECORDS_MAX = 4096
-/** Entries that a merge of id runs may move for each assertion applied, so that merging keeps up: one a level. */
-const MERGE_PER_ASSERTION = 4
+/** Payload bytes of one write batch. */
+export const INGEST_BYTES_MAX = 24 * MiB
+export const INGEST_RECORDS_MAX = 65_536
+/** Entries that merges of runs may move for each assertion applied, so that merging keeps up: one a level. */
+const MERGE_PER_ASSERTION = 5
 const MERGE_ENTRIES_MIN = 4096
 
 /** What the loop needs of `WalReader`. */
@@ -42,6 +43,7 @@ export interface IngestDependencies {
   /** This thread's own, by the store's key. */
   readonly hash: IdHash
   readonly runs: IdRunWriter
+  readonly entryRuns: EntryRunWriter
   /** Gives the generation of recent ids that waits to become a run: `RecentIds.finished`. */
   readonly finishedIds: (appliedLsn: Lsn) => FinishedIds | undefined
   /** End of the durable log; it never moves back. */
@@ -67,6 +69,8 @@ export class IngestLoop {
   readonly #deps: IngestDependencies
   readonly #entries: IndexEntries
   readonly #batch: StoreBatch
+  /** What to do when `#batch` is written. */
+  #adopt: () => void = NOTHING
   readonly #flushBatch: StoreBatch
   #replayedIds: ReplayedIds | undefined
   /** What the store has. */
@@ -115,7 +119,8 @@ export class IngestLoop {
   }
 
   /**
-   * Flushes a finished generation of ids, applies what is durable, merges id runs a little.
+   * Flushes a finished generation of ids, applies what is durable, merges runs a little; where there is nothing to apply,
+   * it merges more eagerly.
    * @returns units of work done; 0 where there was none.
    * @throws {DbError} `disk_full`: call again later. `io_error`, `wal_corrupt`, `store_corrupt`: final.
    */
@@ -125,17 +130,22 @@ export class IngestLoop {
     const before = this.#applied.assertions
     const records = this.#applyNext()
     const budget = Math.max(MERGE_ENTRIES_MIN, MERGE_PER_ASSERTION * (this.#applied.assertions - before))
-    const merged = this.#deps.runs.mergeStep(budget) ? 1 : 0
+    const merged = (this.#deps.runs.mergeStep(budget) ? 1 : 0) + (this.#deps.entryRuns.mergeStep(budget, flushed + records === 0) ? 1 : 0)
     if (flushed + records + merged === 0 && this.#held) this.#refuseStuck()
     return flushed + records + merged
   }
 
   #applyNext(): number {
     // Otherwise a failed write is tried again.
-    if (this.#collectedRecords === 0) this.#collect()
+    if (this.#collectedRecords === 0) {
+      if (this.#deps.entryRuns.mustMerge) return 0
+      this.#collect()
+    }
     const records = this.#collectedRecords
     if (records === 0) return 0
     if (this.#batch.count > 0) this.#batch.write()
+    this.#adopt()
+    this.#adopt = NOTHING
     this.#entries.clear()
     this.#collectedRecords = 0
     this.#collectedBytes = 0
@@ -147,7 +157,9 @@ export class IngestLoop {
   #collect(): void {
     try {
       while (!this.#isFull() && this.#readOne() && this.#collectOne()) { /* until full or at the end */ }
-      if (this.#batch.count === 0) return
+      const { arena, lsnFirst } = this.#entries
+      if (arena.count === 0) return
+      this.#adopt = this.#deps.entryRuns.add(arena, lsnFirst, this.#next.lsn, this.#batch)
       this.#entries.finish(this.#batch)
       this.#batch.put('meta', META_APPLIED_KEY, encodeApplied(this.#next))
     } catch (error) {
@@ -186,7 +198,7 @@ export class IngestLoop {
     this.#held = isBatch && !this.#replayIds(record)
     if (this.#held) return false
     const isNew = header.lsnFirst > this.#next.lsn
-    if (isBatch && isNew) this.#entries.add(record, this.#batch)
+    if (isBatch && isNew) this.#entries.add(record)
     this.#collectedRecords++
     this.#collectedBytes += payload.length
     if (!isNew) return true
@@ -249,3 +261,5 @@ export class IngestLoop {
       { setting: 'recentIdsMax', count: header.count })
   }
 }
+
+const NOTHING = (): void => {}

@@ -2,6 +2,7 @@ import { DbError } from '../base/errors.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
 import type { IdFilter } from '../store/id-filter.ts'
 import type { IdHash } from '../store/id-hash.ts'
+import { EntryRunWriter } from '../store/entry-runs.ts'
 import { IdRunWriter, fingerprintScan } from '../store/id-runs.ts'
 import type { RecentIds } from '../store/recent-ids.ts'
 import type { StoreMeta } from '../store/store-meta.ts'
@@ -53,7 +54,7 @@ export function startIngest(options: IngestStartOptions): IngestLoop {
   while (scan.next(FILTER_PAGES) > 0) { /* all of them */ }
   scan.close()
   const loop = new IngestLoop({
-    ...options, runs, applied: meta.applied, idsFlushed: meta.idsFlushed,
+    ...options, runs, entryRuns: new EntryRunWriter(store), applied: meta.applied, idsFlushed: meta.idsFlushed,
     finishedIds: (appliedLsn) => recents.finished(appliedLsn),
     replayedIds: replayInto(hash, filter, recents),
   })

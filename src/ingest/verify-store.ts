@@ -2,7 +2,11 @@ import { isDbError } from '../base/errors.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
 import { initHash } from '../record/claim.ts'
 import { IdHash } from '../store/id-hash.ts'
-import { EMPTY_MANIFEST, IdPage, MANIFEST_KEY, decodeManifest, pageKey, pageOf, type IdManifest } from '../store/id-runs.codec.ts'
+import { EntryReader } from '../store/entry-cursor.ts'
+import { ENTRY_LIST_KEY } from '../store/entry-node.codec.ts'
+import { decodeEntryRunList } from '../store/entry-run-list.ts'
+import { ID_LIST_KEY, IdPage, decodeIdRunList, pageKey, pageOf, type IdRunList } from '../store/id-runs.codec.ts'
+import { EMPTY_RUN_LIST } from '../store/run-list.codec.ts'
 import { LOG_BY_HLC, LOG_BY_LSN } from '../store/keyspace.layout.ts'
 import { decodeLogHlcEntry, decodeLogPoint, type LogPoint } from '../store/keyspace.codec.ts'
 import type { StoreMeta } from '../store/store-meta.ts'
@@ -112,8 +116,8 @@ class Verification {
     this.#guard('log', () => this.#checkPointsEnd())
     this.#points.close()
     this.#times.close()
-    this.#guard('sp', () => this.#readColumn('sp', (key, value) => this.#found.addSp(key, value)))
-    this.#guard('agent', () => this.#readColumn('agent', (key, value) => this.#addAgent(key, value)))
+    this.#guard('sp', () => this.#readEntries())
+    this.#guard('agent', () => this.#readAgents())
     this.#guard('ids', () => this.#readRuns())
     for (const column of SUMMED_COLUMNS) this.#compare(column)
     this.#checkTotals()
@@ -169,8 +173,10 @@ class Verification {
     }
     this.#checkIds(record)
     this.#entries.clear()
-    this.#entries.add(record, this.#batch)
+    this.#entries.add(record)
     this.#entries.finish(this.#batch)
+    const { arena } = this.#entries
+    for (let i = 0; i < arena.count; i++) this.#expected.addSp(arena.key(i), arena.value(i))
     const { idsFlushed } = this.#options.meta
     this.#entries.forEachId(record, (ids, at, lsn, _hlc, position, index) => {
       if (lsn > idsFlushed.lsn) return
@@ -245,15 +251,29 @@ class Verification {
     }
   }
 
-  #readColumn(column: 'sp' | 'agent', add: (key: Uint8Array, value: Uint8Array) => void): void {
-    const rows = new StoreRows(this.#options.store, column)
+  /** All runs in one order, in which no key stands twice. */
+  #readEntries(): void {
+    const { store, onProgress } = this.#options
+    const cursor = new EntryReader(store).entries({})
+    let before: Uint8Array | undefined
+    let done = 0
+    for (let entry = cursor.next(); entry !== undefined; entry = cursor.next()) {
+      if (before !== undefined && Buffer.compare(before, entry.key) >= 0) this.#problem({ kind: 'sp', message: 'entries are out of order' })
+      before = entry.key
+      this.#found.addSp(entry.key, entry.value)
+      if (++done % PROGRESS_EVERY === 0) onProgress?.({ phase: 'sp', done, total: this.#assertions })
+    }
+    const listed = decodeEntryRunList(store.get('sp', ENTRY_LIST_KEY)).runs.reduce((sum, run) => sum + run.entries, 0)
+    if (done !== listed) this.#problem({ kind: 'sp', message: `the runs say that they have ${listed} entries, and have ${done}` })
+  }
+
+  #readAgents(): void {
+    const rows = new StoreRows(this.#options.store, 'agent')
     try {
       let done = 0
       for (let row = rows.next(); row !== undefined; row = rows.next()) {
-        add(...row)
-        if (++done % PROGRESS_EVERY === 0) {
-          this.#options.onProgress?.({ phase: column, done, total: column === 'sp' ? this.#assertions : undefined })
-        }
+        this.#addAgent(...row)
+        if (++done % PROGRESS_EVERY === 0) this.#options.onProgress?.({ phase: 'agent', done, total: undefined })
       }
     } finally {
       rows.close()
@@ -268,20 +288,20 @@ class Verification {
   /** Pages by leading bits over all runs at once, so that an id that stands twice shows. */
   #readRuns(): void {
     const { store, onProgress } = this.#options
-    const bytes = store.get('ids', MANIFEST_KEY)
-    const manifest = bytes === undefined ? EMPTY_MANIFEST : decodeManifest(bytes)
-    const chunkBits = Math.max(0, ...manifest.runs.map((run) => run.pageBits))
-    const total = manifest.runs.reduce((sum, run) => sum + run.entries, 0)
+    const bytes = store.get('ids', ID_LIST_KEY)
+    const list = bytes === undefined ? EMPTY_RUN_LIST : decodeIdRunList(bytes)
+    const chunkBits = Math.max(0, ...list.runs.map((run) => run.pageBits))
+    const total = list.runs.reduce((sum, run) => sum + run.entries, 0)
     let done = 0
     for (let chunk = 0; chunk < 2 ** chunkBits; chunk++) {
-      done += this.#readChunk(manifest, chunk, chunkBits)
+      done += this.#readChunk(list, chunk, chunkBits)
       if (chunk % 64 === 0) onProgress?.({ phase: 'ids', done, total })
     }
     if (done !== total) this.#problem({ kind: 'ids', message: `the runs say that they have ${total} ids, and have ${done}` })
   }
 
-  #readChunk(manifest: IdManifest, chunk: number, chunkBits: number): number {
-    const keys = manifest.runs.map((run) => pageKey(run.id, Math.floor(chunk / 2 ** (chunkBits - run.pageBits))))
+  #readChunk(list: IdRunList, chunk: number, chunkBits: number): number {
+    const keys = list.runs.map((run) => pageKey(run.id, Math.floor(chunk / 2 ** (chunkBits - run.pageBits))))
     const seen = new Set<number>()
     let count = 0
     for (const bytes of this.#options.store.multiGet('ids', keys)) {

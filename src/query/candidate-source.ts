@@ -18,13 +18,8 @@ export interface IndexEntry extends Place {
   readonly predicate: Uint8Array
   /** First 8 bytes of the id. */
   readonly idPrefix: Uint8Array
-  /** Of the Assertion buffer, from the start of the segment's file. */
-  readonly assertionOffset: number
-  readonly assertionLength: number
-  /** CRC32C of the Assertion buffer. */
-  readonly assertionCrc: number
-  /** Of the 32-byte id, from the start of the segment's file. */
-  readonly idOffset: number
+  /** `wordSum` of the Assertion buffer. */
+  readonly assertionSum: number
 }
 
 /** Which entries: one subject, all subjects that begin so, or one subject and predicate. */

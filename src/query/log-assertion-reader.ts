@@ -1,5 +1,5 @@
-import { crc32c } from '@node-rs/crc32'
 import { bytesEqual } from '../base/bytes.ts'
+import { wordSum } from '../base/word-sum.ts'
 import { DbError } from '../base/errors.ts'
 import { ASSERTION_BYTES_MAX, HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
 import { AssertionView } from '../wire/assertion-view.ts'
@@ -11,7 +11,7 @@ import {
 import { LogWalker, type ReadRange } from './log-walker.ts'
 
 /**
- * Reads assertions from the log's files. Nothing is served that was not checked now: the CRC of the index entry, where there is
+ * Reads assertions from the log's files. Nothing is served that was not checked now: the checksum of the index entry, where there is
  * one, the buffer's structure, and that the id in the log is the one that follows from the claim.
  */
 export class LogAssertionReader implements AssertionReader {
@@ -29,14 +29,10 @@ export class LogAssertionReader implements AssertionReader {
   read(place: Place | IndexEntry): StoredAssertion {
     const parts = this.#walker.find(place)
     const { segmentId } = place
-    if ('assertionCrc' in place
-      && (place.assertionOffset !== parts.assertionOffset || place.assertionLength !== parts.assertionLength || place.idOffset !== parts.idOffset)) {
-      damaged(place, 'the index and the log disagree about where it is')
-    }
     if (parts.assertionLength > ASSERTION_BYTES_MAX) damaged(place, 'it is longer than any assertion')
     const id = this.#bytes(segmentId, parts.idOffset, HASH_BYTES)
     const bytes = this.#bytes(segmentId, parts.assertionOffset, parts.assertionLength)
-    if ('assertionCrc' in place && crc32c(bytes) !== place.assertionCrc) damaged(place, 'its checksum is wrong')
+    if ('assertionSum' in place && wordSum(viewOf(bytes), 0, bytes.length) !== place.assertionSum) damaged(place, 'its checksum is wrong')
     this.#check(place, bytes, id)
     const signatureOffset = parts.ownSignatureOffset >= 0 ? parts.ownSignatureOffset : parts.batchSignatureOffset
     return {
@@ -58,6 +54,8 @@ export class LogAssertionReader implements AssertionReader {
     return bytes
   }
 }
+
+const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 
 function damaged({ lsn, segmentId, recordOffset }: Place, why: string): never {
   throw new DbError('store_corrupt', `the assertion with LSN ${lsn} can not be served: ${why}; run "stemedb store verify"`,

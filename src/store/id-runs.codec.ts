@@ -1,10 +1,10 @@
 import { DbError } from '../base/errors.ts'
-import { readLsn, writeLsn, type Lsn } from '../base/lsn.ts'
+import type { Lsn } from '../base/lsn.ts'
 import {
-  IDS_MANIFEST, IDS_PAGE, MANIFEST_COUNT, MANIFEST_HEADER_BYTES, MANIFEST_NEXT_RUN, MANIFEST_VERSION, PAGE_KEY_BYTES,
-  PAGE_KEY_PAGE, PAGE_KEY_RUN, RUN_BYTES, RUN_ENTRIES, RUN_ENTRY_BYTES, RUN_ENTRY_HI, RUN_ENTRY_INDEX, RUN_ENTRY_LO,
-  RUN_ENTRY_RECORD_OFFSET, RUN_ENTRY_SEGMENT_ID, RUN_FIRST_LSN, RUN_ID, RUN_LAST_LSN, RUN_LEVEL, RUN_PAGE_BITS,
+  IDS_LIST, IDS_PAGE, PAGE_KEY_BYTES, PAGE_KEY_PAGE, PAGE_KEY_RUN, RUN_ENTRY_BYTES, RUN_ENTRY_HI, RUN_ENTRY_INDEX,
+  RUN_ENTRY_LO, RUN_ENTRY_RECORD_OFFSET, RUN_ENTRY_SEGMENT_ID, SHAPE_BYTE, SHAPE_PAGE_BITS_SHIFT,
 } from './id-runs.layout.ts'
+import { decodeRunList, encodeRunList, type RunList } from './run-list.codec.ts'
 
 /** A sorted set of packed pages: page `p` holds the fingerprints whose leading `pageBits` bits are `p`. */
 export interface IdRun {
@@ -17,60 +17,24 @@ export interface IdRun {
   readonly lastLsn: Lsn
 }
 
-/** Which runs are valid; any page of another run is a leftover. */
-export interface IdManifest {
-  /** Moves with each change. */
-  readonly version: number
-  readonly nextRun: number
-  readonly runs: readonly IdRun[]
-}
+export type IdRunList = RunList<IdRun>
 
-export const EMPTY_MANIFEST: IdManifest = { version: 0, nextRun: 1, runs: [] }
+export const ID_LIST_KEY: Uint8Array = Uint8Array.of(IDS_LIST)
 
-export const MANIFEST_KEY: Uint8Array = Uint8Array.of(IDS_MANIFEST)
-
-export function encodeManifest(manifest: IdManifest): Uint8Array {
-  const bytes = new Uint8Array(MANIFEST_HEADER_BYTES + manifest.runs.length * RUN_BYTES)
-  const view = new DataView(bytes.buffer)
-  writeLsn(view, MANIFEST_VERSION, manifest.version)
-  view.setUint32(MANIFEST_NEXT_RUN, manifest.nextRun, true)
-  view.setUint32(MANIFEST_COUNT, manifest.runs.length, true)
-  manifest.runs.forEach((run, i) => {
-    const at = MANIFEST_HEADER_BYTES + i * RUN_BYTES
-    view.setUint32(at + RUN_ID, run.id, true)
-    view.setUint8(at + RUN_LEVEL, run.level)
-    view.setUint8(at + RUN_PAGE_BITS, run.pageBits)
-    writeLsn(view, at + RUN_ENTRIES, run.entries)
-    writeLsn(view, at + RUN_FIRST_LSN, run.firstLsn)
-    writeLsn(view, at + RUN_LAST_LSN, run.lastLsn)
+export function encodeIdRunList(list: IdRunList): Uint8Array {
+  return encodeRunList({
+    ...list, runs: list.runs.map(({ level, pageBits, ...run }) => ({ ...run, shape: level | pageBits << SHAPE_PAGE_BITS_SHIFT })),
   })
-  return bytes
 }
 
 /** @throws {DbError} `store_corrupt` */
-export function decodeManifest(bytes: Uint8Array): IdManifest {
-  const view = viewOf(bytes)
-  const count = bytes.length >= MANIFEST_HEADER_BYTES ? view.getUint32(MANIFEST_COUNT, true) : -1
-  if (bytes.length !== MANIFEST_HEADER_BYTES + count * RUN_BYTES) {
-    throw new DbError('store_corrupt', 'the list of id runs has a wrong size; run "stemedb store rebuild"')
+export function decodeIdRunList(bytes: Uint8Array): IdRunList {
+  const list = decodeRunList(bytes)
+  return {
+    ...list,
+    runs: list.runs.map(({ shape, ...run }) =>
+      ({ ...run, level: shape & SHAPE_BYTE, pageBits: (shape >>> SHAPE_PAGE_BITS_SHIFT) & SHAPE_BYTE })),
   }
-  const runs = Array.from({ length: count }, (_, i): IdRun => {
-    const at = MANIFEST_HEADER_BYTES + i * RUN_BYTES
-    return {
-      id: view.getUint32(at + RUN_ID, true),
-      level: view.getUint8(at + RUN_LEVEL),
-      pageBits: view.getUint8(at + RUN_PAGE_BITS),
-      entries: readLsn(view, at + RUN_ENTRIES),
-      firstLsn: readLsn(view, at + RUN_FIRST_LSN),
-      lastLsn: readLsn(view, at + RUN_LAST_LSN),
-    }
-  })
-  return { version: manifestVersion(bytes), nextRun: view.getUint32(MANIFEST_NEXT_RUN, true), runs }
-}
-
-/** The version alone, without decoding the rest. */
-export function manifestVersion(bytes: Uint8Array): number {
-  return readLsn(viewOf(bytes), MANIFEST_VERSION)
 }
 
 export function pageKey(run: number, page: number, key: Uint8Array = new Uint8Array(PAGE_KEY_BYTES)): Uint8Array {

@@ -3,12 +3,13 @@ import { DbError } from '../base/errors.ts'
 import type { IdHash } from './id-hash.ts'
 import { pageBitsOf, IDS_PAGE, RUN_ENTRY_BYTES } from './id-runs.layout.ts'
 import {
-  EMPTY_MANIFEST, IdColumns, IdPage, MANIFEST_KEY, decodeManifest, encodeManifest, manifestVersion, pageKey, pageOf,
-  parsePageKey, type IdManifest, type IdRun,
+  ID_LIST_KEY, IdColumns, IdPage, decodeIdRunList, encodeIdRunList, pageKey, pageOf, type IdRun, type IdRunList,
 } from './id-runs.codec.ts'
 import { FingerprintSorter } from './id-sort.ts'
 import { ENTRY_INDEX, ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID, ENTRY_BYTES } from './recent-ids.layout.ts'
 import type { FinishedIds } from './recent-ids.ts'
+import { clearLeftoverRuns } from './run-leftovers.ts'
+import { EMPTY_RUN_LIST, runListVersion } from './run-list.codec.ts'
 import type { Store, StoreBatch } from './store.ts'
 
 /** So many runs of one level are merged into one of the next: a look-up reads at most 15 pages a level. */
@@ -31,7 +32,7 @@ export interface IdCandidate {
  */
 export class IdRunReader {
   readonly #store: Store
-  #manifest: IdManifest = EMPTY_MANIFEST
+  #list: IdRunList = EMPTY_RUN_LIST
 
   constructor(store: Store) {
     this.#store = store
@@ -40,13 +41,13 @@ export class IdRunReader {
   /** @param hi @param lo the fingerprint by IdHash. @throws {DbError} as the store does. */
   find(hi: number, lo: number): IdCandidate[] {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      const { runs, version } = this.#manifest
-      const keys = [MANIFEST_KEY, ...runs.map((run) => pageKey(run.id, pageOf(hi, run.pageBits)))]
+      const { runs, version } = this.#list
+      const keys = [ID_LIST_KEY, ...runs.map((run) => pageKey(run.id, pageOf(hi, run.pageBits)))]
       const values = this.#store.multiGet('ids', keys)
-      const manifest = values[0]
-      if (manifest === undefined) return []
-      if (manifestVersion(manifest) === version) return candidatesOf(values, hi >>> 0, lo >>> 0)
-      this.#manifest = decodeManifest(manifest)
+      const list = values[0]
+      if (list === undefined) return []
+      if (runListVersion(list) === version) return candidatesOf(values, hi >>> 0, lo >>> 0)
+      this.#list = decodeIdRunList(list)
     }
     throw new DbError('internal', `the list of id runs changed ${ATTEMPTS_MAX} times during one look-up`)
   }
@@ -87,7 +88,7 @@ export class IdRunWriter {
   readonly #batch: StoreBatch
   readonly #key = pageKey(0, 0)
   #pageBytes = new Uint8Array(512 * RUN_ENTRY_BYTES)
-  #manifest: IdManifest
+  #list: IdRunList
   #nextRun: number
   #merge: Merge | undefined
 
@@ -96,19 +97,19 @@ export class IdRunWriter {
     this.#store = store
     this.#hash = hash
     this.#batch = store.batch()
-    const bytes = store.get('ids', MANIFEST_KEY)
-    this.#manifest = bytes === undefined ? EMPTY_MANIFEST : decodeManifest(bytes)
-    this.#nextRun = this.#manifest.nextRun
-    this.#clearLeftovers()
+    const bytes = store.get('ids', ID_LIST_KEY)
+    this.#list = bytes === undefined ? EMPTY_RUN_LIST : decodeIdRunList(bytes)
+    // An interrupted merge's number must not be used for another run while old pages might show through.
+    this.#nextRun = clearLeftoverRuns(store, 'ids', this.#list)
   }
 
-  get manifest(): IdManifest {
-    return this.#manifest
+  get list(): IdRunList {
+    return this.#list
   }
 
   /** Whether so many runs wait to be merged that a flush must wait for `mergeStep`. */
   get mustMerge(): boolean {
-    return this.#manifest.runs.length >= RUNS_MAX
+    return this.#list.runs.length >= RUNS_MAX
   }
 
   /**
@@ -130,13 +131,13 @@ export class IdRunWriter {
       firstLsn: finished.firstLsn, lastLsn: finished.lastLsn,
     }
     this.#putPages(run, batch)
-    const manifest: IdManifest = {
-      version: this.#manifest.version + 1, nextRun: run.id + 1, runs: [run, ...this.#manifest.runs],
+    const list: IdRunList = {
+      version: this.#list.version + 1, nextRun: run.id + 1, runs: [run, ...this.#list.runs],
     }
-    batch.put('ids', MANIFEST_KEY, encodeManifest(manifest))
+    batch.put('ids', ID_LIST_KEY, encodeIdRunList(list))
     return () => {
-      this.#manifest = manifest
-      this.#nextRun = manifest.nextRun
+      this.#list = list
+      this.#nextRun = list.nextRun
     }
   }
 
@@ -159,9 +160,9 @@ export class IdRunWriter {
   }
 
   #nextMerge(): Merge | undefined {
-    const levels = new Set(this.#manifest.runs.map((run) => run.level))
+    const levels = new Set(this.#list.runs.map((run) => run.level))
     for (const level of [...levels].sort((a, b) => a - b)) {
-      const runs = this.#manifest.runs.filter((run) => run.level === level)
+      const runs = this.#list.runs.filter((run) => run.level === level)
       if (runs.length < MERGE_FAN_IN) continue
       // The oldest: the list has the newest first.
       const inputs = runs.slice(-MERGE_FAN_IN)
@@ -209,13 +210,13 @@ export class IdRunWriter {
         `merging id runs gave ${merge.written} of ${output.entries} ids; run "stemedb store rebuild"`)
     }
     const gone = new Set(inputs.map((run) => run.id))
-    const kept = this.#manifest.runs.filter((run) => !gone.has(run.id))
+    const kept = this.#list.runs.filter((run) => !gone.has(run.id))
     const runs = [...kept, output].sort((a, b) => a.level - b.level || b.lastLsn - a.lastLsn)
-    const manifest: IdManifest = { version: this.#manifest.version + 1, nextRun: this.#nextRun, runs }
+    const list: IdRunList = { version: this.#list.version + 1, nextRun: this.#nextRun, runs }
     this.#batch.clear()
-    this.#batch.put('ids', MANIFEST_KEY, encodeManifest(manifest))
+    this.#batch.put('ids', ID_LIST_KEY, encodeIdRunList(list))
     this.#batch.write()
-    this.#manifest = manifest
+    this.#list = list
     this.#merge = undefined
     for (const run of inputs) this.#clearRun(run.id)
   }
@@ -239,22 +240,6 @@ export class IdRunWriter {
 
   #clearRun(run: number): void {
     this.#store.clearRange('ids', pageKey(run, 0), pageKey(run + 1, 0))
-  }
-
-  /** Pages of runs that the list does not name: of an interrupted merge, or of one whose inputs were not cleared. */
-  #clearLeftovers(): void {
-    const valid = new Set(this.#manifest.runs.map((run) => run.id))
-    for (let run = 0;;) {
-      const range = this.#store.range('ids', { gte: pageKey(run, 0), lt: Uint8Array.of(IDS_PAGE + 1) })
-      const found = range.next(1)[0]
-      range.close()
-      const next = found === undefined ? undefined : parsePageKey(found)
-      if (next === undefined) return
-      if (!valid.has(next.run)) this.#clearRun(next.run)
-      // An interrupted merge's number must not be used for another run while old pages might show through.
-      this.#nextRun = Math.max(this.#nextRun, next.run + 1)
-      run = next.run + 1
-    }
   }
 }
 

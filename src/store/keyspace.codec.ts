@@ -5,25 +5,22 @@ import { readLsn, writeLsn, type Lsn, type WalPosition } from '../base/lsn.ts'
 import {
   AGENT_KEY_BYTES, AGENT_KEY_LSN, AGENT_RANGE_BYTES, AGENT_RANGE_COUNT, AGENT_RANGE_LSN_DELTA,
   AGENT_RANGE_RECORD_OFFSET, AGENT_RANGE_SEGMENT_ID, LOG_BY_HLC, LOG_BY_LSN, LOG_COUNT, LOG_HLC, LOG_HLC_VALUE_BYTES,
-  LOG_KEY_BYTES, LOG_KEY_NUMBER, LOG_RECORD_OFFSET, LOG_SEGMENT_ID, LOG_VALUE_BYTES, SP_ASSERTION_CRC,
-  SP_ASSERTION_LENGTH, SP_ASSERTION_OFFSET, SP_ID_OFFSET, SP_INDEX, SP_LIFECYCLE, SP_LSN, SP_OBJECT_KIND,
-  SP_RECORD_OFFSET, SP_SEGMENT_ID, SP_SEPARATOR, SP_SOURCE_CLASS, SP_TAIL_BYTES, SP_TAIL_HLC, SP_TAIL_ID, SP_VALUE_BYTES,
+  LOG_KEY_BYTES, LOG_KEY_NUMBER, LOG_RECORD_OFFSET, LOG_SEGMENT_ID, LOG_VALUE_BYTES, SP_SEPARATOR, SP_TAIL_BYTES, SP_TAIL_HLC,
+  SP_TAIL_ID,
 } from './keyspace.layout.ts'
+import {
+  ENTRY_ASSERTION_SUM, ENTRY_INDEX, ENTRY_LIFECYCLE_KIND, ENTRY_LSN, ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID, ENTRY_SOURCE_CLASS, ENTRY_VALUE_BYTES,
+} from './entry-runs.layout.ts'
 import type { RangeBounds } from './store.ts'
 
-/** Where an assertion's bytes are, and what lenses filter by before they read them. */
+/** Where an assertion stands, and what lenses filter by before they read it. */
 export interface SpValue {
   readonly segmentId: number
   readonly recordOffset: number
-  /** Of the Assertion buffer, from the start of the segment's file. */
-  readonly assertionOffset: number
-  readonly assertionLength: number
-  /** CRC32C of the Assertion buffer: a reader of these bytes alone checks it. */
-  readonly assertionCrc: number
-  /** Of its 32-byte id in the log entry, from the start of the segment's file. */
-  readonly idOffset: number
   /** Place in its batch. */
   readonly index: number
+  /** `wordSum` of the Assertion buffer. */
+  readonly assertionSum: number
   readonly sourceClass: number
   readonly lifecycle: number
   readonly objectKind: number
@@ -32,19 +29,16 @@ export interface SpValue {
 
 /** @throws {DbError} `store_corrupt` */
 export function decodeSpValue(bytes: Uint8Array): SpValue {
-  const view = sized(bytes, SP_VALUE_BYTES, 'an entry of column sp')
+  const view = sized(bytes, ENTRY_VALUE_BYTES, 'an entry of column sp')
   return {
-    segmentId: view.getUint32(SP_SEGMENT_ID, true),
-    recordOffset: view.getUint32(SP_RECORD_OFFSET, true),
-    assertionOffset: view.getUint32(SP_ASSERTION_OFFSET, true),
-    assertionLength: view.getUint32(SP_ASSERTION_LENGTH, true),
-    assertionCrc: view.getUint32(SP_ASSERTION_CRC, true),
-    idOffset: view.getUint32(SP_ID_OFFSET, true),
-    index: view.getUint16(SP_INDEX, true),
-    sourceClass: view.getUint8(SP_SOURCE_CLASS),
-    lifecycle: view.getUint8(SP_LIFECYCLE),
-    objectKind: view.getUint8(SP_OBJECT_KIND),
-    lsn: readLsn(view, SP_LSN),
+    segmentId: view.getUint32(ENTRY_SEGMENT_ID, true),
+    recordOffset: view.getUint32(ENTRY_RECORD_OFFSET, true),
+    index: view.getUint16(ENTRY_INDEX, true),
+    assertionSum: view.getUint32(ENTRY_ASSERTION_SUM, true),
+    sourceClass: view.getUint8(ENTRY_SOURCE_CLASS),
+    lifecycle: view.getUint8(ENTRY_LIFECYCLE_KIND) & 15,
+    objectKind: view.getUint8(ENTRY_LIFECYCLE_KIND) >> 4,
+    lsn: view.getUint32(ENTRY_LSN, true) + view.getUint16(ENTRY_LSN + 4, true) * 0x1_0000_0000,
   }
 }
 

@@ -7,7 +7,7 @@ import { assert } from '../base/assert.ts'
 import { PREDICATE_BYTES_MAX, SUBJECT_BYTES_MAX } from '../record/limits.ts'
 
 /** Of the whole keyspace. A newer one is refused, an older one rebuilt. */
-export const STORE_FORMAT = 1
+export const STORE_FORMAT = 2
 
 // Column `meta`: ASCII keys.
 export const META_FORMAT_KEY: Uint8Array = new TextEncoder().encode('format')
@@ -30,26 +30,12 @@ export const IDS_FLUSHED_SEGMENT_ID = IDS_FLUSHED_LSN + 8
 export const IDS_FLUSHED_OFFSET = IDS_FLUSHED_SEGMENT_ID + 4
 export const IDS_FLUSHED_BYTES = IDS_FLUSHED_OFFSET + 4
 
-// Column `sp`: subject, 0x00, predicate, 0x00, inverted HLC, first 8 bytes of the id.
+// Entries of column `sp` (in runs, see entry-runs.layout.ts): subject, 0x00, predicate, 0x00, inverted HLC, first 8 bytes of the id.
 export const SP_SEPARATOR = 0
 export const SP_TAIL_HLC = 0
 export const SP_TAIL_ID = SP_TAIL_HLC + 8
 export const SP_TAIL_BYTES = SP_TAIL_ID + 8
 export const SP_KEY_BYTES_MAX = SUBJECT_BYTES_MAX + 1 + PREDICATE_BYTES_MAX + 1 + SP_TAIL_BYTES
-
-export const SP_SEGMENT_ID = 0
-export const SP_RECORD_OFFSET = SP_SEGMENT_ID + 4
-export const SP_ASSERTION_OFFSET = SP_RECORD_OFFSET + 4
-export const SP_ASSERTION_LENGTH = SP_ASSERTION_OFFSET + 4
-export const SP_ASSERTION_CRC = SP_ASSERTION_LENGTH + 4
-export const SP_ID_OFFSET = SP_ASSERTION_CRC + 4
-export const SP_INDEX = SP_ID_OFFSET + 4
-export const SP_SOURCE_CLASS = SP_INDEX + 2
-export const SP_LIFECYCLE = SP_SOURCE_CLASS + 1
-export const SP_OBJECT_KIND = SP_LIFECYCLE + 1
-export const SP_RESERVED = SP_OBJECT_KIND + 1
-export const SP_LSN = SP_RESERVED + 3
-export const SP_VALUE_BYTES = SP_LSN + 8
 
 // Column `agent`: agent, LSN of the first assertion; the value is one range after another.
 export const AGENT_KEY_LSN = 32
@@ -77,6 +63,5 @@ export const LOG_HLC_VALUE_BYTES = 8
 
 assert(APPLIED_BYTES === 40, 'applied mark')
 assert(IDS_FLUSHED_BYTES === 16, 'flushed mark')
-assert(SP_VALUE_BYTES === 40 && SP_LSN % 8 === 0, 'sp value')
 assert(AGENT_KEY_BYTES === 40 && AGENT_RANGE_BYTES === 16, 'agent entry')
 assert(LOG_KEY_BYTES === 9 && LOG_VALUE_BYTES === 24, 'log entry')

@@ -2,6 +2,7 @@ import type { WalPosition } from '../../../src/base/lsn.ts'
 import { startIngest } from '../../../src/ingest/ingest-start.ts'
 import type { IngestLoop } from '../../../src/ingest/ingest-loop.ts'
 import { WalConfirm } from '../../../src/ingest/wal-confirm.ts'
+import { EntryReader } from '../../../src/store/entry-cursor.ts'
 import { IdFilter } from '../../../src/store/id-filter.ts'
 import { IdHash } from '../../../src/store/id-hash.ts'
 import { IdLookup } from '../../../src/store/id-lookup.ts'
@@ -81,7 +82,13 @@ export function dump(store: Store, column: ColumnName): string[] {
   return lines
 }
 
-export const dumpAll = (store: Store): string[] => COLUMNS.flatMap((column) => dump(store, column).map((line) => `${column} ${line}`))
+/** What a store says, however its entries are spread over runs. */
+export function contentOf(store: Store): string[] {
+  const lines = COLUMNS.filter((column) => column !== 'sp').flatMap((column) => dump(store, column).map((line) => `${column} ${line}`))
+  const cursor = new EntryReader(store).entries({})
+  for (let entry = cursor.next(); entry !== undefined; entry = cursor.next()) lines.push(`sp ${toHex(entry.key)} ${toHex(entry.value)}`)
+  return lines
+}
 
 /** Throws at chosen writes, as a full disk or a crash does: nothing of such a write is applied. */
 export class FaultyStore extends MemoryStore {

@@ -7,16 +7,18 @@ import { MiB } from '../../../src/base/units.ts'
 import { rebuildStore, type RebuildReport } from '../../../src/ingest/rebuild-store.ts'
 import { STORE_PROBLEMS_MAX, verifyStore, type StoreVerifyReport } from '../../../src/ingest/verify-store.ts'
 import { initHash } from '../../../src/record/claim.ts'
-import { MANIFEST_KEY, decodeManifest, encodeManifest, pageKey } from '../../../src/store/id-runs.codec.ts'
+import { ENTRY_LIST_KEY, nodeKey } from '../../../src/store/entry-node.codec.ts'
+import { ID_LIST_KEY, decodeIdRunList, encodeIdRunList, pageKey } from '../../../src/store/id-runs.codec.ts'
 import { logHlcKey, logLsnKey } from '../../../src/store/keyspace.codec.ts'
 import { META_APPLIED_KEY } from '../../../src/store/keyspace.layout.ts'
+import { decodeRunList, encodeRunList } from '../../../src/store/run-list.codec.ts'
 import { encodeApplied, isRebuilding, openStoreMeta } from '../../../src/store/store-meta.ts'
 import { MemoryStore } from '../../../src/store/store-memory.ts'
 import { openRocksStore } from '../../../src/store/store-rocksdb.ts'
 import type { ColumnName, Store, StoreBatch } from '../../../src/store/store.ts'
 import { MemoryDisk } from '../../support/memory-disk.ts'
 import { LogBuilder, seededSecrets } from './log-builder.ts'
-import { NodeStore, dumpAll } from './node-store.ts'
+import { NodeStore, contentOf } from './node-store.ts'
 
 await initHash()
 
@@ -64,19 +66,33 @@ t.test('a right store has no problem, whole or behind its log', async (t) => {
   t.match(await verify(new MemoryStore(), log), { ok: true, assertions: 0 }, 'an empty one is only far behind')
 })
 
+/** The first page of the run that the fixtures' entries have come to. */
+const pageOfEntries = (store: Store): Uint8Array => nodeKey(decodeRunList(store.get('sp', ENTRY_LIST_KEY)!).runs[0]!.id, 0, 0)
+
 t.test('every damage of the store is found, in its column', async (t) => {
   const log = filledLog()
   const pristine = (): Store => new NodeStore(new MemoryStore(), log).store
   const flip = (bytes: Uint8Array, at: number): Uint8Array => { const copy = bytes.slice(); copy[at]! ^= 1; return copy }
+  const PAGE = pageOfEntries(pristine())
   const cases: [string, string, (store: Store) => void][] = [
-    ['sp', 'an entry is missing', (store) => change(store, (b) => b.del('sp', rows(store, 'sp')[7]![0]))],
-    ['sp', 'an entry too many', (store) => change(store, (b) => {
-      const [key, value] = rows(store, 'sp')[7]!
-      b.put('sp', flip(key, key.length - 1), value)
+    ['sp', 'a page is missing', (store) => change(store, (b) => b.del('sp', PAGE))],
+    ['sp', 'a page is cut', (store) => change(store, (b) => b.put('sp', PAGE, store.get('sp', PAGE)!.slice(0, -4)))],
+    ['sp', 'a value is wrong', (store) => change(store, (b) => {
+      const page = store.get('sp', PAGE)!
+      b.put('sp', PAGE, flip(page, page[4]! * 4 + 4))
     })],
-    ['sp', 'an offset is wrong', (store) => change(store, (b) => { const [k, v] = rows(store, 'sp')[3]!; b.put('sp', k, flip(v, 9)) })],
-    ['sp', 'a segment is wrong', (store) => change(store, (b) => { const [k, v] = rows(store, 'sp')[3]!; b.put('sp', k, flip(v, 3)) })],
-    ['sp', 'a value is cut', (store) => change(store, (b) => { b.put('sp', rows(store, 'sp')[3]![0], new Uint8Array(2)) })],
+    ['sp', 'a key is wrong', (store) => change(store, (b) => {
+      const page = store.get('sp', PAGE)!
+      b.put('sp', PAGE, flip(page, page[4]! * 4 + 24))
+    })],
+    ['sp', 'a run is forgotten', (store) => change(store, (b) => {
+      const list = decodeRunList(store.get('sp', ENTRY_LIST_KEY)!)
+      b.put('sp', ENTRY_LIST_KEY, encodeRunList({ ...list, runs: list.runs.slice(1) }))
+    })],
+    ['sp', 'a run says another number of entries', (store) => change(store, (b) => {
+      const list = decodeRunList(store.get('sp', ENTRY_LIST_KEY)!)
+      b.put('sp', ENTRY_LIST_KEY, encodeRunList({ ...list, runs: list.runs.map((run) => ({ ...run, entries: run.entries + 1 })) }))
+    })],
     ['agent', 'an entry is missing', (store) => change(store, (b) => b.del('agent', rows(store, 'agent')[0]![0]))],
     ['agent', 'another agent', (store) => change(store, (b) => {
       const [key, value] = rows(store, 'agent')[0]!
@@ -98,8 +114,8 @@ t.test('every damage of the store is found, in its column', async (t) => {
       b.put('ids', pageKey(1, 0), Uint8Array.of(...page.slice(0, 18), ...page))
     })],
     ['ids', 'a run is forgotten', (store) => change(store, (b) => {
-      const manifest = decodeManifest(store.get('ids', MANIFEST_KEY)!)
-      b.put('ids', MANIFEST_KEY, encodeManifest({ ...manifest, runs: manifest.runs.slice(1) }))
+      const list = decodeIdRunList(store.get('ids', ID_LIST_KEY)!)
+      b.put('ids', ID_LIST_KEY, encodeIdRunList({ ...list, runs: list.runs.slice(1) }))
     })],
     ['mark', 'a total is wrong', (store) => change(store, (b) =>
       b.put('meta', META_APPLIED_KEY, encodeApplied({ ...openStoreMeta(store, seededSecrets(1)).applied, assertions: 3 })))],
@@ -150,7 +166,7 @@ t.test('a rebuild', async (t) => {
     t.same(report.problems, [])
     t.equal(report.appliedLsn, log.lastLsn)
     t.equal(isRebuilding(store), false)
-    const lines = dumpAll(store).filter((line) => line.startsWith('sp') || line.startsWith('agent'))
+    const lines = contentOf(store).filter((line) => line.startsWith('sp') || line.startsWith('agent'))
     await store.close()
     return lines
   }

@@ -235,7 +235,7 @@ function wideSource(pairs: number, versions: number, counted: { steps: number, s
           version++
           return {
             subject, predicate, idPrefix: new Uint8Array(8), lsn: 1, hlc: hlcOf(NOW_MS) - BigInt(version), segmentId: 1, recordOffset: 0, index: 0,
-            assertionOffset: 0, assertionLength: 0, assertionCrc: 0, idOffset: 0,
+            assertionSum: 0,
           }
         },
         skipPair() {

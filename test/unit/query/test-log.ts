@@ -8,6 +8,7 @@ import { rootOfIds } from '../../../src/merkle/tree.ts'
 import type { Assertion } from '../../../src/record/assertion.ts'
 import { assertionIdOf } from '../../../src/record/claim.ts'
 import type { Place } from '../../../src/query/candidate-source.ts'
+import { EntryRunWriter } from '../../../src/store/entry-runs.ts'
 import { IdHash } from '../../../src/store/id-hash.ts'
 import { MemoryStore } from '../../../src/store/store-memory.ts'
 import { signMessage } from '../../../src/verify/ed25519.ts'
@@ -33,6 +34,7 @@ export class TestLog {
   readonly segmentId = 3
   segment: Uint8Array = new Uint8Array(4096)
   readonly #index = new IndexEntries(new IdHash(new Uint8Array(32).fill(9)))
+  readonly #runs = new EntryRunWriter(this.store)
   readonly #places = new Map<string, Place>()
   #end = 512
   nextLsn: Lsn = 1
@@ -67,9 +69,11 @@ export class TestLog {
     const record = { segmentId: this.segmentId, offset, lsnFirst: this.nextLsn, hlcFirst, count, payload }
     const batch = this.store.batch()
     this.#index.clear()
-    this.#index.add(record, batch)
+    this.#index.add(record)
+    const adopt = this.#runs.add(this.#index.arena, record.lsnFirst, record.lsnFirst + count - 1, batch)
     this.#index.finish(batch)
     batch.write()
+    adopt()
     this.#index.forEachId(record, (ids, at, lsn, hlc, position, index) => {
       this.#places.set(Buffer.from(ids.subarray(at, at + 32)).toString('hex'),
         { lsn, hlc, segmentId: position.segmentId, recordOffset: position.offset, index })

@@ -11,7 +11,7 @@ import { IdHash } from '../../../src/store/id-hash.ts'
 import { IdLookup } from '../../../src/store/id-lookup.ts'
 import { FingerprintSorter } from '../../../src/store/id-sort.ts'
 import { PAGE_ENTRIES_MEAN, pageBitsOf } from '../../../src/store/id-runs.layout.ts'
-import { IdPage, MANIFEST_KEY, decodeManifest, encodeManifest, pageKey, pageOf, parsePageKey } from '../../../src/store/id-runs.codec.ts'
+import { IdPage, ID_LIST_KEY, decodeIdRunList, encodeIdRunList, pageKey, pageOf, parsePageKey } from '../../../src/store/id-runs.codec.ts'
 import { IdRunReader, IdRunWriter, MERGE_FAN_IN, fingerprintScan } from '../../../src/store/id-runs.ts'
 import { RecentIds } from '../../../src/store/recent-ids.ts'
 import { MemoryStore } from '../../../src/store/store-memory.ts'
@@ -75,7 +75,7 @@ class Directory {
 
   /** Entries of the column that belong to no valid run. */
   leftovers(): number {
-    const valid = new Set(this.writer.manifest.runs.map((run) => run.id))
+    const valid = new Set(this.writer.list.runs.map((run) => run.id))
     const range = this.store.range('ids', { gte: pageKey(0, 0) })
     let count = 0
     for (let rows = range.next(1000); rows.length > 0; rows = range.next(1000)) {
@@ -100,17 +100,17 @@ t.test('the sorter orders by both halves as unsigned numbers', async (t) => {
   t.pass()
 })
 
-t.test('codecs: manifest, page keys, pages', async (t) => {
-  const manifest = {
+t.test('codecs: list, page keys, pages', async (t) => {
+  const list = {
     version: 2 ** 40, nextRun: 77,
     runs: [{ id: 76, level: 3, pageBits: 20, entries: 2 ** 33, firstLsn: 5, lastLsn: 2 ** 52 }],
   }
-  t.same(decodeManifest(encodeManifest(manifest)), manifest)
+  t.same(decodeIdRunList(encodeIdRunList(list)), list)
   for (const length of [0, 15, 17, 47]) {
-    t.throws(() => decodeManifest(encodeManifest(manifest).slice(0, length)), { code: 'store_corrupt' })
+    t.throws(() => decodeIdRunList(encodeIdRunList(list).slice(0, length)), { code: 'store_corrupt' })
   }
   t.same(parsePageKey(pageKey(0xffff_fffe, 0xdead_beef)), { run: 0xffff_fffe, page: 0xdead_beef })
-  t.equal(parsePageKey(MANIFEST_KEY), undefined)
+  t.equal(parsePageKey(ID_LIST_KEY), undefined)
   t.throws(() => new IdPage(new Uint8Array(19)), { code: 'store_corrupt' })
   t.equal(pageOf(-1, 0), 0)
   t.equal(pageOf(-1, 4), 15)
@@ -140,7 +140,7 @@ t.test('every id is found through flushes, merges and restarts, no other ever', 
     directory.check()
     while (directory.writer.mergeStep(1000)) merges++
     directory.check()
-    const { runs } = directory.writer.manifest
+    const { runs } = directory.writer.list
     if (runs.some((run) => runs.filter((other) => other.level === run.level).length >= MERGE_FAN_IN)) throw new Error('unmerged')
     if (directory.leftovers() !== 0) throw new Error('leftovers')
     if (runs.reduce((sum, run) => sum + run.entries, 0) !== directory.flushedLsn) throw new Error('entries')
@@ -156,8 +156,8 @@ t.test('three levels, page by page, with many pages a run', async (t) => {
     t.ok(directory.flush())
     while (directory.writer.mergeStep(500)) { /* to the end */ }
   }
-  t.same(directory.writer.manifest.runs.map((run) => run.level), [0, 1])
-  t.equal(directory.writer.manifest.runs.at(-1)?.pageBits, pageBitsOf(300 * MERGE_FAN_IN))
+  t.same(directory.writer.list.runs.map((run) => run.level), [0, 1])
+  t.equal(directory.writer.list.runs.at(-1)?.pageBits, pageBitsOf(300 * MERGE_FAN_IN))
   directory.check()
   const seen = new Set<string>()
   const scan = fingerprintScan(directory.store, (hi, lo) => seen.add(`${hi >>> 0}:${lo >>> 0}`))
@@ -209,7 +209,7 @@ t.test('a failed write at any point of a merge is repeated or restarted without 
     for (let failAt = 0; failAt < 45; failAt++) {
       const store = new FailingStore()
       const directory = new Directory(store, 20)
-      while (directory.writer.manifest.runs.length < MERGE_FAN_IN) if (!directory.insert()) directory.flush()
+      while (directory.writer.list.runs.length < MERGE_FAN_IN) if (!directory.insert()) directory.flush()
       store.failAfter = failAt
       for (let n = 0; n < 60; n++) {
         try {
@@ -224,7 +224,7 @@ t.test('a failed write at any point of a merge is repeated or restarted without 
       directory.check()
       while (directory.writer.mergeStep(100)) { /* to the end */ }
       directory.check()
-      t.same(directory.writer.manifest.runs.map((run) => run.level), [1])
+      t.same(directory.writer.list.runs.map((run) => run.level), [1])
       directory.writer = new IdRunWriter(store, new IdHash(key))
       t.equal(directory.leftovers(), 0, toHex(Uint8Array.of(failAt)))
     }
@@ -239,7 +239,7 @@ t.test('a damaged list or page is store_corrupt', async (t) => {
   batch.put('ids', pageKey(1, 0), new Uint8Array(5))
   batch.write()
   t.throws(() => new IdRunReader(directory.store).find(...fingerprint(idOf(1))), { code: 'store_corrupt' })
-  batch.put('ids', MANIFEST_KEY, new Uint8Array(3))
+  batch.put('ids', ID_LIST_KEY, new Uint8Array(3))
   batch.write()
   t.throws(() => new IdRunWriter(directory.store, directory.hash), { code: 'store_corrupt' })
 })

@@ -1,0 +1,309 @@
+import fc from 'fast-check'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import t from 'tap'
+import { compareBytes, toHex } from '../../../src/base/bytes.ts'
+import { seededRandom } from '../../../src/base/random.ts'
+import { wordSum } from '../../../src/base/word-sum.ts'
+import { EntryArena } from '../../../src/store/entry-arena.ts'
+import { EntryReader, type FoundEntry } from '../../../src/store/entry-cursor.ts'
+import { ENTRY_LIST_KEY, EntryNode, NodePacker, nodeKey } from '../../../src/store/entry-node.codec.ts'
+import { ENTRY_KEY, ENTRY_VALUE_BYTES, NODE_CHILDREN, PAGE_ENTRIES, nodeCounts } from '../../../src/store/entry-runs.layout.ts'
+import { ENTRY_FAN_IN, pickMerge } from '../../../src/store/entry-merge-policy.ts'
+import type { EntryRun } from '../../../src/store/entry-run-list.ts'
+import { EntryRunWriter } from '../../../src/store/entry-runs.ts'
+import { KeySorter } from '../../../src/store/entry-sort.ts'
+import { SP_KEY_BYTES_MAX } from '../../../src/store/keyspace.layout.ts'
+import { MemoryStore } from '../../../src/store/store-memory.ts'
+import { openRocksStore } from '../../../src/store/store-rocksdb.ts'
+import type { Store } from '../../../src/store/store.ts'
+import { FaultyStore } from '../ingest/node-store.ts'
+
+const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
+
+function fill(arena: EntryArena, keys: readonly Uint8Array[], valueOf: (key: Uint8Array) => number = () => 0): EntryArena {
+  arena.clear()
+  for (const key of keys) {
+    arena.room()
+    arena.bytes.fill(0, arena.end, arena.end + ENTRY_KEY)
+    arena.words[arena.end >>> 2] = valueOf(key)
+    arena.bytes.set(key, arena.end + ENTRY_KEY)
+    arena.added(key.length)
+  }
+  return arena
+}
+
+const sorter = new KeySorter()
+const orderOf = (arena: EntryArena): Uint32Array => sorter.order(arena.bytes, arena.keyStarts, arena.keyEnds, arena.count).slice(0, arena.count)
+
+/** Keys that share paths, end within one another, hold zeros. */
+const keyArbitrary = fc.oneof(
+  fc.uint8Array({ maxLength: 40 }),
+  fc.tuple(fc.constantFrom('drug/', 'drug/aspirin/', 'drug/aspirin/safety', ''), fc.array(fc.constantFrom(0, 1, 97, 255), { maxLength: 9 }))
+    .map(([path, rest]) => Uint8Array.of(...utf8(path), ...rest)),
+)
+
+t.test('the sorter orders as compareBytes does, whatever is known of the beginning', async (t) => {
+  fc.assert(fc.property(fc.array(keyArbitrary, { maxLength: 300 }), fc.uint8Array({ maxLength: 30 }), (rests, shared) => {
+    const keys = rests.map((rest) => Uint8Array.of(...shared, ...rest))
+    const arena = fill(new EntryArena(), keys)
+    const want = [...keys].sort(compareBytes).map(toHex).join()
+    for (const known of [0, shared.length]) {
+      const order = [...sorter.order(arena.bytes, arena.keyStarts, arena.keyEnds, arena.count, known).subarray(0, arena.count)]
+      if (new Set(order).size !== keys.length || order.map((i) => toHex(keys[i]!)).join() !== want) return false
+    }
+    return true
+  }), { numRuns: 300 })
+  const random = seededRandom(7)
+  const many = Array.from({ length: 5000 }, (_, i) => utf8(`load/0123/${(random.u32() % 300).toString(16)}\0${i % 7}\0${i}`))
+  const sorted = [...orderOf(fill(new EntryArena(), many))].map((i) => toHex(many[i]!))
+  t.same(sorted, [...many].sort(compareBytes).map(toHex), 'wide passes and groups')
+  const same = [...orderOf(fill(new EntryArena(), Array.from({ length: 100 }, () => utf8('the same'))))]
+  t.equal(new Set(same).size, 100, 'equal keys')
+})
+
+t.test('a node gives back what was packed, and says so where it is damaged', async (t) => {
+  fc.assert(fc.property(fc.uniqueArray(keyArbitrary, { minLength: 1, maxLength: NODE_CHILDREN, selector: toHex }), keyArbitrary, (keys, probe) => {
+    const arena = fill(new EntryArena(), keys, (key) => key.length * 31 + (key[0] ?? 0))
+    const node = new EntryNode(new NodePacker().pack(arena, orderOf(arena), 0, keys.length).slice())
+    const sorted = [...keys].sort(compareBytes)
+    const copy = new EntryArena()
+    node.copyTo(copy, 0, node.count)
+    return node.count === keys.length && sorted.every((key, i) => compareBytes(node.key(i), key) === 0 && compareBytes(copy.key(i), key) === 0
+      && compareBytes(node.value(i), copy.value(i)) === 0 && node.value(i)[0] === ((key.length * 31 + (key[0] ?? 0)) & 255))
+      && node.rank(probe, false) === sorted.filter((key) => compareBytes(key, probe) < 0).length
+      && node.rank(probe, true) === sorted.filter((key) => compareBytes(key, probe) <= 0).length
+  }))
+  const long = new EntryArena(1)
+  const bytes = new NodePacker().pack(fill(long, [new Uint8Array(SP_KEY_BYTES_MAX).fill(7)]), Uint32Array.of(0), 0, 1)
+  t.equal(new EntryNode(bytes).key(0).length, SP_KEY_BYTES_MAX)
+  const small = new NodePacker().pack(fill(long, [utf8('a/b'), utf8('a/c')]), Uint32Array.of(0, 1), 0, 2).slice()
+  const shifted = new Uint8Array(small.length + 1)
+  shifted.set(small, 1)
+  t.same(new EntryNode(shifted.subarray(1)).key(1), utf8('a/c'), 'wherever it lies in memory')
+  for (let length = 0; length < small.length; length++) t.throws(() => new EntryNode(small.slice(0, length)), { code: 'store_corrupt' })
+  for (let bit = 0; bit < small.length * 8; bit++) {
+    const flipped = small.slice()
+    flipped[bit >> 3]! ^= 1 << (bit & 7)
+    // A changed value or key is another entry; what must not happen is a read outside, or an error that is none of ours.
+    try {
+      const node = new EntryNode(flipped)
+      for (let i = 0; i < node.count; i++) if (node.value(i).length !== ENTRY_VALUE_BYTES) t.fail(`bit ${bit}`)
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'store_corrupt') t.fail(`bit ${bit}: ${String(error)}`)
+    }
+  }
+})
+
+const scan = (store: Store, bounds: { gte?: Uint8Array, lt?: Uint8Array } = {}, reader = new EntryReader(store)): FoundEntry[] => {
+  const cursor = reader.entries(bounds)
+  const found: FoundEntry[] = []
+  for (let entry = cursor.next(); entry !== undefined; entry = cursor.next()) found.push(entry)
+  return found
+}
+
+function add(writer: EntryRunWriter, store: Store, keys: readonly Uint8Array[]): void {
+  const batch = store.batch()
+  const adopt = writer.add(fill(new EntryArena(), keys, (key) => key.length), 1, 2, batch)
+  batch.write()
+  adopt()
+}
+
+const keyOf = (n: number): Uint8Array => utf8(`subject/${(Math.imul(n, 0x9e37_79b1) >>> 0).toString(36)}\0predicate\0${n}`)
+const keysFrom = (first: number, count: number): Uint8Array[] => Array.from({ length: count }, (_, i) => keyOf(first + i))
+const settle = (writer: EntryRunWriter, eager: boolean): void => { while (writer.mergeStep(500, eager)) { /* until there is nothing to merge */ } }
+/** Nodes in the column that belong to no listed run. */
+const leftovers = (store: Store, writer: EntryRunWriter): number => {
+  const range = store.range('sp')
+  const rows = range.next(1_000_000)
+  range.close()
+  const listed = writer.list.runs.reduce((sum, run) => sum + nodeCounts(run.pages).reduce((a, b) => a + b), 0)
+  return rows.length / 2 - 1 - listed
+}
+
+t.test('any mixture of additions, merges, failed writes and starts holds the same entries', async (t) => {
+  const operation = fc.oneof(
+    fc.record({ kind: fc.constant('add' as const), count: fc.constantFrom(1, 2, 5, 63, 64, 65, 300) }),
+    fc.record({ kind: fc.constant('merge' as const), entries: fc.integer({ min: 1, max: 600 }), eager: fc.boolean() }),
+    fc.record({ kind: fc.constant('start' as const) }),
+  )
+  fc.assert(fc.property(fc.array(operation, { minLength: 5, maxLength: 60 }), fc.infiniteStream(fc.nat(11)), (ops, luck) => {
+    const store = new FaultyStore()
+    store.fails = () => luck.next().value === 0
+    let writer = new EntryRunWriter(store)
+    const keys: Uint8Array[] = []
+    for (const op of ops) {
+      const fresh = op.kind === 'add' ? keysFrom(keys.length, op.count) : []
+      try {
+        if (op.kind === 'add') add(writer, store, fresh)
+        if (op.kind === 'merge') writer.mergeStep(op.entries, op.eager)
+        if (op.kind === 'start') writer = new EntryRunWriter(store)
+        keys.push(...fresh)
+      } catch (error) {
+        if (!/the write failed/.test(String(error))) throw error
+      }
+    }
+    const want = [...keys].sort(compareBytes).map(toHex).join()
+    const got = (): string => scan(store).map(({ key }) => toHex(key)).join()
+    if (got() !== want) throw new Error('other entries before the last merges')
+    store.fails = () => false
+    writer = new EntryRunWriter(store)
+    settle(writer, true)
+    return got() === want && (keys.length === 0 || leftovers(store, writer) === 0)
+  }), { numRuns: 60 })
+  t.pass()
+})
+
+t.test('three levels: every key is found, every range is whole', async (t) => {
+  const store = new MemoryStore()
+  const writer = new EntryRunWriter(store)
+  const count = (NODE_CHILDREN + 3) * PAGE_ENTRIES + 5
+  const keys = keysFrom(0, count).sort(compareBytes)
+  add(writer, store, keys)
+  t.same(nodeCounts(writer.list.runs[0]!.pages), [NODE_CHILDREN + 4, 2, 1])
+  const reader = new EntryReader(store)
+  for (let i = 0; i < count; i += 97) {
+    const found = scan(store, { gte: keys[i]!, lt: keys[Math.min(i + 3, count - 1)]! }, reader)
+    t.same(found.map(({ key }) => toHex(key)), keys.slice(i, Math.min(i + 3, count - 1)).map(toHex))
+  }
+  t.equal(scan(store, {}, reader).length, count)
+  t.same(scan(store, { gte: utf8('zzz') }, reader), [])
+  t.same(scan(store, { lt: utf8('a') }, reader), [])
+  const cursor = reader.entries({})
+  cursor.seek(keys[5000]!)
+  t.same(cursor.next()?.key, keys[5000])
+  cursor.seek(keys[10]!)
+  t.same(cursor.next()?.key, keys[10], 'back')
+})
+
+t.test('an entry that was applied twice is read once, also after a merge', async (t) => {
+  const store = new MemoryStore()
+  const writer = new EntryRunWriter(store)
+  for (let n = 0; n < 4; n++) add(writer, store, keysFrom(0, 100))
+  t.equal(scan(store).length, 100)
+  settle(writer, true)
+  t.equal(writer.list.runs.length, 1)
+  t.equal(scan(store).length, 100)
+})
+
+t.test('which runs are merged', async (t) => {
+  const runs = (...entries: number[]): EntryRun[] => entries.map((n, id) => ({ id, pages: 1, entries: n, firstLsn: 1, lastLsn: 1 }))
+  const sizes = (merge: readonly EntryRun[] | undefined): number[] | undefined => merge?.map((run) => run.entries)
+  t.equal(pickMerge([], true), undefined)
+  t.equal(pickMerge(runs(5), true), undefined)
+  t.equal(pickMerge(runs(...Array.from({ length: ENTRY_FAN_IN - 1 }, () => 5)), false), undefined, 'not yet')
+  t.same(sizes(pickMerge(runs(9000, ...Array.from({ length: ENTRY_FAN_IN }, () => 5)), false)), Array.from({ length: ENTRY_FAN_IN }, () => 5))
+  t.same(sizes(pickMerge(runs(100, 100, 1_000_000), true)), [100, 100], 'a large one is left alone')
+  t.same(sizes(pickMerge(runs(100, 200, 400), true)), [100, 200, 400])
+  t.equal(pickMerge(runs(100, 300), true), undefined)
+  // What a quiet index comes to, and what it costs.
+  let written = 0
+  let sized: number[] = []
+  for (let n = 0; n < 2000; n++) {
+    sized.push(10)
+    written += 10
+    for (;;) {
+      const merge = pickMerge(runs(...sized), true)
+      if (merge === undefined) break
+      const gone = new Set(merge.map(({ id }) => id))
+      const sum = merge.reduce((total, run) => total + run.entries, 0)
+      sized = [...sized.filter((_, id) => !gone.has(id)), sum]
+      written += sum
+    }
+  }
+  t.ok(sized.length <= 8, `runs: ${sized.join()}`)
+  t.ok(written / 20_000 < 12, `each entry is written ${(written / 20_000).toFixed(1)} times`)
+})
+
+t.test('a missing or damaged page is an error of the store, and never an answer', async (t) => {
+  const spoiled = (spoil: (store: Store) => void): Store => {
+    const store = new MemoryStore()
+    add(new EntryRunWriter(store), store, keysFrom(0, 1000))
+    spoil(store)
+    return store
+  }
+  const put = (store: Store, key: Uint8Array, value: Uint8Array | undefined): void => {
+    const batch = store.batch()
+    if (value === undefined) batch.del('sp', key)
+    else batch.put('sp', key, value)
+    batch.write()
+  }
+  for (const key of [nodeKey(1, 0, 3), nodeKey(1, 1, 0)]) {
+    t.throws(() => scan(spoiled((store) => put(store, key, undefined))), { code: 'store_corrupt' })
+    t.throws(() => scan(spoiled((store) => put(store, key, Uint8Array.of(1, 2, 3, 4)))), { code: 'store_corrupt' })
+  }
+  t.throws(() => scan(spoiled((store) => put(store, ENTRY_LIST_KEY, Uint8Array.of(1)))), { code: 'store_corrupt' })
+})
+
+t.test('a reader on another thread misses nothing while runs are merged and dropped', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'stemedb-entries-'))
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  const store = await openRocksStore({ path: join(dir, 'db'), createIfMissing: true, memtableBytes: 2 ** 20, blockCacheBytes: 2 ** 20, parallelism: 1 })
+  const writer = new EntryRunWriter(store)
+  const progress = new Int32Array(new SharedArrayBuffer(8))
+  const worker = new Worker(`
+    const { parentPort, workerData } = require('node:worker_threads')
+    Promise.all([import(workerData.store), import(workerData.cursor)]).then(([{ attachRocksStore }, { EntryReader }]) => {
+      const reader = new EntryReader(attachRocksStore(workerData.handle))
+      const { progress } = workerData
+      let scans = 0
+      for (let done = false; !done;) {
+        done = Atomics.load(progress, 1) === 1
+        const least = Atomics.load(progress, 0)
+        const cursor = reader.entries({})
+        let count = 0
+        let before = Buffer.alloc(0)
+        for (let entry = cursor.next(); entry !== undefined; entry = cursor.next()) {
+          if (Buffer.compare(before, entry.key) >= 0) throw new Error('out of order, or twice')
+          before = entry.key
+          count++
+        }
+        if (count < least) throw new Error('saw ' + count + ' of ' + least)
+        scans++
+      }
+      parentPort.postMessage(scans)
+    }).catch((error) => { throw error })
+  `, {
+    eval: true,
+    workerData: {
+      handle: store.handle, progress,
+      store: new URL('../../../src/store/store-rocksdb.js', import.meta.url).href, cursor: new URL('../../../src/store/entry-cursor.js', import.meta.url).href,
+    },
+  })
+  const scans = new Promise<number>((resolve, reject) => {
+    worker.once('message', resolve)
+    worker.once('error', reject)
+  })
+  let count = 0
+  for (let n = 0; n < 150; n++) {
+    add(writer, store, keysFrom(count, 1 + n % 200))
+    count += 1 + n % 200
+    Atomics.store(progress, 0, count)
+    writer.mergeStep(2000, n % 3 === 0)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  settle(writer, true)
+  Atomics.store(progress, 1, 1)
+  t.ok(await scans > 1)
+  t.equal(scan(store).length, count)
+  await store.close()
+})
+
+t.test('the checksum of words finds every change within a word, at any length and place', async (t) => {
+  const random = seededRandom(3)
+  for (const length of [0, 1, 3, 4, 15, 16, 17, 63, 300]) {
+    const bytes = Uint8Array.from({ length: length + 5 }, () => random.u32())
+    const view = new DataView(bytes.buffer)
+    const sum = wordSum(view, 5, length)
+    t.ok(sum >= 0 && sum < 2 ** 32)
+    for (let bit = 0; bit < length * 8; bit++) {
+      bytes[5 + (bit >> 3)]! ^= 1 << (bit & 7)
+      if (wordSum(view, 5, length) === sum) t.fail(`bit ${bit} of ${length} bytes`)
+      bytes[5 + (bit >> 3)]! ^= 1 << (bit & 7)
+    }
+    t.equal(wordSum(new DataView(bytes.slice(5).buffer), 0, length), sum, 'wherever it lies')
+    if (length > 0) t.not(wordSum(view, 5, length - 1), sum, 'the length counts')
+  }
+})
