@@ -242,7 +242,8 @@ t.test('a reader on another thread misses nothing while runs are merged and drop
   t.teardown(() => rmSync(dir, { recursive: true, force: true }))
   const store = await openRocksStore({ path: join(dir, 'db'), createIfMissing: true, memtableBytes: 2 ** 20, blockCacheBytes: 2 ** 20, parallelism: 1 })
   const writer = new EntryRunWriter(store)
-  const progress = new Int32Array(new SharedArrayBuffer(8))
+  // Entries written; the end; whole scans.
+  const progress = new Int32Array(new SharedArrayBuffer(12))
   const worker = new Worker(`
     const { parentPort, workerData } = require('node:worker_threads')
     Promise.all([import(workerData.store), import(workerData.cursor)]).then(([{ attachRocksStore }, { EntryReader }]) => {
@@ -261,7 +262,7 @@ t.test('a reader on another thread misses nothing while runs are merged and drop
           count++
         }
         if (count < least) throw new Error('saw ' + count + ' of ' + least)
-        scans++
+        Atomics.store(progress, 2, ++scans)
       }
       parentPort.postMessage(scans)
     }).catch((error) => { throw error })
@@ -277,7 +278,7 @@ t.test('a reader on another thread misses nothing while runs are merged and drop
     worker.once('error', reject)
   })
   let count = 0
-  for (let n = 0; n < 150; n++) {
+  for (let n = 0; n < 150 || (Atomics.load(progress, 2) < 3 && n < 3000); n++) {
     add(writer, store, keysFrom(count, 1 + n % 200))
     count += 1 + n % 200
     Atomics.store(progress, 0, count)
