@@ -72,14 +72,17 @@ export async function runStoreVerify(options: StoreOptions, console: Console): P
   const release = holdProcess()
   const progress = await createProgress(console, 'store verify', options.json)
   let report: StoreVerifyReport
+  let read: ReadLog | undefined
   try {
-    const { log, logStart, lastLsn, end } = readLog(config)
+    read = readLog(config)
+    const { log, logStart, lastLsn, end } = read
     report = await verifyStore({
       store, meta: openStoreMeta(store, systemSecrets), log, logStart, lastLsn, durablePosition: end,
       onProgress: ({ phase, done, total }) => progress.update(done, total ?? done + 1, PHASES[phase]),
     })
   } finally {
     progress.stop()
+    read?.log.close()
     await store.close()
     release()
   }
@@ -119,6 +122,7 @@ export async function runStoreRebuild(options: StoreOptions, console: Console): 
     return EXIT.ok
   } finally {
     progress.stop()
+    log.close()
     release()
   }
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
+import { recordFault } from '../support/fault-record.ts'
 import { Trial, sleep, trialSeed } from '../support/history.trial.ts'
 import { buildRoot } from '../support/root.ts'
 import { LINT_CALLS, OrderLint, type LintResult } from '../support/strace.lint.ts'
@@ -60,6 +61,11 @@ t.test(`${ACKS_MIN} acks, each after the sync that covers it`, async (t) => {
   t.equal(result.namelessAcks, 0, 'no acked record is in a file whose name may be lost')
   t.same(result.unsyncedNames.filter((path) => !LOOSE.test(path)), [], 'no name is left unsynced')
   t.ok(result.syncs > 100 && result.nameChanges > 10, `${result.syncs} syncs of the log, ${result.nameChanges} names made, changed or removed`)
+  recordFault({
+    id: 'D4', title: 'the order of system calls over a whole run', trials: result.acks, unit: 'acks', seed,
+    failures: result.earlyAcks + result.earlyReads + result.namelessAcks, figures: { syncs: result.syncs, nameChanges: result.nameChanges },
+    tooth: 'a server that acks before it syncs, and one that does not sync its folders',
+  })
 })
 
 t.test('the tooth: a server that acks before it syncs', async (t) => {

@@ -19,6 +19,10 @@ const AGENT = Uint8Array.from({ length: 32 }, (_, i) => (i === 0 ? 0x58 : 0x66))
 const printOf = (subject: string, predicate: string, object: string, confidence: number, note: string): string =>
   [subject, predicate, object, confidence, note].join('\u0001')
 
+/** The print of an assertion with a text as its object, which all of these have. */
+export const printOfAssertion = ({ subject, predicate, object, confidence, note }: Assertion): string =>
+  printOf(subject, predicate, String(object.value), confidence, String(note))
+
 /** The same print from the JSON of an assertion that the server gave. */
 export function printOfJson(json: { subject?: unknown, predicate?: unknown, object?: unknown, confidence?: unknown, note?: unknown }): string {
   const object = json.object

@@ -17,6 +17,25 @@ export function trialCount(usual: number, argv = process.argv): number {
   return Number.isInteger(given) && given > 0 ? given : usual
 }
 
+/**
+ * Whether a run may go on to another trial: a usual one ends after `usualMs` whatever it has done, so that it does not run into
+ * its file's limit on a machine that does other things as well; one that was asked for a count does all of it.
+ */
+export function trialClock(usualMs: number, argv = process.argv): () => boolean {
+  const given = trialCount(0, argv) > 0
+  const end = systemClock.monoMs() + usualMs
+  return () => given || systemClock.monoMs() < end
+}
+
+/** Does `work` for 0, 1, ... while `mayGoOn` says so, two at a time: a start is mostly one thread's work. */
+export async function inTwoLanes(mayGoOn: (number: number) => boolean, work: (number: number) => Promise<void>): Promise<void> {
+  let next = 0
+  const lane = async (): Promise<void> => {
+    while (mayGoOn(next)) await work(next++)
+  }
+  await Promise.all([lane(), lane()])
+}
+
 /** Small segments, runs and memtables, so that a short stream rotates, seals and flushes. Unsigned: signatures cost time, and no fault test is about them. */
 export const SMALL: Settings = {
   signatures: 'optional', verifyThreads: 1, lensThreads: 1, walSegmentBytes: 2 ** 20, frameBytesMax: 2 ** 18, groupBytesMax: 2 ** 18,

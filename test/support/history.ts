@@ -80,6 +80,7 @@ export class History {
   readonly #items = new Map<string, Item>()
   readonly #batches: string[][] = []
   readonly #lsns = new Map<number, string>()
+  readonly #ackOrder: string[] = []
   /** What an ack itself already contradicted. */
   readonly #contradictions = none()
   #acked = 0
@@ -113,7 +114,10 @@ export class History {
   /** An ack said that it is stored, as new or as a duplicate of what it stored before, at this LSN. */
   acked(id: string, lsn: number): void {
     const item = this.#item(id)
-    if (item.state !== 'acked') this.#acked++
+    if (item.state !== 'acked') {
+      this.#acked++
+      this.#ackOrder.push(id)
+    }
     if (item.state === 'refused') this.#refused--
     item.state = 'acked'
     this.#nameLsn(id, item, lsn)
@@ -159,6 +163,12 @@ export class History {
     return this.#items.has(id)
   }
 
+  printOf(id: string): string {
+    return this.#item(id).print
+  }
+
+  /** Ids in the order of their acks; one that was sent again stands at each of them. */
+  get ackOrder(): readonly string[] { return this.#ackOrder }
   get attemptedCount(): number { return this.#items.size }
   get ackedCount(): number { return this.#acked }
   get refusedCount(): number { return this.#refused }

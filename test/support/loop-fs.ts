@@ -11,6 +11,29 @@ export const LOOP_TOOLS = ['mkfs.ext4', 'mkfs.xfs', 'xfs_io', 'mount', 'umount',
 
 const run = (command: string, ...args: string[]): string => execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 
+/** A killed process lets go of its files a little later than its parent hears of it. */
+export function unmountWhenFree(mountDir: string): void {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      run('umount', mountDir)
+      return
+    } catch (error) {
+      if (attempt >= 50) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
+    }
+  }
+}
+
+/** Makes an empty one in a sparse file of `bytes`. */
+export function makeImage(kind: FileSystemKind, image: string, bytes: number): void {
+  const fd = openSync(image, 'wx')
+  ftruncateSync(fd, bytes)
+  closeSync(fd)
+  // -m 0: root would otherwise have a reserve that freeBytes() does not count.
+  if (kind === 'ext4') run('mkfs.ext4', '-q', '-F', '-m', '0', image)
+  else run('mkfs.xfs', '-q', '-f', image)
+}
+
 /**
  * A file system of its own in a file: can be filled, and can lose its power. Call `remove` in the test's teardown,
  * whatever happened.
@@ -35,12 +58,7 @@ export class LoopFs {
     const fs = new LoopFs(kind, mkdtempSync(join(tmpdir(), `stemedb-${kind}-`)))
     try {
       mkdirSync(fs.mountDir)
-      const fd = openSync(fs.#image, 'wx')
-      ftruncateSync(fd, bytes)
-      closeSync(fd)
-      // -m 0: root would otherwise have a reserve that freeBytes() does not count.
-      if (kind === 'ext4') run('mkfs.ext4', '-q', '-F', '-m', '0', fs.#image)
-      else run('mkfs.xfs', '-q', '-f', fs.#image)
+      makeImage(kind, fs.#image, bytes)
       fs.mount()
     } catch (error) {
       fs.remove()
@@ -56,17 +74,8 @@ export class LoopFs {
 
   /** The process that used it must be gone. */
   unmount(): void {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        run('umount', this.mountDir)
-        this.#mounted = false
-        return
-      } catch (error) {
-        // A killed process lets go of its files a little later than its parent hears of it.
-        if (attempt >= 50) throw error
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
-      }
-    }
+    unmountWhenFree(this.mountDir)
+    this.#mounted = false
   }
 
   /** From now on nothing reaches the device any more, its log included: as when the power goes. */

@@ -4,10 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { repoRoot } from './root.ts'
 
+/** System calls that the shim counts: `truncate` is ftruncate, `open` also openat, as libc's functions make them. */
+export type CountedCall = 'fdatasync' | 'fsync' | 'pwrite' | 'write' | 'open' | 'rename' | 'link' | 'unlink' | 'truncate'
+
 export interface Fault {
   /** Part of the path of the files that it is about. */
   readonly path: string
-  readonly operation: 'fdatasync' | 'fsync' | 'sync' | 'pwrite'
+  readonly operation: CountedCall | 'sync' | 'any'
   /** Which one of them fails, from 1; 0 only logs. */
   readonly nth: number
   readonly action: 'eio' | 'enospc' | 'kill' | 'torn' | 'lie'
@@ -19,8 +22,8 @@ export interface Fault {
 export interface ShimEvent {
   /** CLOCK_MONOTONIC, the clock of `process.hrtime`. */
   readonly monoMs: number
-  /** `again`: a sync of the very file whose sync has failed. */
-  readonly what: 'fault' | 'ok' | 'error' | 'again'
+  /** `again`: a sync of the very file whose sync has failed. `call`: any other one that counts, where only the log was asked for. */
+  readonly what: 'fault' | 'ok' | 'error' | 'again' | 'call'
   readonly operation: string
   readonly fd: number
   readonly count: number
