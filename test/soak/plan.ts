@@ -5,11 +5,15 @@ export const RUN_SECONDS_MAX = 240
 /** Fewer trials, and a file's own questions (did enough happen to mean anything?) have no answer. */
 const TRIALS_MIN = 10
 
-/** How many trials to ask a file for, to fill `seconds`; undefined where their number is fixed. */
-export function countFor(proof: Proof, times: Times, seconds: number): number | undefined {
+/**
+ * How many trials to ask a file for, to fill `seconds`; undefined where their number is fixed. The first time no more than usual: until a
+ * run has measured them, times are guesses, of another machine.
+ */
+export function countFor(proof: Proof, times: Times, seconds: number, isFirst: boolean): number | undefined {
   if (proof.usualCount === undefined) return undefined
   const runSeconds = times.inOneRun === true ? seconds : Math.min(seconds, RUN_SECONDS_MAX)
-  return Math.max(Math.min(TRIALS_MIN, proof.usualCount), Math.floor((runSeconds - times.restSeconds) / times.trialSeconds))
+  const most = isFirst && times.inOneRun !== true ? proof.usualCount : Infinity
+  return Math.min(most, Math.max(Math.min(TRIALS_MIN, proof.usualCount), Math.floor((runSeconds - times.restSeconds) / times.trialSeconds)))
 }
 
 /** Seconds that a run of so many trials takes, about. */

@@ -64,7 +64,7 @@ class Soak {
       const turns = this.#turns.filter(({ proof, runs }) => runs === 0 || canRunAgain(proof))
       for (const [i, turn] of turns.entries()) {
         const left = this.#secondsLeft
-        const count = countFor(turn.proof, turn.times, left / (turns.length - i))
+        const count = countFor(turn.proof, turn.times, left / (turns.length - i), turn.runs === 0)
         if (left <= 0 || (turn.runs > 0 && secondsOf(turn.times, count) > left)) continue
         await this.#one(turn, count)
         hasRun = true

@@ -10,18 +10,18 @@ export function metricOf(text: string, name: string, label = ''): number {
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
 }
 
-function openFilesOf(pid: number, storeDir: string): { store: number, others: number } {
-  let store = 0
+function openFilesOf(pid: number, dataDir: string): { data: number, others: number } {
+  let data = 0
   let others = 0
   for (const name of readdirSync(`/proc/${pid}/fd`)) {
     try {
-      if (readlinkSync(`/proc/${pid}/fd/${name}`).startsWith(storeDir)) store++
+      if (readlinkSync(`/proc/${pid}/fd/${name}`).startsWith(dataDir)) data++
       else others++
     } catch {
       // closed since the folder was read
     }
   }
-  return { store, others }
+  return { data, others }
 }
 
 const statusField = (pid: number, field: string): number =>
@@ -31,14 +31,14 @@ const statusField = (pid: number, field: string): number =>
 export class NodeWatch {
   readonly samples: Sample[] = []
   readonly #server: RunningServer
-  readonly #storeDir: string
+  readonly #dataDir: string
   readonly #startMs = systemClock.monoMs()
   #accepted = Number.NaN
   #lastMs = 0
 
   constructor(server: RunningServer, dataDir: string) {
     this.#server = server
-    this.#storeDir = `${dataDir}/db/`
+    this.#dataDir = `${dataDir}/`
   }
 
   async look(): Promise<void> {
@@ -46,12 +46,12 @@ export class NodeWatch {
     const text = await (await fetch(`${url}/metrics`)).text()
     const nowMs = systemClock.monoMs()
     const accepted = metricOf(text, 'stemedb_assertions_accepted_total')
-    const files = openFilesOf(pid, this.#storeDir)
+    const files = openFilesOf(pid, this.#dataDir)
     this.samples.push({
       seconds: (nowMs - this.#startMs) / 1000,
       residentMiB: statusField(pid, 'VmRSS') / 1024,
       openFiles: files.others,
-      storeFiles: files.store,
+      dataFiles: files.data,
       threads: statusField(pid, 'Threads'),
       timers: metricOf(text, 'nodejs_active_resources', 'type="Timeout"'),
       walSegments: metricOf(text, 'stemedb_wal_segments_count'),

@@ -27,6 +27,7 @@ const JUDGED_SECONDS_MIN = 300
 const IS_JUDGED = SECONDS >= JUDGED_SECONDS_MIN
 const WARMUP_SECONDS = IS_JUDGED ? Math.min(900, SECONDS * 0.3) : SECONDS * 0.25
 const LOOK_MS = IS_JUDGED ? 5000 : 500
+const LEAK_LOOK_MS = 500
 const LEAK_SECONDS = 8
 const MAXIMUM_SECONDS = IS_JUDGED ? 15 : 3
 
@@ -72,13 +73,18 @@ function askAlong(server: RunningServer): () => Promise<number> {
   }
 }
 
-async function watchLoad(server: RunningServer, dataDir: string, seconds: number, ratePerSecond: number): Promise<{ samples: Sample[], report: LoadReport, answered: number }> {
+async function watchLoad(server: RunningServer, dataDir: string, seconds: number, ratePerSecond: number, lookMs: number): Promise<{ samples: Sample[], report: LoadReport, answered: number }> {
   const watch = new NodeWatch(server, dataDir)
   const stop = askAlong(server)
-  const report = await watch.until(runLoadProcess({ url: server.url, ...SHAPE, runId: RUN_ID, ratePerSecond, durationMs: seconds * 1000 }), LOOK_MS)
+  const report = await watch.until(runLoadProcess({ url: server.url, ...SHAPE, runId: RUN_ID, ratePerSecond, durationMs: seconds * 1000 }), lookMs)
   const answered = await stop()
-  // The last look falls into the end of the generator, when nothing is sent any more.
-  return { samples: watch.samples.filter((sample) => sample.seconds < seconds), report, answered }
+  return { samples: underLoad(watch.samples), report, answered }
+}
+
+/** Those between the first and the last in which something was accepted: the generator takes its time to begin and to end, and opens connections. */
+function underLoad(samples: readonly Sample[]): Sample[] {
+  const isLoaded = ({ acceptedPerSecond }: Sample): boolean => acceptedPerSecond > 0
+  return samples.slice(samples.findIndex(isLoaded), samples.findLastIndex(isLoaded))
 }
 
 interface Growth {
@@ -91,7 +97,8 @@ interface Growth {
 }
 
 function growthIn(samples: readonly Sample[], warmupSeconds: number): Growth {
-  const warm = samples.filter(({ seconds }) => seconds >= warmupSeconds)
+  const beginSeconds = samples[0]?.seconds ?? 0
+  const warm = samples.filter(({ seconds }) => seconds >= beginSeconds + warmupSeconds)
   const segmentMiB = OPTIONS.walSegmentBytes.default / MiB
   return {
     residentMiBPerMinute: growthPerMinute(warm, 'residentMiB'),
@@ -112,9 +119,9 @@ t.test(`${SECONDS} s at half of the maximum`, async (t) => {
   const { server, dataDir } = await serve(t)
   const fastest = await runLoadProcess({ url: server.url, ...SHAPE, window: 16, durationMs: MAXIMUM_SECONDS * 1000 })
   const room = nodeDisk.freeBytes(dataDir) * DISK_PART_MAX / STORED_BYTES / SECONDS
-  const ratePerSecond = Math.floor(Math.min(fastest.acceptedPerSecond / 2, room))
+  const ratePerSecond = Math.max(1, Math.floor(Math.min(fastest.acceptedPerSecond / 2, room)))
   t.comment(`maximum ${Math.round(fastest.acceptedPerSecond)}/s; load ${ratePerSecond}/s`)
-  const { samples, report, answered } = await watchLoad(server, dataDir, SECONDS, ratePerSecond)
+  const { samples, report, answered } = await watchLoad(server, dataDir, SECONDS, ratePerSecond, LOOK_MS)
   if (IS_JUDGED) keepSamples(samples)
   const growth = growthIn(samples, WARMUP_SECONDS)
   quiet = growth
@@ -140,7 +147,7 @@ t.test(`${SECONDS} s at half of the maximum`, async (t) => {
 
 t.test('the tooth: a server that leaks memory, files and timers', async (t) => {
   const { server, dataDir } = await serve(t, [pathToFileURL(join(buildRoot, 'test', 'fault', 'mutants', 'leak.js')).href])
-  const { samples } = await watchLoad(server, dataDir, LEAK_SECONDS, 1000)
+  const { samples } = await watchLoad(server, dataDir, LEAK_SECONDS, 1000, LEAK_LOOK_MS)
   const growth = growthIn(samples, 1)
   t.comment(JSON.stringify(growth))
   t.ok(growth.openFiles > COUNT_GROWTH_MAX && growth.timers > COUNT_GROWTH_MAX, `${growth.openFiles} more files, ${growth.timers} more timers`)

@@ -22,12 +22,13 @@ recordFault({ title: 'also', id: 'D10' });`
 const proof: Proof = { file: 'fault/kill', ids: ['D1'], usualCount: 100, hasSeed: true, times: { trialSeconds: 2, restSeconds: 20 } }
 
 t.test('trials fill the time, within a run\'s bounds', async (t) => {
-  t.equal(countFor(proof, proof.times, 120), 50)
-  t.equal(countFor(proof, proof.times, 1e6), (RUN_SECONDS_MAX - 20) / 2, 'a run is not too long')
-  t.equal(countFor(proof, { ...proof.times, inOneRun: true }, 10_020), 5000, 'but where one run is the point')
-  t.equal(countFor(proof, proof.times, 1), 10, 'and never empty')
-  t.equal(countFor({ ...proof, usualCount: 4 }, proof.times, 1), 4)
-  t.equal(countFor({ ...proof, usualCount: undefined }, proof.times, 100), undefined)
+  t.equal(countFor(proof, proof.times, 120, false), 50)
+  t.equal(countFor({ ...proof, usualCount: 7 }, proof.times, 1e6, false), (RUN_SECONDS_MAX - 20) / 2, 'a run is not too long')
+  t.equal(countFor({ ...proof, usualCount: 30 }, proof.times, 1e6, true), 30, 'the first is no longer than usual')
+  t.equal(countFor(proof, { ...proof.times, inOneRun: true }, 10_020, true), 5000, 'but where one run is the point')
+  t.equal(countFor(proof, proof.times, 1, true), 10, 'and never empty')
+  t.equal(countFor({ ...proof, usualCount: 4 }, proof.times, 1, false), 4)
+  t.equal(countFor({ ...proof, usualCount: undefined }, proof.times, 100, true), undefined)
   t.match(measuredTimes(proof.times, 50, 320), { trialSeconds: 6, restSeconds: 20 })
   t.match(measuredTimes(proof.times, 50, 20), { trialSeconds: 0.2, restSeconds: 10 })
   t.equal(secondsOf(measuredTimes(proof.times, undefined, 33), undefined), 33)
@@ -81,7 +82,7 @@ t.test('the page', async (t) => {
 })
 
 const sample = (seconds: number, more: Partial<Sample> = {}): Sample => ({
-  seconds, residentMiB: 100, openFiles: 10, storeFiles: 3, threads: 12, timers: 4, walSegments: 2, walWrittenMiB: seconds, loopDelayP99Ms: 11.5, acceptedPerSecond: 1000, ...more,
+  seconds, residentMiB: 100, openFiles: 10, dataFiles: 3, threads: 12, timers: 4, walSegments: 2, walWrittenMiB: seconds, loopDelayP99Ms: 11.5, acceptedPerSecond: 1000, ...more,
 })
 
 t.test('samples: there and back, and how they grow', async (t) => {
