@@ -114,7 +114,7 @@ this kind of load, and no more than that. A \`+\` behind a commit: the tree had 
     table(['id', 'what was done', 'trials', 'failed', 'figures', 'seed', 'commit', 'last on'], rows.map((row) => [
       row.id, row.title, `${whole(row.trials)} ${row.unit}`, meaningOf(row), figuresOf(row), seedOf(row), `\`${row.commit}\``, day(row.lastMs),
     ])),
-    ...(missing.length === 0 ? [] : [`No record of ${missing.join(', ')}: a test is there and has not run since the record began.`]),
+    ...(missing.length === 0 ? [] : [`No record of ${missing.join(', ')}: a test is there, and no run of it has come to its end since the record began.`]),
     ...(failures.length === 0 ? [] : ['## Runs that failed', table(['when', 'to run it again', 'first failure'], failures.map(failureText))]),
     '## Teeth',
     'Each test fails on a build or a disk that has the fault it looks for; in the same run it was shown one.',
