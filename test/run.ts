@@ -1,6 +1,8 @@
 import { readdirSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { findProofs } from './soak/proofs.ts'
+import { RunRecorder } from './soak/record-file.ts'
 import { repoRoot } from './support/root.ts'
 import { killAll, runTapFile, type FileResult } from './support/tap-file.ts'
 
@@ -61,13 +63,34 @@ function printFile(name: string, result: FileResult): void {
   if (result.stderr !== '') console.log(`  standard error, its end:\n${indent(result.stderr)}`)
 }
 
-async function runGroup(group: Group, names: readonly string[], results: Map<string, FileResult>): Promise<void> {
+/** Who gives each file what it needs to record what it survived; files that record nothing get nothing. */
+class Records {
+  readonly #files = new Set(findProofs().map(({ file }) => file))
+  #recorder: RunRecorder | undefined
+  readonly #command: string
+
+  constructor(command: string) {
+    this.#command = command
+  }
+
+  env(name: string): Readonly<Record<string, string>> {
+    if (!this.#files.has(name)) return {}
+    return (this.#recorder ??= new RunRecorder(this.#command)).env
+  }
+
+  take(name: string, { failures: [first] }: FileResult): void {
+    if (first !== undefined && this.#files.has(name)) this.#recorder?.failed({ file: name, why: first.name })
+  }
+}
+
+async function runGroup(group: Group, names: readonly string[], results: Map<string, FileResult>, records: Records): Promise<void> {
   const waiting = [...names]
   const worker = async (): Promise<void> => {
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
       const path = join(testRoot, `${name}.test.js`)
-      const result = await runTapFile(path, repoRoot, group.fileTimeoutMs)
+      const result = await runTapFile(path, repoRoot, group.fileTimeoutMs, { env: records.env(name) })
       results.set(name, result)
+      records.take(name, result)
       printFile(name, result)
     }
   }
@@ -99,7 +122,8 @@ function summarize(results: ReadonlyMap<string, FileResult>): { passed: number, 
 async function main(selectors: readonly string[]): Promise<number> {
   const names = select(discover(), selectors)
   const results = new Map<string, FileResult>()
-  for (const group of GROUPS) await runGroup(group, names.filter((name) => groupOf(name) === group), results)
+  const records = new Records(['npm test', ...selectors].join(' '))
+  for (const group of GROUPS) await runGroup(group, names.filter((name) => groupOf(name) === group), results, records)
   printSkips(results)
   const failing = [...results].filter(([, result]) => result.failures.length > 0).map(([name]) => name)
   if (failing.length > 0) console.log(`\nFailed, to run again: node ${relative(repoRoot, fileURLToPath(import.meta.url))} ${failing.join(' ')}`)

@@ -1,35 +1,11 @@
-import { closeSync, fdatasyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { arch, cpus, loadavg, totalmem } from 'node:os'
-import { join } from 'node:path'
-import { systemClock } from '../../src/base/clock.ts'
+import { nodeDisk } from '../../src/base/disk-node.ts'
+import { syncLatenciesMs } from '../../src/cli/tune/sync-probe.ts'
 import { quantile } from './stats.ts'
 
-const BLOCK_BYTES = 4096
-
-/** Milliseconds of each of `count` bare 4 KiB write+fdatasync pairs on the disk that holds `dir`, into space that was
- * written before, so that no allocation is timed. This is the floor of every ack. */
-export function fsyncLatenciesMs(dir: string, count: number): number[] {
-  const path = join(dir, `fsync-probe-${process.pid}`)
-  const fd = openSync(path, 'w', 0o600)
-  try {
-    const block = new Uint8Array(BLOCK_BYTES).fill(0x5a)
-    const slots = 1024
-    for (let i = 0; i < slots; i++) writeSync(fd, block, 0, BLOCK_BYTES, i * BLOCK_BYTES)
-    fdatasyncSync(fd)
-    const times: number[] = []
-    for (let i = 0; i < count; i++) {
-      block[0] = i & 0xff
-      const start = systemClock.monoMs()
-      writeSync(fd, block, 0, BLOCK_BYTES, (i % slots) * BLOCK_BYTES)
-      fdatasyncSync(fd)
-      times.push(systemClock.monoMs() - start)
-    }
-    return times
-  } finally {
-    closeSync(fd)
-    rmSync(path, { force: true })
-  }
-}
+/** {@link syncLatenciesMs} on the real disk. */
+export const fsyncLatenciesMs = (dir: string, count: number): number[] => syncLatenciesMs(nodeDisk, dir, count)
 
 /** What the figures were measured on, in one line: figures of different lines are not comparable. */
 export function machineLine(dir: string, probes = 1000): string {

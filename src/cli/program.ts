@@ -181,6 +181,27 @@ ${EXIT_HELP}`))
     (await import('./load-command.ts')).runLoadCommand(options, console))
 }
 
+function addTune(program: Command, console: Console, finish: (code: number) => void): void {
+  const command = common(program.command('tune')
+    .summary('find settings for this machine')
+    .description('Measures this machine and the data directory\'s disk with short loads on nodes of its own, in a temporary folder there, and prints\nthe settings that it would choose, and why. What is stored is not touched. Not beside a node that serves: both would suffer.')
+    .addOption(dataDirOption())
+    .option('--duration <time>', 'time of measuring, about; starts of nodes and signing come on top', '24s')
+    .option('--connections <count>', 'WebSocket connections of the load', '8')
+    .option('--batch <count>', 'assertions a frame', '256')
+    .addOption(new Option('--sign <how>', 'one signature a frame, one an assertion, or none').choices(['batch', 'single', 'none']).default('batch'))
+    .option('--record-bytes <bytes>', 'size of an encoded assertion, about', '300')
+    .addHelpText('after', `
+Examples:
+  stemedb tune --data-dir /var/lib/stemedb
+  stemedb tune --connections 64 --batch 1 --sign single
+  stemedb tune --json | jq .settings
+
+docs/operations/tuning.md says how to read the result.
+${EXIT_HELP}`))
+  action(command, console, finish, async (_args, options: import('./tune.ts').TuneCommandOptions) => (await import('./tune.ts')).runTune(options, console))
+}
+
 function addData(program: Command, console: Console, finish: (code: number) => void): void {
   type Inspect = import('./wal.ts').WalInspectOptions
   const wal = program.command('wal').description('Look into a node\'s log; never changes it.')
@@ -247,7 +268,7 @@ First minute:
   stemedb assert sky colour blue --confidence 0.9      # in another
   stemedb query sky
 ${EXIT_HELP}`)
-  for (const add of [addServe, addAssert, addReading, addImport, addLoad, addKeygen, addData, addConfig]) add(program, console, finish)
+  for (const add of [addServe, addAssert, addReading, addImport, addLoad, addTune, addKeygen, addData, addConfig]) add(program, console, finish)
   const quiet = (command: Command): void => {
     command.exitOverride().configureOutput({
       writeOut: (text) => console.out(text.trimEnd()),

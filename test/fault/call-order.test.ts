@@ -26,6 +26,13 @@ const LOOSE = /\/wal\/NEXT(\.|$)/
 const ROTATING: Settings = { walSegmentBytes: 2 ** 19, frameBytesMax: 2 ** 17, groupBytesMax: 2 ** 17 }
 
 const seed = trialSeed()
+const done = { acks: 0, early: 0, reads: 0, syncs: 0, tooth: [] as string[] }
+
+t.teardown(() => recordFault({
+  id: 'D4', title: 'every system call of a run: no ack or read before its sync, no acked record in a file without a durable name', trials: done.acks, unit: 'acks',
+  failures: done.early, seed, figures: { readLsns: done.reads, logSyncs: done.syncs }, tooth: done.tooth.join('; '),
+}))
+
 const mutant = (name: string): string => pathToFileURL(join(buildRoot, 'test', 'fault', 'mutants', `${name}.js`)).href
 
 async function traced(t: Test, acks: number, preload: readonly string[] = []): Promise<LintResult> {
@@ -54,6 +61,7 @@ async function traced(t: Test, acks: number, preload: readonly string[] = []): P
 t.test(`${ACKS_MIN} acks, each after the sync that covers it`, async (t) => {
   if (!requireTool(t, 'strace')) return
   const result = await traced(t, ACKS_MIN)
+  Object.assign(done, { acks: result.acks, early: result.earlyAcks + result.earlyReads + result.namelessAcks, reads: result.reads, syncs: result.syncs })
   t.ok(result.acks >= ACKS_MIN, `${result.acks} acks`)
   t.equal(result.earlyAcks, 0, 'none is early')
   t.ok(result.reads > 0, `${result.reads} LSNs were read meanwhile`)
@@ -73,10 +81,12 @@ t.test('the tooth: a server that acks before it syncs', async (t) => {
   const result = await traced(t, 500, [mutant('ack-early')])
   t.ok(result.acks >= 500, `${result.acks} acks`)
   t.ok(result.earlyAcks >= result.acks * 0.99, `${result.earlyAcks} of them are flagged`)
+  done.tooth.push(`acks before the sync: ${result.earlyAcks} of ${result.acks} flagged`)
 })
 
 t.test('the tooth: a server that does not sync its folders', async (t) => {
   if (!requireTool(t, 'strace')) return
   const result = await traced(t, 500, [mutant('no-dirsync')])
   t.equal(result.namelessAcks, result.acks, `all of ${result.acks} acks are flagged`)
+  done.tooth.push(`folders not synced: ${result.namelessAcks} of ${result.acks} flagged`)
 })

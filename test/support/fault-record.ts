@@ -1,4 +1,6 @@
 import { appendFileSync } from 'node:fs'
+import { relative } from 'node:path'
+import { buildRoot } from './root.ts'
 
 /** What one fault test survived, as `docs/fault-record.md` shows it. */
 export interface FaultRecord {
@@ -21,8 +23,21 @@ export interface FaultRecord {
 /** The file that records are appended to, one JSON object a line; nothing is written where it is not set. */
 export const FAULT_RECORD_VARIABLE = 'STEMEDB_FAULT_RECORD'
 
-/** Says what a fault test survived. Call it once a test, at its end, whatever the result. */
+/** A line of that file: who says it, and when. */
+export interface FaultRecordLine extends FaultRecord {
+  /** Below `test/`: `fault/kill`. */
+  readonly file: string
+  readonly atMs: number
+}
+
+// What a test starts does not get the variable: a node refuses a `STEMEDB_` setting that it does not know.
+export const faultRecordPath = process.env[FAULT_RECORD_VARIABLE] ?? ''
+delete process.env[FAULT_RECORD_VARIABLE]
+
+/** Says what a fault test survived. Call it once a test, at its end, whatever the result; without trials it says nothing. */
 export function recordFault(record: FaultRecord): void {
-  const path = process.env[FAULT_RECORD_VARIABLE]
-  if (path !== undefined && path !== '') appendFileSync(path, `${JSON.stringify(record)}\n`)
+  if (faultRecordPath === '' || record.trials === 0) return
+  const file = relative(`${buildRoot}/test`, process.argv[1] ?? '').replace(/\.test\.js$/, '')
+  const line: FaultRecordLine = { ...record, file, atMs: Date.now() }
+  appendFileSync(faultRecordPath, `${JSON.stringify(line)}\n`)
 }

@@ -20,6 +20,11 @@ export interface FileResult {
   readonly stderr: string
 }
 
+export interface TapFileOptions {
+  readonly args?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+}
+
 /** Standard error that is kept, from its end, to be shown where a file fails. */
 const STDERR_CHARACTERS_MAX = 8192
 /** Time that a file's processes have to end after SIGTERM. */
@@ -89,12 +94,12 @@ class Collector {
  * Runs one compiled test file in a process group of its own and reads its TAP. All that it started is killed when it
  * ends, or when `timeoutMs` have passed, which is a failure.
  */
-export async function runTapFile(path: string, cwd: string, timeoutMs: number): Promise<FileResult> {
+export async function runTapFile(path: string, cwd: string, timeoutMs: number, more: TapFileOptions = {}): Promise<FileResult> {
   const started = performance.now()
   const collector = new Collector()
-  const child = spawn(process.execPath, ['--enable-source-maps', path], {
+  const child = spawn(process.execPath, ['--enable-source-maps', path, ...(more.args ?? [])], {
     // Tap's own limit of 30 s a subtest depends on what else the machine does; the file's limit is the one that counts.
-    cwd, detached: true, env: { ...process.env, TAP: '1', TAP_TIMEOUT: String(Math.ceil(timeoutMs / 1000)) }, stdio: ['ignore', 'pipe', 'pipe'],
+    cwd, detached: true, env: { ...process.env, ...more.env, TAP: '1', TAP_TIMEOUT: String(Math.ceil(timeoutMs / 1000)) }, stdio: ['ignore', 'pipe', 'pipe'],
   })
   const leader = child.pid
   if (leader === undefined) throw new Error(`could not start ${path}`)

@@ -1,12 +1,14 @@
+import { createPublicKey, verify } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { concatBytes, fromHex } from '../../../src/base/bytes.ts'
 import { ERROR_CODES, errorNameOf } from '../../../src/base/error-codes.ts'
 import { batchMessage, realmHashOf, singleMessage } from '../../../src/merkle/signed-message.ts'
 import { rootOfIds } from '../../../src/merkle/tree.ts'
 import { checkKey, signMessage, verifySignature, verifySignatureAt } from '../../../src/verify/ed25519.ts'
 import { keyPairOfSeed } from '../../../src/verify/keys.ts'
+import { recordFault } from '../../support/fault-record.ts'
 import { repoRoot } from '../../support/root.ts'
 
 interface GoldenCase { name: string; publicKey: string; message: string; signature: string; verdict: string }
@@ -35,10 +37,39 @@ const bytesOfNumber = (value: bigint): Uint8Array => Uint8Array.from({ length: 3
 const L = 2n ** 252n + 27742317777372353535851937790883648493n
 const P = 2n ** 255n - 19n
 
+const changes = { trials: 0, failures: 0, caught: 0 }
+const keys = { trials: 0, failures: 0, takenByOthers: 0 }
+t.teardown(() => {
+  recordFault({
+    id: 'S1', title: 'every one-bit change of signature, key and message; S + L, S = L; wrong lengths, keys, realms and domains', trials: changes.trials, unit: 'changes',
+    failures: changes.failures, tooth: `a verifier that forgets the message's last byte: caught by ${changes.caught} changes`,
+  })
+  recordFault({
+    id: 'S2', title: 'the table of weak keys, edge cases of speccheck and RFC 8032 vectors; all low-order points in all encodings', trials: keys.trials, unit: 'cases',
+    failures: keys.failures, tooth: `OpenSSL by itself takes ${keys.takenByOthers} of the forgeries that are refused here`,
+  })
+})
+
+type Verify = typeof verifySignature
+/** S1: how many one-bit changes of a valid signature, its key and its message there are, and how many are taken. */
+function flipEveryBit(check: Verify): { flips: number, taken: string[] } {
+  const taken: string[] = []
+  for (let bit = 0; bit < 512; bit++) if (check(agent.publicKey, message, flipped(signature, bit)) === 0) taken.push(`signature bit ${bit}`)
+  for (let bit = 0; bit < 256; bit++) if (check(flipped(agent.publicKey, bit), message, signature) === 0) taken.push(`key bit ${bit}`)
+  for (let bit = 0; bit < message.length * 8; bit++) if (check(agent.publicKey, flipped(message, bit), signature) === 0) taken.push(`message bit ${bit}`)
+  return { flips: 512 + 256 + message.length * 8, taken }
+}
+
+/** A verdict that S1 (changed signatures) or S2 (cases of keys) counts. */
+function counted(t: Test, sum: { trials: number, failures: number }, found: unknown, wanted: unknown, name = String(wanted)): void {
+  sum.trials++
+  if (!t.equal(found, wanted, name)) sum.failures++
+}
+
 t.test('golden verdicts, single and out of a bigger shared buffer', async (t) => {
   t.ok(golden.length >= 55)
   for (const { name, publicKey, message, signature, verdict } of golden) {
-    t.equal(verdictOf(bytesOf(publicKey), bytesOf(message), bytesOf(signature)), verdict, name)
+    counted(t, keys, verdictOf(bytesOf(publicKey), bytesOf(message), bytesOf(signature)), verdict, name)
     if (publicKey.length !== 64 || signature.length !== 128) continue
     const shared = new Uint8Array(new SharedArrayBuffer(128), 3)
     shared.set(bytesOf(publicKey), 5)
@@ -46,6 +77,21 @@ t.test('golden verdicts, single and out of a bigger shared buffer', async (t) =>
     const code = verifySignatureAt(shared, 5, shared, 37, bytesOf(message))
     t.equal(code === 0 ? 'ok' : errorNameOf(code), verdict, `${name}, shared`)
   }
+})
+
+/** What OpenSSL says, with nothing before it; false where it refuses the key already. */
+function openSslTakes({ publicKey, message, signature }: GoldenCase): boolean {
+  try {
+    const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(publicKey, 'hex').toString('base64url') }, format: 'jwk' })
+    return verify(null, bytesOf(message), key, bytesOf(signature))
+  } catch {
+    return false
+  }
+}
+
+t.test('the tooth of the golden table: a library by itself takes forgeries', async (t) => {
+  keys.takenByOthers = golden.filter((forgery) => forgery.verdict !== 'ok' && openSslTakes(forgery)).length
+  t.ok(keys.takenByOthers > 0, `${keys.takenByOthers} are taken`)
 })
 
 t.test('the golden table holds what must be refused', async (t) => {
@@ -59,41 +105,39 @@ t.test('the golden table holds what must be refused', async (t) => {
 
 t.test('every one-bit change is refused', async (t) => {
   t.equal(verifySignature(agent.publicKey, message, signature), 0)
-  for (let bit = 0; bit < 512; bit++) {
-    if (verifySignature(agent.publicKey, message, flipped(signature, bit)) === 0) t.fail(`signature bit ${bit}`)
-  }
-  for (let bit = 0; bit < 256; bit++) {
-    if (verifySignature(flipped(agent.publicKey, bit), message, signature) === 0) t.fail(`key bit ${bit}`)
-  }
-  for (let bit = 0; bit < message.length * 8; bit++) {
-    if (verifySignature(agent.publicKey, flipped(message, bit), signature) === 0) t.fail(`message bit ${bit}`)
-  }
+  const { flips, taken } = flipEveryBit(verifySignature)
+  changes.trials += flips
+  changes.failures += taken.length
+  t.same(taken, [])
+  const forgetful: Verify = (key, text, signed) => verifySignature(key, concatBytes(text.subarray(0, -1), message.subarray(-1)), signed)
+  changes.caught = flipEveryBit(forgetful).taken.length
+  t.equal(changes.caught, 8, 'the tooth: a verifier that forgets the last byte of the message')
 })
 
 t.test('S is below the group order', async (t) => {
   const r = signature.subarray(0, 32)
   const s = numberOf(signature.subarray(32))
   for (const other of [s + L, s + 2n * L, L, L + 1n, 2n ** 253n, 2n ** 255n, 2n ** 256n - 1n]) {
-    t.equal(verdictOf(agent.publicKey, message, concatBytes(r, bytesOfNumber(other))), 'signature_malformed', `S = ${other}`)
+    counted(t, changes, verdictOf(agent.publicKey, message, concatBytes(r, bytesOfNumber(other))), 'signature_malformed', `S = ${other}`)
   }
   for (const other of [0n, L - 1n, s - 1n]) {
-    t.equal(verdictOf(agent.publicKey, message, concatBytes(r, bytesOfNumber(other))), 'signature_invalid', `S = ${other}`)
+    counted(t, changes, verdictOf(agent.publicKey, message, concatBytes(r, bytesOfNumber(other))), 'signature_invalid', `S = ${other}`)
   }
 })
 
 t.test('lengths', async (t) => {
-  for (const length of [0, 1, 32, 63]) t.equal(verdictOf(agent.publicKey, message, signature.subarray(0, length)), 'signature_malformed')
-  t.equal(verdictOf(agent.publicKey, message, concatBytes(signature, Uint8Array.of(0))), 'signature_malformed')
-  for (const length of [0, 31]) t.equal(verdictOf(agent.publicKey.subarray(0, length), message, signature), 'key_weak')
-  t.equal(verdictOf(concatBytes(agent.publicKey, Uint8Array.of(0)), message, signature), 'key_weak')
+  for (const length of [0, 1, 32, 63]) counted(t, changes, verdictOf(agent.publicKey, message, signature.subarray(0, length)), 'signature_malformed')
+  counted(t, changes, verdictOf(agent.publicKey, message, concatBytes(signature, Uint8Array.of(0))), 'signature_malformed')
+  for (const length of [0, 31]) counted(t, changes, verdictOf(agent.publicKey.subarray(0, length), message, signature), 'key_weak')
+  counted(t, changes, verdictOf(concatBytes(agent.publicKey, Uint8Array.of(0)), message, signature), 'key_weak')
 })
 
 t.test('wrong key, other realm, other domain', async (t) => {
   const other = keyPairOfSeed(new Uint8Array(32).fill(8))
-  t.equal(verdictOf(other.publicKey, message, signature), 'signature_invalid')
-  t.equal(verdictOf(agent.publicKey, singleMessage(realmHashOf('Default'), id), signature), 'signature_invalid')
-  t.equal(verdictOf(agent.publicKey, id, signature), 'signature_invalid', 'the bare id')
-  t.equal(verdictOf(agent.publicKey, batchMessage(realm, 1, id), signature), 'signature_invalid', 'as a batch of one')
+  counted(t, changes, verdictOf(other.publicKey, message, signature), 'signature_invalid')
+  counted(t, changes, verdictOf(agent.publicKey, singleMessage(realmHashOf('Default'), id), signature), 'signature_invalid')
+  counted(t, changes, verdictOf(agent.publicKey, id, signature), 'signature_invalid', 'the bare id')
+  counted(t, changes, verdictOf(agent.publicKey, batchMessage(realm, 1, id), signature), 'signature_invalid', 'as a batch of one')
 })
 
 t.test('a batch signature is for its ids, their order and their count', async (t) => {
@@ -159,10 +203,10 @@ t.test('all low-order points in all encodings, and every unreduced y, are refuse
   t.equal(encodings.size, 14 - 4 + 38)
   for (const encoding of encodings) {
     const point = bytesOfNumber(encoding)
-    t.equal(checkKey(point), ERROR_CODES.key_weak.number)
-    t.equal(verdictOf(point, message, signature), 'key_weak')
-    t.equal(verdictOf(agent.publicKey, message, concatBytes(point, signature.subarray(32))), 'signature_malformed')
-    t.equal(verdictOf(point, message, concatBytes(point, new Uint8Array(32))), 'key_weak')
+    counted(t, keys, checkKey(point), ERROR_CODES.key_weak.number)
+    counted(t, keys, verdictOf(point, message, signature), 'key_weak')
+    counted(t, keys, verdictOf(agent.publicKey, message, concatBytes(point, signature.subarray(32))), 'signature_malformed')
+    counted(t, keys, verdictOf(point, message, concatBytes(point, new Uint8Array(32))), 'key_weak')
   }
 })
 

@@ -4,6 +4,7 @@ import { encodeManifest, decodeManifest } from '../../../src/wal/manifest.codec.
 import { examineWal, positionOfLsn, recoverWal, type Recovered } from '../../../src/wal/recovery.ts'
 import { emptyRecordHeader, encodeRecordHeader } from '../../../src/wal/record.codec.ts'
 import { NEXT_NAME } from '../../../src/wal/wal-files.ts'
+import { recordFault } from '../../support/fault-record.ts'
 import { CHANGING_CALLS, FaultyDisk, ProcessDied } from '../../support/faulty-disk.ts'
 import { MemoryDisk } from '../../support/memory-disk.ts'
 import {
@@ -14,6 +15,19 @@ import { loadMutant, type Mutation } from './mutant.ts'
 
 const pathOf = (id: number): string => `${DIR}/${String(id).padStart(10, '0')}.wal`
 const options = optionsWith()
+
+const flips = { trials: 0, failures: 0, teeth: 0 }
+const cuts = { trials: 0, failures: 0, caught: 0 }
+t.teardown(() => {
+  recordFault({
+    id: 'C1', title: 'one bit flipped in every byte of an open and of a sealed segment, all eight in headers', trials: flips.trials, unit: 'flips',
+    failures: flips.failures, tooth: `checks taken out of the code: caught ${flips.teeth} of ${Object.keys(MUTANTS).length} mutants`,
+  })
+  recordFault({
+    id: 'C2', title: 'the open segment cut at every byte', trials: cuts.trials, unit: 'lengths', failures: cuts.failures,
+    tooth: `records that are cut off taken as whole: wrong at ${cuts.caught} lengths`,
+  })
+})
 
 // Slow machines under load; the work is bounded by the number of bytes.
 t.setTimeout(300_000)
@@ -100,6 +114,8 @@ t.test('C1: one bit flipped in every byte of a segment, all eight in headers: ea
   t.equal(log.disk.readFile(pathOf(1)).length, 64 * KiB)
   const counts = flipEveryByte(log, realModules)
   t.comment(`refused ${counts.refused}, reported as cut ${counts.cut}`)
+  flips.trials += counts.refused + counts.cut
+  flips.failures += counts.unnoticed + counts.wronglyCut
   t.match(counts, { unnoticed: 0, wronglyCut: 0 })
   t.ok(counts.refused > 40_000)
   t.match(judge(log.disk), { kind: 'cut', lastLsn: log.lastLsn, reported: false }, 'and the log itself is whole')
@@ -124,7 +140,9 @@ t.test('C1 in sealed segments: each flip is noticed by the full check, those of 
     file.pread(byte, 0, 1, offset)
     byte[0]! ^= 1 << (offset % 8)
     file.pwrite(byte, 0, 1, offset)
+    flips.trials++
     if (codeOf(thrown(() => examineWal(disk, DIR, { ...options, verifyFromLsn: 1 }))) !== 'wal_corrupt') {
+      flips.failures++
       t.fail(`flip at ${offset} unnoticed`)
     }
     const isEnd = offset < 512 || (offset >= first!.lastRecordOffset && offset < first!.lastRecordOffset + 64)
@@ -137,28 +155,44 @@ t.test('C1 in sealed segments: each flip is noticed by the full check, those of 
   t.end()
 })
 
-t.test('C2: the open segment cut at every byte: exactly the longest valid prefix', (t) => {
-  const log = crashedLog(5, 9, false, 8 * KiB, 400)
+/** C2: cuts the open segment at every byte; at how many lengths recovery finds anything but the longest valid prefix. */
+function cutAtEveryByte(log: Log, modules: WalModules): { lengths: number, wrong: number } {
   const bytes = log.disk.readFile(pathOf(1))
   const records = readAll(log.disk, { segmentId: 1, offset: 512 }, { segmentId: 1, offset: log.ends.at(-1)! })
   const disk = log.disk.clone()
   let wrong = 0
   for (let length = 0; length <= bytes.length; length++) {
     disk.writeFile(pathOf(1), bytes.subarray(0, length))
-    const found = examineWal(disk, DIR, options)
+    const found = modules.recovery.examineWal(disk, DIR, options)
     const whole = log.ends.slice(1).filter((end) => end <= length).length
-    if ((found.tail?.sealed.recordCount ?? 0) !== whole) wrong++
     const last = records[whole - 1]
-    if ((found.tail?.sealed.lsnLast ?? 0) !== (last === undefined ? 0 : last.lsnFirst + last.count - 1)) wrong++
+    const lsnLast = last === undefined ? 0 : last.lsnFirst + last.count - 1
     // A cut at a record's end looks like a rewritten tail; every other one is reported.
-    if (!log.ends.slice(1).includes(length) && length < bytes.length && found.missingBytes === 0) wrong++
+    const isReported = log.ends.slice(1).includes(length) || length === bytes.length || found.missingBytes > 0
+    if ((found.tail?.sealed.recordCount ?? 0) !== whole || (found.tail?.sealed.lsnLast ?? 0) !== lsnLast || !isReported) wrong++
   }
-  t.equal(wrong, 0, `${bytes.length + 1} lengths`)
+  return { lengths: bytes.length + 1, wrong }
+}
+
+t.test('C2: the open segment cut at every byte: exactly the longest valid prefix', async (t) => {
+  const log = crashedLog(5, 9, false, 8 * KiB, 400)
+  const { lengths, wrong } = cutAtEveryByte(log, realModules)
+  Object.assign(cuts, { trials: lengths, failures: wrong })
+  t.equal(wrong, 0, `${lengths} lengths`)
+  const mutant = await loadMutant([
+    { file: 'segment-cursor.js', from: 'if (end > this.#limit || !this.#load(at, RECORD_HEADER_BYTES + bodyBytes))', to: 'this.#load(at, RECORD_HEADER_BYTES + bodyBytes); if (false)' },
+    { file: 'segment-cursor.js', from: '!== header.payloadCrc)', to: '=== -1)' },
+  ])
+  t.teardown(mutant.remove)
+  cuts.caught = cutAtEveryByte(log, mutant.modules).wrong
+  t.ok(cuts.caught > 1000, `records that are cut off taken as whole: wrong at ${cuts.caught} lengths`)
+  const bytes = log.disk.readFile(pathOf(1))
+  const records = readAll(log.disk, { segmentId: 1, offset: 512 }, { segmentId: 1, offset: log.ends.at(-1)! })
+  const disk = log.disk.clone()
   disk.writeFile(pathOf(1), bytes.subarray(0, log.ends[4]! + 10))
   const recovered = recoverWal(disk, DIR, options)
   t.equal(recovered.end.offset, log.ends[4])
   t.same(readAll(disk, recovered.first, recovered.end), records.slice(0, 4), 'and recovery keeps just that')
-  t.end()
 })
 
 t.test('a torn group is cut whole from its first bad record, with its bytes counted', (t) => {
@@ -528,7 +562,7 @@ for (const [name, { mutations, isCaught }] of Object.entries(MUTANTS)) {
   t.test(`tooth: ${name}`, async (t) => {
     const mutant = await loadMutant(mutations)
     t.teardown(mutant.remove)
-    t.ok(isCaught(mutant.modules), 'the mutant is caught')
+    if (t.ok(isCaught(mutant.modules), 'the mutant is caught')) flips.teeth++
     t.notOk(isCaught(realModules), 'by what the real code passes')
   })
 }

@@ -1,0 +1,84 @@
+import { execFileSync } from 'node:child_process'
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { machineLine } from '../../bench/lib/machine.ts'
+import { FAULT_RECORD_VARIABLE, faultRecordPath, type FaultRecordLine } from '../support/fault-record.ts'
+import { repoRoot } from '../support/root.ts'
+
+/** What a run of the tests writes before its records, and where one of its files fails. */
+export interface RunLine {
+  readonly kind: 'run'
+  readonly command: string
+  readonly startedAtMs: number
+  /** Of the tree that was tested; `+` where it had changes that no commit has. */
+  readonly commit: string
+  readonly node: string
+  readonly machine: string
+}
+export interface FailureLine {
+  readonly kind: 'failure'
+  readonly file: string
+  readonly atMs: number
+  readonly seed?: number
+  readonly count?: number
+  readonly why: string
+}
+
+export interface Run extends RunLine {
+  readonly records: readonly FaultRecordLine[]
+  readonly failures: readonly FailureLine[]
+}
+
+const FSYNC_PROBES = 200
+
+/** Where records are kept where nobody said otherwise. */
+export const RECORD_PATH = faultRecordPath === '' ? join(repoRoot, 'scratch', 'fault-record.jsonl') : faultRecordPath
+
+function commitOfTree(): string {
+  try {
+    const git = (...args: string[]): string => execFileSync('git', args, { cwd: repoRoot, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+    // The page itself is made of the record, so it does not make a tree another one.
+    return `${git('rev-parse', '--short=10', 'HEAD')}${git('status', '--porcelain', '--', ':!docs').length > 0 ? '+' : ''}`
+  } catch {
+    return 'unknown' // no git, or no repository: a package
+  }
+}
+
+/** One run of tests, as the record's file sees it. */
+export class RunRecorder {
+  /** What the tests need in their environment to record. */
+  readonly env = { [FAULT_RECORD_VARIABLE]: RECORD_PATH }
+
+  constructor(command: string) {
+    mkdirSync(dirname(RECORD_PATH), { recursive: true })
+    const line: RunLine = {
+      kind: 'run', command, startedAtMs: Date.now(), commit: commitOfTree(), node: process.version, machine: machineLine(tmpdir(), FSYNC_PROBES),
+    }
+    this.#append(line)
+  }
+
+  #append(line: RunLine | FailureLine): void {
+    appendFileSync(RECORD_PATH, `${JSON.stringify(line)}\n`)
+  }
+
+  /** A file that failed may have been killed before it could record anything. */
+  failed(failure: Omit<FailureLine, 'kind' | 'atMs'>): void {
+    this.#append({ kind: 'failure', atMs: Date.now(), ...failure })
+  }
+}
+
+/** All runs of a record's text, in order; records in front of the first run are nobody's and left out. */
+export function parseRecord(text: string): Run[] {
+  const runs: { records: FaultRecordLine[], failures: FailureLine[], run: RunLine }[] = []
+  for (const line of text.split('\n')) {
+    if (line === '') continue
+    const value = JSON.parse(line) as RunLine | FailureLine | (FaultRecordLine & { readonly kind?: undefined })
+    if (value.kind === 'run') runs.push({ run: value, records: [], failures: [] })
+    else if (value.kind === 'failure') runs.at(-1)?.failures.push(value)
+    else runs.at(-1)?.records.push(value)
+  }
+  return runs.map(({ run, records, failures }) => ({ ...run, records, failures }))
+}
+
+export const readRecord = (path: string): Run[] => (existsSync(path) ? parseRecord(readFileSync(path, 'utf8')) : [])

@@ -1,0 +1,157 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import t, { type Test } from 'tap'
+import { runLoadProcess } from '../../bench/lib/load-process.ts'
+import { median, quantile } from '../../bench/lib/stats.ts'
+import { nodeDisk } from '../../src/base/disk-node.ts'
+import { MiB } from '../../src/base/units.ts'
+import type { LoadReport } from '../../src/cli/load/load.types.ts'
+import { OPTIONS } from '../../src/config/options.ts'
+import { growthOf, growthPerMinute, keepSamples, type Sample } from '../soak/samples.ts'
+import { recordFault } from '../support/fault-record.ts'
+import { sleep, trialCount, trialSeed } from '../support/history.trial.ts'
+import { NodeWatch } from '../support/node-watch.ts'
+import { buildRoot } from '../support/root.ts'
+import { startServer, type RunningServer } from '../support/server.ts'
+
+// A node at half of what it can take, and queries beside that, as long as it is asked for: nothing grows but what it stores.
+// The run of every day is too short to judge memory; it shows that the looking works, and sees what leaks at once.
+
+const SECONDS = trialCount(12)
+t.setTimeout((2 * SECONDS + 300) * 1000)
+
+/** Below it caches are still filling, and a slope of memory means nothing. */
+const JUDGED_SECONDS_MIN = 300
+const IS_JUDGED = SECONDS >= JUDGED_SECONDS_MIN
+const WARMUP_SECONDS = IS_JUDGED ? Math.min(900, SECONDS * 0.3) : SECONDS * 0.25
+const LOOK_MS = IS_JUDGED ? 5000 : 500
+const LEAK_LOOK_MS = 500
+const LEAK_SECONDS = 8
+const MAXIMUM_SECONDS = IS_JUDGED ? 15 : 3
+
+const RESIDENT_MIB_PER_MINUTE_MAX = 1
+const COUNT_GROWTH_MAX = 3
+const LOOP_DELAY_P99_MS_MAX = 50
+/** One in use, one prepared, one that is being made. */
+const SPARE_SEGMENTS_MAX = 3
+/** Of the free space, what the run may fill. */
+const DISK_PART_MAX = 0.4
+/** Log and store together, of one assertion of this size. */
+const STORED_BYTES = 700
+
+const RECORD_BYTES = 200
+const SHAPE = { connections: 64, batch: 1, sign: 'none', recordBytes: RECORD_BYTES } as const
+const RUN_ID = '5eed5eed5eed5eed'
+const QUERY_PAUSE_MS = 50
+
+async function serve(t: Test, preload: readonly string[] = []): Promise<{ server: RunningServer, dataDir: string }> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'stemedb-steady-'))
+  t.teardown(() => rmSync(dataDir, { recursive: true, force: true }))
+  const server = await startServer({ dataDir, settings: { signatures: 'optional', logLevel: 'warn' }, preload })
+  t.teardown(() => server.kill9())
+  return { server, dataDir }
+}
+
+/** Queries of what was written, until told to stop; how many were answered. */
+function askAlong(server: RunningServer): () => Promise<number> {
+  let isAsking = true
+  let answered = 0
+  const asking = (async () => {
+    for (let i = 0; isAsking; i++) {
+      const response = await fetch(`${server.url}/v1/query?subject=load/${RUN_ID}/${i}`)
+      await response.arrayBuffer()
+      if (response.status === 200 || response.status === 404) answered++
+      await sleep(QUERY_PAUSE_MS)
+    }
+  })()
+  return async () => {
+    isAsking = false
+    await asking
+    return answered
+  }
+}
+
+async function watchLoad(server: RunningServer, dataDir: string, seconds: number, ratePerSecond: number, lookMs: number): Promise<{ samples: Sample[], report: LoadReport, answered: number }> {
+  const watch = new NodeWatch(server, dataDir)
+  const stop = askAlong(server)
+  const report = await watch.until(runLoadProcess({ url: server.url, ...SHAPE, runId: RUN_ID, ratePerSecond, durationMs: seconds * 1000 }), lookMs)
+  const answered = await stop()
+  return { samples: underLoad(watch.samples), report, answered }
+}
+
+/** Those between the first and the last in which something was accepted: the generator takes its time to begin and to end, and opens connections. */
+function underLoad(samples: readonly Sample[]): Sample[] {
+  const isLoaded = ({ acceptedPerSecond }: Sample): boolean => acceptedPerSecond > 0
+  return samples.slice(samples.findIndex(isLoaded), samples.findLastIndex(isLoaded))
+}
+
+interface Growth {
+  readonly residentMiBPerMinute: number
+  readonly openFiles: number
+  readonly threads: number
+  readonly timers: number
+  readonly segmentsTooMany: number
+  readonly loopDelayP99Ms: number
+}
+
+function growthIn(samples: readonly Sample[], warmupSeconds: number): Growth {
+  const beginSeconds = samples[0]?.seconds ?? 0
+  const warm = samples.filter(({ seconds }) => seconds >= beginSeconds + warmupSeconds)
+  const segmentMiB = OPTIONS.walSegmentBytes.default / MiB
+  return {
+    residentMiBPerMinute: growthPerMinute(warm, 'residentMiB'),
+    openFiles: growthOf(warm, 'openFiles'), threads: growthOf(warm, 'threads'), timers: growthOf(warm, 'timers'),
+    segmentsTooMany: Math.max(...samples.map(({ walSegments, walWrittenMiB }) => walSegments - Math.ceil(walWrittenMiB / (0.9 * segmentMiB)) - SPARE_SEGMENTS_MAX)),
+    loopDelayP99Ms: median(warm.map(({ loopDelayP99Ms }) => loopDelayP99Ms)),
+  }
+}
+
+let quiet: Growth | undefined
+const done = { failures: 0, figures: {} as Record<string, number>, tooth: '' }
+t.teardown(() => recordFault({
+  id: 'O6', title: 'a steady load at half of the maximum, with queries: memory, files, threads, timers, segments, event loop',
+  trials: IS_JUDGED ? SECONDS : 0, unit: 'seconds', failures: done.failures, figures: done.figures, tooth: done.tooth, seed: trialSeed(),
+}))
+
+t.test(`${SECONDS} s at half of the maximum`, async (t) => {
+  const { server, dataDir } = await serve(t)
+  const fastest = await runLoadProcess({ url: server.url, ...SHAPE, window: 16, durationMs: MAXIMUM_SECONDS * 1000 })
+  const room = nodeDisk.freeBytes(dataDir) * DISK_PART_MAX / STORED_BYTES / SECONDS
+  const ratePerSecond = Math.max(1, Math.floor(Math.min(fastest.acceptedPerSecond / 2, room)))
+  t.comment(`maximum ${Math.round(fastest.acceptedPerSecond)}/s; load ${ratePerSecond}/s`)
+  const { samples, report, answered } = await watchLoad(server, dataDir, SECONDS, ratePerSecond, LOOK_MS)
+  if (IS_JUDGED) keepSamples(samples)
+  const growth = growthIn(samples, WARMUP_SECONDS)
+  quiet = growth
+  t.comment(JSON.stringify(growth))
+  const check = (holds: boolean, what: string): void => { if (!t.ok(holds, what)) done.failures++ }
+  check(report.accepted > 0 && report.unacked === 0 && report.refused === 0 && report.connectionErrors.length === 0, `${report.accepted} accepted, ${report.refused} refused, ${report.unacked} unacked`)
+  check(answered > 0, `${answered} queries were answered meanwhile`)
+  check(growth.openFiles <= COUNT_GROWTH_MAX, `${growth.openFiles} more open files`)
+  check(growth.threads <= COUNT_GROWTH_MAX, `${growth.threads} more threads`)
+  check(growth.timers <= COUNT_GROWTH_MAX, `${growth.timers} more timers`)
+  check(growth.segmentsTooMany <= 0, 'as many segments as bytes were written')
+  if (IS_JUDGED) {
+    check(growth.residentMiBPerMinute <= RESIDENT_MIB_PER_MINUTE_MAX, `memory grows by ${growth.residentMiBPerMinute.toFixed(2)} MiB a minute`)
+    check(growth.loopDelayP99Ms <= LOOP_DELAY_P99_MS_MAX, `the event loop's delay: p99 ${growth.loopDelayP99Ms.toFixed(1)} ms`)
+  }
+  done.figures = {
+    maximumPerSecond: Math.round(fastest.acceptedPerSecond), loadPerSecond: ratePerSecond, accepted: report.accepted, queries: answered,
+    ackMsP99: Number(report.latency.p99Ms.toFixed(1)), residentMiBPerMinute: Number(growth.residentMiBPerMinute.toFixed(3)),
+    residentMiBMost: Math.round(quantile(samples.map(({ residentMiB }) => residentMiB), 1)), loopDelayMsP99: Number(growth.loopDelayP99Ms.toFixed(1)),
+    openFilesMore: growth.openFiles, threadsMore: growth.threads, timersMore: growth.timers, walSegments: samples.at(-1)?.walSegments ?? 0,
+  }
+})
+
+t.test('the tooth: a server that leaks memory, files and timers', async (t) => {
+  const { server, dataDir } = await serve(t, [pathToFileURL(join(buildRoot, 'test', 'fault', 'mutants', 'leak.js')).href])
+  const { samples } = await watchLoad(server, dataDir, LEAK_SECONDS, 1000, LEAK_LOOK_MS)
+  const growth = growthIn(samples, 1)
+  t.comment(JSON.stringify(growth))
+  t.ok(growth.openFiles > COUNT_GROWTH_MAX && growth.timers > COUNT_GROWTH_MAX, `${growth.openFiles} more files, ${growth.timers} more timers`)
+  t.ok(growth.residentMiBPerMinute > 100 * RESIDENT_MIB_PER_MINUTE_MAX, `${growth.residentMiBPerMinute.toFixed(0)} MiB a minute more`)
+  if (IS_JUDGED) t.ok(growth.residentMiBPerMinute > 10 * (quiet?.residentMiBPerMinute ?? 0), 'far more than without the leak')
+  done.tooth = `a server that leaks: ${growth.residentMiBPerMinute.toFixed(0)} MiB a minute, ${growth.openFiles} files and ${growth.timers} timers in ${LEAK_SECONDS} s, all flagged`
+})
