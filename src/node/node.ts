@@ -17,6 +17,7 @@ import type { Store } from '../store/store.ts'
 import { loadOrCreateKeyPair, type KeyPair } from '../verify/keys.ts'
 import { recoverWal, type Recovered } from '../wal/recovery.ts'
 import { SegmentPreparer } from '../wal/segment-preparer.ts'
+import { lowerPriorityOfThreads } from './background-priority.ts'
 import { InlineHost } from './inline-host.ts'
 import { createMemory, threadCounts, THREAD_KINDS, type NodeMemory, type ThreadKind } from './memory.ts'
 import { RingPipeline } from './ring-pipeline.ts'
@@ -27,6 +28,8 @@ import { startThreads, type ThreadGroup } from './threads.ts'
 import type { ThreadStart } from './thread.messages.ts'
 import { VERSION } from './version.ts'
 
+/** How RocksDB names its threads for flushes and compactions. */
+const STORE_THREADS = 'rocksdb:'
 /** How often main looks whether the log has begun a new segment, so that the next one is made ready. */
 const SEGMENT_WATCH_MS = 25
 /** In this order the threads end on a drain, each kind when the one before has emptied its rings. */
@@ -107,11 +110,13 @@ function makeDataDir(config: Config): void {
   nodeDisk.mkdir(join(config.dataDir, 'db'))
 }
 
-function openStore(config: Config): Promise<Store> {
-  return openRocksStore({
+async function openStore(config: Config): Promise<Store> {
+  const store = await openRocksStore({
     path: join(config.dataDir, 'db'), createIfMissing: true, memtableBytes: config.memtableBytes,
     blockCacheBytes: config.blockCacheBytes, parallelism: Math.max(2, availableParallelism()),
   })
+  lowerPriorityOfThreads(STORE_THREADS, config.backgroundNice)
+  return store
 }
 
 function recoverLog(config: Config, identity: KeyPair, log: Log): Recovered {

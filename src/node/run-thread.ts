@@ -4,8 +4,12 @@ import { encodeError } from '../base/errors.ts'
 import type { Bell } from '../ring/bell.ts'
 import { ThreadControl } from '../thread/control.ts'
 import { runStage, type Stage } from '../thread/stage.ts'
+import { lowerOwnPriority } from './background-priority.ts'
 import type { ThreadKind } from './memory.ts'
 import type { ThreadEnd, ThreadStart } from './thread.messages.ts'
+
+/** Kinds of threads that no client waits for. */
+const GIVES_WAY: ReadonlySet<ThreadKind> = new Set<ThreadKind>(['ingest'])
 
 /**
  * What each file in workers/ does: build its stage, say that it is ready, run until told to stop. Errors are returned,
@@ -15,6 +19,7 @@ export async function runThread(kind: ThreadKind, start: ThreadStart, build: (st
   assert(!isMainThread, `${kind} was started on the main thread`)
   try {
     const control = new ThreadControl(start.memory.controls[kind])
+    if (GIVES_WAY.has(kind)) lowerOwnPriority(start.config.backgroundNice)
     const { stage, bell } = await build(start)
     control.ready()
     runStage(stage, bell, control)
