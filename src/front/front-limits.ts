@@ -14,6 +14,17 @@ export const ENCODER_KEEP_BYTES_MAX = 64 * KiB
 export const messageBytesMax = (config: Config): number => config.frameBytesMax + 1 * MiB
 /** Unacked bytes that a connection may have: no less than its largest frame, so that a client needs one rule only. */
 export const creditBytesOf = (config: Config): number => Math.max(config.sessionCreditBytes, config.frameBytesMax)
+/** HTTP connections without a request under way, over all: they keep alive for 10 s. */
+const IDLE_CONNECTIONS_MAX = 4096
+/** Of the process's file descriptors, what stays for the log and the store: a part, and no less than so many. */
+const FILES_RESERVED_RATIO = 1 / 4
+const FILES_RESERVED_MIN = 128
+/** Sockets of both kinds: as many as the settings ask for, where the process may have so many. */
+export function connectionsMax(config: Config, filesMax: number): number {
+  const wanted = config.sessionsMax + config.httpRequestsMax + IDLE_CONNECTIONS_MAX
+  const reserved = Math.max(FILES_RESERVED_MIN, filesMax * FILES_RESERVED_RATIO)
+  return filesMax === Infinity ? wanted : Math.max(1, Math.min(wanted, Math.floor(filesMax - reserved)))
+}
 /** HTTP bodies in memory, of all requests together. */
 export const bodyBytesMax = (config: Config): number => Math.max(16 * config.frameBytesMax, 64 * MiB)
 
