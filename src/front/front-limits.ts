@@ -40,6 +40,8 @@ export const NDJSON_BATCH_ASSERTIONS_MAX = 512
 export const NDJSON_BATCH_BYTES_MAX = 256 * KiB
 /** Batches of one NDJSON request under way; beyond it the request's body is not read. */
 export const NDJSON_BATCHES_MAX = 4
+/** Lines of NDJSON that are blank or refused keep a slow body alive by their bytes alone. */
+export const NDJSON_PROGRESS_BYTES = 16 * KiB
 /** Time after which a batch that found the rings full, or its address out of rate, is offered again. */
 export const RETRY_DELAY_MS = 10
 
