@@ -49,6 +49,10 @@ export const RETRY_DELAY_MS = 10
 export const APPLIED_POLL_MS = 5
 /** Interval at which a slow body's deadline is checked; below the 10 s after which uWebSockets itself would cut it. */
 export const BODY_TICK_MS = 4_000
+/** A body that made progress within this time is not ended for another one. */
+export const BODY_EVICT_AFTER_MS = 1_000
+/** Requests that may submit batches: those under way, and as many whose bodies are on their way. */
+export const submittersMax = (config: Config): number => 2 * config.httpRequestsMax
 
 /** Items decoded from JSON before other connections get their turn. */
 export const DECODE_SLICE_ITEMS = 64

@@ -70,8 +70,9 @@ export class NdjsonUpload {
   constructor(exchange: Exchange, parts: HandlerParts) {
     this.#exchange = exchange
     this.#parts = parts
+    // May throw; nothing has been taken by then.
+    this.#watch = new BodyWatch(exchange, parts.body, (waitedMs) => this.#late(waitedMs))
     this.#submitter = new Submitter(parts.admission, parts.slots, exchange.address)
-    this.#watch = new BodyWatch(exchange, parts.body, () => this.#late())
     // Under a rate limit a batch is a second's worth, or the next one would wait longer than a request may.
     const { rate } = parts.admission
     this.#linesMax = rate.on ? Math.min(NDJSON_BATCH_ASSERTIONS_MAX, rate.ratePerSecond) : NDJSON_BATCH_ASSERTIONS_MAX
@@ -263,10 +264,10 @@ export class NdjsonUpload {
     this.#try(() => this.#pump())
   }
 
-  #late(): void {
+  #late(waitedMs: number): void {
     // Where this side has stopped reading, the client can not be late.
     if (this.#stuck) return this.#watch.progress()
-    this.#endWith(bodyTooSlow(this.#parts.body.ingressTimeoutMs))
+    this.#endWith(bodyTooSlow(waitedMs))
     this.#finishIfDone()
   }
 

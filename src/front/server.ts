@@ -7,7 +7,7 @@ import type { AckView } from '../commit/ack.layout.ts'
 import type { Config } from '../config/options.ts'
 import { Admission } from './admission.ts'
 import { ConnectionGate } from './connection-gate.ts'
-import { connectionsMax } from './front-limits.ts'
+import { connectionsMax, submittersMax } from './front-limits.ts'
 import type { FrontOptions } from './hooks.ts'
 import { HttpEndpoint } from './http.ts'
 import type { PipelineHandler } from './pipeline.ts'
@@ -56,7 +56,7 @@ class UwsFront implements Front, PipelineHandler {
     this.#options = options
     this.#admission = new Admission(pipeline, new RateLimiter(config.ratePerSecond, clock), metrics)
     // Requests that do not count against httpRequestsMax submit nothing.
-    this.#slots = new SlotTable(config.sessionsMax + config.httpRequestsMax)
+    this.#slots = new SlotTable(config.sessionsMax + submittersMax(config))
     this.#queries = new Queries(pipeline, clock)
     this.#http = new HttpEndpoint({ options, admission: this.#admission, slots: this.#slots, queries: this.#queries })
     const gate = new ConnectionGate(connectionsMax(config, options.filesMax ?? Infinity))
