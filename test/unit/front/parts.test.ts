@@ -98,6 +98,20 @@ t.test('rate: a million addresses in bounded memory', async (t) => {
   t.ok(unbounded > 64 * MiB, `the tooth: without its bound the table has ${(unbounded / MiB).toFixed(1)} MiB`)
 })
 
+t.test('rate: the order of forgetting is that of a plain list', async (t) => {
+  const random = seededRandom(7)
+  const rate = new RateLimiter(1, fakeClock(), 8)
+  let model: string[] = []
+  for (let i = 0; i < 5000; i++) {
+    const address = `a${random.u32() % 12}`
+    // A bucket has one token: who is remembered has none left.
+    const known = rate.take(address, 1) > 0
+    if (known !== model.includes(address)) t.fail(`step ${i}: ${address}`)
+    model = [...model.filter((other) => other !== address), address].slice(-8)
+  }
+  t.equal(rate.size, 8)
+})
+
 t.test('rate: off', async (t) => {
   const rate = new RateLimiter(0, fakeClock())
   t.equal(rate.take('a', 1e9), 0)
