@@ -144,6 +144,7 @@ const SILENT_TLS = 100
 const SILENT_MS_MAX = 20_000
 
 t.test(`${SILENT_TLS} TLS handshakes that never begin`, async (t) => {
+  if (!requireTool(t, 'openssl', 'curl')) return
   const dir = t.testdir()
   const files = { tlsCertFile: join(dir, 'cert.pem'), tlsKeyFile: join(dir, 'key.pem') }
   execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', files.tlsKeyFile, '-out', files.tlsCertFile, '-days', '2', '-subj', '/CN=localhost'], { stdio: 'ignore' })
