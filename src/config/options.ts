@@ -61,7 +61,7 @@ export const OPTIONS = {
   sessionsMax: number('limits', 10_000, 1, 1_000_000, 'connections', 'Most WebSocket connections at a time.'),
   sessionCreditBytes: number('limits', 1 * MiB, 64 * KiB, 256 * MiB, 'bytes', 'Bytes of batches that one connection may have unacked. At least frameBytesMax is granted to a single frame.'),
   sendBufferBytesMax: number('limits', 1 * MiB, 16 * KiB, 256 * MiB, 'bytes', 'Bytes that may wait for a slow reader before its connection is closed.'),
-  httpRequestsMax: number('limits', 1024, 1, 65_535, 'requests', 'Most HTTP requests under way at a time; more are refused with 503.'),
+  httpRequestsMax: number('limits', 1024, 1, 65_535, 'requests', 'Most HTTP requests under way at a time; more are refused with 503. As many more may have their bodies on the way; beyond that the slowest is ended with 408.'),
   ratePerSecond: number('limits', 0, 0, 10_000_000, 'assertions/s', 'Most assertions a second from one remote address, over HTTP and WebSocket. 0: no limit.'),
   queryLimitMax: number('limits', 1000, 1, 100_000, 'assertions', 'Largest limit that a query may name.'),
   vectorLengthMax: number('limits', 4096, 1, 65_536, 'floats', 'Longest vector of an assertion.'),

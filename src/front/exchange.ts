@@ -5,6 +5,8 @@ import type { DbError } from '../base/errors.ts'
 import { BODY_SKIP_BYTES_MAX } from './front-limits.ts'
 import { PROBLEM_MEDIA_TYPE, problemHeaders, problemOf } from './problem.ts'
 
+const REQUEST_TIMEOUT = 408
+
 export type Headers = readonly (readonly [name: string, value: string])[]
 export type Body = string | Uint8Array
 
@@ -178,7 +180,8 @@ export class Exchange {
   #finish(status: number, headers: Headers, body: Body | undefined): void {
     const res = this.#res
     if (res === undefined) return
-    const closeConnection = this.#bodyLeft
+    // A body that came too slowly would go on so, as the begin of a next request.
+    const closeConnection = this.#bodyLeft || status === REQUEST_TIMEOUT
     this.#status = status
     // A connection that is left paused would never read its next request.
     this.resume()

@@ -14,6 +14,17 @@ export const ENCODER_KEEP_BYTES_MAX = 64 * KiB
 export const messageBytesMax = (config: Config): number => config.frameBytesMax + 1 * MiB
 /** Unacked bytes that a connection may have: no less than its largest frame, so that a client needs one rule only. */
 export const creditBytesOf = (config: Config): number => Math.max(config.sessionCreditBytes, config.frameBytesMax)
+/** HTTP connections without a request under way, over all: they keep alive for 10 s. */
+const IDLE_CONNECTIONS_MAX = 4096
+/** Of the process's file descriptors, what stays for the log and the store: a part, and no less than so many. */
+const FILES_RESERVED_RATIO = 1 / 4
+const FILES_RESERVED_MIN = 128
+/** Sockets of both kinds: as many as the settings ask for, where the process may have so many. */
+export function connectionsMax(config: Config, filesMax: number): number {
+  const wanted = config.sessionsMax + config.httpRequestsMax + IDLE_CONNECTIONS_MAX
+  const reserved = Math.max(FILES_RESERVED_MIN, filesMax * FILES_RESERVED_RATIO)
+  return filesMax === Infinity ? wanted : Math.max(1, Math.min(wanted, Math.floor(filesMax - reserved)))
+}
 /** HTTP bodies in memory, of all requests together. */
 export const bodyBytesMax = (config: Config): number => Math.max(16 * config.frameBytesMax, 64 * MiB)
 
@@ -29,6 +40,8 @@ export const NDJSON_BATCH_ASSERTIONS_MAX = 512
 export const NDJSON_BATCH_BYTES_MAX = 256 * KiB
 /** Batches of one NDJSON request under way; beyond it the request's body is not read. */
 export const NDJSON_BATCHES_MAX = 4
+/** Lines of NDJSON that are blank or refused keep a slow body alive by their bytes alone. */
+export const NDJSON_PROGRESS_BYTES = 16 * KiB
 /** Time after which a batch that found the rings full, or its address out of rate, is offered again. */
 export const RETRY_DELAY_MS = 10
 
@@ -36,6 +49,10 @@ export const RETRY_DELAY_MS = 10
 export const APPLIED_POLL_MS = 5
 /** Interval at which a slow body's deadline is checked; below the 10 s after which uWebSockets itself would cut it. */
 export const BODY_TICK_MS = 4_000
+/** A body that made progress within this time is not ended for another one. */
+export const BODY_EVICT_AFTER_MS = 1_000
+/** Requests that may submit batches: those under way, and as many whose bodies are on their way. */
+export const submittersMax = (config: Config): number => 2 * config.httpRequestsMax
 
 /** Items decoded from JSON before other connections get their turn. */
 export const DECODE_SLICE_ITEMS = 64

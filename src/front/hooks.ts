@@ -20,6 +20,8 @@ export interface FrontOptions {
   readonly version: string
   /** 32 bytes: the node's public key. */
   readonly nodeId: Uint8Array
+  /** Files and sockets that this process may have open; absent: without limit. */
+  readonly filesMax?: number
   /** Told of faults of the front itself (a handler that threw): for the log. */
   readonly onFault?: (error: unknown) => void
 }

@@ -4,7 +4,7 @@ import type { HTTP_STATUSES } from '../observe/metrics.ts'
 import type { Admission } from './admission.ts'
 import { handleAssert } from './assert-handler.ts'
 import { handleBatch } from './batch-handler.ts'
-import { BodyBudget } from './body.ts'
+import { ArrivingBodies, BodyBudget } from './body.ts'
 import { Exchange, type ExchangeHost, type Headers } from './exchange.ts'
 import { RETRY_AFTER_OVERLOADED_MS, RETRY_DELAY_MS, bodyBytesMax } from './front-limits.ts'
 import type { Handler, HandlerParts, RequestInfo } from './handler.ts'
@@ -53,6 +53,7 @@ export class HttpEndpoint implements ExchangeHost {
   readonly #admission: Admission
   readonly #handlerParts: HandlerParts
   readonly #requestIds: RequestIds
+  readonly #arriving: ArrivingBodies
   readonly #routes = new WeakMap<Exchange, Route>()
   readonly #retries: { exchange: Exchange, attempt: () => void }[] = []
   #openCount = 0
@@ -62,6 +63,7 @@ export class HttpEndpoint implements ExchangeHost {
     this.#admission = admission
     this.realm = options.config.realm
     this.#requestIds = new RequestIds(options.secrets)
+    this.#arriving = new ArrivingBodies(options.config.httpRequestsMax)
     let document: string | undefined
     this.#handlerParts = {
       options,
@@ -72,6 +74,7 @@ export class HttpEndpoint implements ExchangeHost {
         clock: options.clock,
         metrics: options.metrics,
         budget: new BodyBudget(bodyBytesMax(options.config)),
+        arriving: this.#arriving,
         ingressTimeoutMs: options.config.ingressTimeoutMs,
       },
       guard: (exchange, step) => this.#guard(exchange, step),
@@ -93,7 +96,7 @@ export class HttpEndpoint implements ExchangeHost {
     const exchange = this.#open(res, req, route)
     if (match.kind === 'none') return exchange.problem(new DbError('not_found', 'no such path'))
     if (match.kind === 'method') return this.#answerMethod(exchange, method, match.allow)
-    if (this.#openCount > this.#options.config.httpRequestsMax && route.always !== true) {
+    if (this.#openCount - this.#arriving.count > this.#options.config.httpRequestsMax && route.always !== true) {
       return exchange.problem(new DbError('overloaded', 'too many requests are under way', { retryAfterMs: RETRY_AFTER_OVERLOADED_MS }))
     }
     const request = requestInfo(req, match.parameters)

@@ -8,6 +8,7 @@ import { BodyWatch, bodyTooSlow, outOfBodyMemory } from './body.ts'
 import type { Exchange } from './exchange.ts'
 import {
   DECODE_SLICE_ITEMS, NDJSON_BATCHES_MAX, NDJSON_BATCH_ASSERTIONS_MAX, NDJSON_BATCH_BYTES_MAX,
+  NDJSON_PROGRESS_BYTES,
 } from './front-limits.ts'
 import { errorOfRefusal, type HandlerParts } from './handler.ts'
 import { itemFromJson, textOf, type Item } from './items.ts'
@@ -54,6 +55,8 @@ export class NdjsonUpload {
   #held: Cut | undefined
   #linesSeen = 0
   #budgetBytes = 0
+  /** Of lines since the last one that was an assertion. */
+  #idleBytes = 0
   #bodyEnded = false
   #readerBehind = false
   #sliced = false
@@ -67,8 +70,9 @@ export class NdjsonUpload {
   constructor(exchange: Exchange, parts: HandlerParts) {
     this.#exchange = exchange
     this.#parts = parts
+    // May throw; nothing has been taken by then.
+    this.#watch = new BodyWatch(exchange, parts.body, (waitedMs) => this.#late(waitedMs))
     this.#submitter = new Submitter(parts.admission, parts.slots, exchange.address)
-    this.#watch = new BodyWatch(exchange, parts.body, () => this.#late())
     // Under a rate limit a batch is a second's worth, or the next one would wait longer than a request may.
     const { rate } = parts.admission
     this.#linesMax = rate.on ? Math.min(NDJSON_BATCH_ASSERTIONS_MAX, rate.ratePerSecond) : NDJSON_BATCH_ASSERTIONS_MAX
@@ -114,7 +118,6 @@ export class NdjsonUpload {
       if (taken === DECODE_SLICE_ITEMS) return this.#continueLater()
       const line = this.#splitter.next()
       if (line === undefined) break
-      this.#watch.progress()
       this.#takeLine(line)
       if (this.#cut.lines >= this.#linesMax || this.#cut.bytes >= NDJSON_BATCH_BYTES_MAX) this.#send()
     }
@@ -135,6 +138,8 @@ export class NdjsonUpload {
 
   #takeLine(line: Uint8Array): void {
     const index = this.#linesSeen
+    this.#idleBytes += line.length + 1
+    if (this.#idleBytes >= NDJSON_PROGRESS_BYTES) this.#progress()
     try {
       const text = textOf(line)
       if (text.trim() === '') return
@@ -143,11 +148,17 @@ export class NdjsonUpload {
       this.#cut.items.push(item)
       this.#cut.indexes.push(index)
       this.#cut.bytes += item.assertion.length
+      this.#progress()
     } catch (error) {
       if (!isDbError(error)) throw error
       this.#linesSeen = index + 1
       this.#cut.refused.push(refusedResult(index, error))
     }
+  }
+
+  #progress(): void {
+    this.#idleBytes = 0
+    this.#watch.progress()
   }
 
   /** Sends the lines taken so far on their way. */
@@ -253,10 +264,10 @@ export class NdjsonUpload {
     this.#try(() => this.#pump())
   }
 
-  #late(): void {
+  #late(waitedMs: number): void {
     // Where this side has stopped reading, the client can not be late.
     if (this.#stuck) return this.#watch.progress()
-    this.#endWith(bodyTooSlow(this.#parts.body.ingressTimeoutMs))
+    this.#endWith(bodyTooSlow(waitedMs))
     this.#finishIfDone()
   }
 

@@ -2,9 +2,13 @@ import type { Clock } from '../base/clock.ts'
 import { RATE_ADDRESSES_MAX } from './front-limits.ts'
 
 interface Bucket {
+  readonly address: string
   /** Below zero while a batch that was larger than what was left is paid off. */
   tokens: number
   seenMonoMs: number
+  /** Neighbours in the order of their last use. */
+  older: Bucket | undefined
+  newer: Bucket | undefined
 }
 
 /**
@@ -15,8 +19,10 @@ export class RateLimiter {
   readonly ratePerSecond: number
   readonly #clock: Clock
   readonly #addressesMax: number
-  /** In the order of their last use: the first is forgotten first. */
   readonly #buckets = new Map<string, Bucket>()
+  /** The oldest is forgotten first. A list of their own: looking for a Map's first entry walks over all that were deleted. */
+  #oldest: Bucket | undefined
+  #newest: Bucket | undefined
 
   /** @param ratePerSecond 0: no limit. */
   constructor(ratePerSecond: number, clock: Clock, addressesMax = RATE_ADDRESSES_MAX) {
@@ -64,21 +70,40 @@ export class RateLimiter {
   #bucketOf(address: string): Bucket {
     const nowMonoMs = this.#clock.monoMs()
     const known = this.#buckets.get(address)
-    const bucket = known ?? { tokens: this.ratePerSecond, seenMonoMs: nowMonoMs }
+    const bucket = known ?? { address, tokens: this.ratePerSecond, seenMonoMs: nowMonoMs, older: undefined, newer: undefined }
     const elapsedMs = Math.max(0, nowMonoMs - bucket.seenMonoMs)
     bucket.tokens = Math.min(this.ratePerSecond, bucket.tokens + elapsedMs / 1000 * this.ratePerSecond)
     bucket.seenMonoMs = nowMonoMs
-    if (known !== undefined) this.#buckets.delete(address)
-    else if (this.#buckets.size >= this.#addressesMax) this.#forgetOldest()
-    this.#buckets.set(address, bucket)
+    if (known === undefined) this.#add(bucket)
+    else this.#unlink(bucket)
+    this.#append(bucket)
     return bucket
   }
 
-  #forgetOldest(): void {
-    for (const address of this.#buckets.keys()) {
-      this.#buckets.delete(address)
-      return
+  #add(bucket: Bucket): void {
+    const oldest = this.#oldest
+    if (oldest !== undefined && this.#buckets.size >= this.#addressesMax) {
+      this.#unlink(oldest)
+      this.#buckets.delete(oldest.address)
     }
+    this.#buckets.set(bucket.address, bucket)
+  }
+
+  #append(bucket: Bucket): void {
+    bucket.older = this.#newest
+    if (this.#newest === undefined) this.#oldest = bucket
+    else this.#newest.newer = bucket
+    this.#newest = bucket
+  }
+
+  #unlink(bucket: Bucket): void {
+    const { older, newer } = bucket
+    if (older === undefined) this.#oldest = newer
+    else older.newer = newer
+    if (newer === undefined) this.#newest = older
+    else newer.older = older
+    bucket.older = undefined
+    bucket.newer = undefined
   }
 }
 

@@ -6,6 +6,8 @@ import { DbError } from '../base/errors.ts'
 import type { AckView } from '../commit/ack.layout.ts'
 import type { Config } from '../config/options.ts'
 import { Admission } from './admission.ts'
+import { ConnectionGate } from './connection-gate.ts'
+import { connectionsMax, submittersMax } from './front-limits.ts'
 import type { FrontOptions } from './hooks.ts'
 import { HttpEndpoint } from './http.ts'
 import type { PipelineHandler } from './pipeline.ts'
@@ -54,16 +56,24 @@ class UwsFront implements Front, PipelineHandler {
     this.#options = options
     this.#admission = new Admission(pipeline, new RateLimiter(config.ratePerSecond, clock), metrics)
     // Requests that do not count against httpRequestsMax submit nothing.
-    this.#slots = new SlotTable(config.sessionsMax + config.httpRequestsMax)
+    this.#slots = new SlotTable(config.sessionsMax + submittersMax(config))
     this.#queries = new Queries(pipeline, clock)
     this.#http = new HttpEndpoint({ options, admission: this.#admission, slots: this.#slots, queries: this.#queries })
+    const gate = new ConnectionGate(connectionsMax(config, options.filesMax ?? Infinity))
     this.#stream = new Stream({
       options,
       admission: this.#admission,
       slots: this.#slots,
+      gate,
       refuse: (res, req, error) => this.#http.refuseUpgrade(res, req, error),
     })
     this.#app = appFor(config)
+    this.#app.filter((res, count) => {
+      if (count < 0) return gate.closed()
+      if (gate.opened()) return
+      this.#admission.refused('connections_exhausted')
+      res.close()
+    })
     this.#app.ws(STREAM_PATH, this.#stream.behavior())
     this.#app.any('/*', (res, req) => this.#http.handle(res, req))
     pipeline.handler = this

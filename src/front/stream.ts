@@ -3,6 +3,7 @@ import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
 import { DbError } from '../base/errors.ts'
 import { peekRequestId } from '../wire/batch.codec.ts'
 import type { Admission } from './admission.ts'
+import type { ConnectionGate } from './connection-gate.ts'
 import { RETRY_AFTER_DEFAULT_MS, creditBytesOf, messageBytesMax } from './front-limits.ts'
 import { SUBPROTOCOL, encodeErrorFrame, encodeWelcome, isBatchFrame, peekAssertionCount } from './frames.codec.ts'
 import type { FrontOptions } from './hooks.ts'
@@ -26,6 +27,7 @@ export interface StreamParts {
   readonly options: FrontOptions
   readonly admission: Admission
   readonly slots: SlotTable
+  readonly gate: ConnectionGate
   /** Answers an upgrade that is refused, as a problem. */
   readonly refuse: (res: HttpResponse, req: HttpRequest, error: DbError) => void
 }
@@ -98,8 +100,10 @@ export class Stream {
   }
 
   #close(session: Session, message: ArrayBuffer): void {
-    const { admission, slots, options: { metrics } } = this.#parts
+    const { admission, slots, gate, options: { metrics } } = this.#parts
     session.socket = undefined
+    // uWebSockets' filter sees an upgraded socket come, not go.
+    gate.closed()
     this.#sessions.delete(session)
     if (session.handle !== undefined) slots.release(session.handle)
     session.handle = undefined

@@ -5,6 +5,7 @@ import { nodeDisk } from '../base/disk-node.ts'
 import { systemSecrets } from '../base/random.ts'
 import { toHex } from '../base/bytes.ts'
 import type { Config } from '../config/options.ts'
+import { connectionsMax } from '../front/front-limits.ts'
 import { createFront, type Front } from '../front/server.ts'
 import { Health } from '../observe/health.ts'
 import { LagClock } from '../observe/lag-clock.ts'
@@ -22,6 +23,7 @@ import { InlineHost } from './inline-host.ts'
 import { createMemory, threadCounts, THREAD_KINDS, type NodeMemory, type ThreadKind } from './memory.ts'
 import { RingPipeline } from './ring-pipeline.ts'
 import { SpaceReserve } from './space-reserve.ts'
+import { openFilesMax } from './open-files.ts'
 import { sampleGauges, registerChecks, type Gauged } from './probes.ts'
 import { STAGE_BUILDERS, walDirOf, walNodeIdOf } from './stages.ts'
 import { startThreads, type ThreadGroup } from './threads.ts'
@@ -160,6 +162,7 @@ class RunningNode implements Node {
   readonly #preparer: SegmentPreparer
   readonly #release = holdProcess()
   readonly #groups: ThreadGroup[] = []
+  readonly #filesMax = openFilesMax()
   #inline: InlineHost | undefined
   #loop: Promise<void> = Promise.resolve()
   #fail: (error: unknown) => void = () => {}
@@ -185,7 +188,7 @@ class RunningNode implements Node {
     this.#front = createFront({
       config, pipeline: this.#pipeline, clock: systemClock, secrets: systemSecrets, metrics: this.#metrics.main,
       metricsText: () => this.#metrics.text(), metricsContentType: this.#metrics.contentType, health: this.#health,
-      version: VERSION, nodeId: identity.publicKey,
+      version: VERSION, nodeId: identity.publicKey, filesMax: this.#filesMax,
       onFault: (error) => parts.log.error('a request handler failed', errorFields(error)),
     })
   }
@@ -206,6 +209,10 @@ class RunningNode implements Node {
     const { config, log, recovered, identity, store } = this.#parts
     this.#port = await this.#front.listen()
     log.info('listening', { url: this.readyLine.url })
+    const connections = connectionsMax(config, this.#filesMax)
+    if (connections < config.sessionsMax) {
+      log.warn('the limit of open files allows fewer connections than sessionsMax; raise it, or lower sessionsMax', { openFilesMax: this.#filesMax, connectionsMax: connections })
+    }
     this.#loop = this.#pipeline.run(() => this.#stopped)
     const start: Omit<ThreadStart, 'index'> = {
       config, memory: this.#parts.memory, storeHandle: store.handle!, nodeSeed: identity.secretKey.slice(0, 32),

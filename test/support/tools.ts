@@ -11,6 +11,7 @@ const PACKAGES = {
   'mkfs.ext4': 'e2fsprogs',
   'mkfs.xfs': 'xfsprogs',
   mount: 'mount',
+  openssl: 'openssl',
   prlimit: 'util-linux',
   strace: 'strace',
   umount: 'mount',

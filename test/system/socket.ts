@@ -21,6 +21,7 @@ export interface PlainAck {
   readonly firstHlc: bigint
   readonly accepted: number
   readonly refused: ErrorName | undefined
+  readonly retryAfterMs: number
   readonly outcomes: readonly PlainOutcome[]
 }
 
@@ -42,8 +43,9 @@ export class Socket {
   readonly closed: Promise<Closing>
   #wake: () => void = () => undefined
 
-  constructor(url: string, protocols: string | string[] = SUBPROTOCOL) {
-    this.socket = new WebSocket(url, protocols, { perMessageDeflate: false })
+  /** @param localAddress to connect from; absent: what the system takes. */
+  constructor(url: string, protocols: string | string[] = SUBPROTOCOL, localAddress?: string) {
+    this.socket = new WebSocket(url, protocols, { perMessageDeflate: false, ...(localAddress === undefined ? {} : { localAddress }) })
     this.socket.binaryType = 'nodebuffer'
     this.socket.on('message', (data: Buffer) => this.#take(data))
     this.socket.on('error', () => undefined) // the close that follows tells
@@ -56,8 +58,8 @@ export class Socket {
   }
 
   /** Connected and welcomed. @throws {Error} where it is not, in time. */
-  static async open(url: string): Promise<Socket> {
-    const socket = new Socket(url)
+  static async open(url: string, localAddress?: string): Promise<Socket> {
+    const socket = new Socket(url, SUBPROTOCOL, localAddress)
     await socket.until(() => socket.welcome !== undefined)
     return socket
   }
@@ -116,6 +118,7 @@ export class Socket {
       this.acks.push({
         requestId: ack.requestId(), firstLsn: Number(ack.firstLsn()), firstHlc: ack.firstHlc(), accepted: ack.accepted(),
         refused: ack.refused() === 0 ? undefined : errorNameOf(ack.refused()),
+        retryAfterMs: ack.retryAfterMs(),
         outcomes: Array.from({ length: ack.outcomesLength() }, (_, k) => {
           const outcome = ack.outcomes(k)!
           return { index: outcome.index(), code: errorNameOf(outcome.code()), lsn: Number(outcome.lsn()) }

@@ -42,6 +42,10 @@ export interface EngineResult {
 export class Engine {
   readonly outcomes: Outcomes
   readonly latency = new LatencyRecorder()
+  /** Of frames that were refused as a whole. */
+  readonly refusalLatency = new LatencyRecorder()
+  /** Shortest wait that a refusal asked for; infinite where none did. */
+  retryAfterMsMin = Infinity
   readonly #input: EngineInput
   readonly #errors: string[] = []
   /** Closed loop: when each frame in flight was sent. */
@@ -222,6 +226,7 @@ export class Engine {
       this.#answeredCounted++
       this.#lastAckMs = nowMs
       if (stored) this.latency.record(nowMs - fromMs)
+      else if (ack.refused !== 0) this.#refusedFrame(nowMs - fromMs, ack.retryAfterMs)
     } else {
       this.#warmupAccepted += ack.accepted
     }
@@ -230,6 +235,11 @@ export class Engine {
       connection.pausedUntilMs = nowMs + pauseMs
       systemClock.timer(pauseMs + 1, () => this.#roomOn(connection))
     }
+  }
+
+  #refusedFrame(latencyMs: number, retryAfterMs: number): void {
+    this.refusalLatency.record(latencyMs)
+    this.retryAfterMsMin = Math.min(this.retryAfterMsMin, retryAfterMs)
   }
 
   acked(connection: LoadConnection): void {

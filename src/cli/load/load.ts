@@ -27,6 +27,12 @@ const PREPARE_PER_SECOND = { batch: 250_000, single: 25_000 } as const
 /** Time that preparing may keep the event loop. */
 const PREPARE_SLICE_MS = 20
 
+/** When the assertions of a run with a given id were made: the time is part of their ids, and a repetition must hit them. */
+const REPEATED_ASSERTED_AT_MS = Date.UTC(2026, 0, 1)
+
+/** No secret: whoever knows a run's id may make its assertions again. */
+const keyOfRun = (runId: string): Uint8Array => Uint8Array.from({ length: 32 }, (_, i) => parseInt(runId.slice(i % 8 * 2, i % 8 * 2 + 2), 16))
+
 type Settings = Required<Omit<LoadOptions, 'url' | 'secretKey' | 'runId' | 'onProgress'>>
 
 const DEFAULTS: Settings = {
@@ -82,7 +88,7 @@ export class LoadRun {
     this.#urls = nodeUrlsOf(options.url)
     this.#runId = options.runId ?? toHex(systemSecrets.bytes(8))
     if (!/^[0-9a-f]{16}$/.test(this.#runId)) throw new DbError('parameter_invalid', 'runId must be 16 hex digits', { parameter: 'runId' })
-    this.#signer = nodeSigner(options.secretKey ?? systemSecrets.bytes(32))
+    this.#signer = nodeSigner(options.secretKey ?? keyOfRun(this.#runId))
   }
 
   /** Runs and measures. @throws {DbError} as rejection, where it can not begin. */
@@ -153,7 +159,7 @@ export class LoadRun {
       throw new DbError('parameter_invalid', `batch = ${batch}: the node takes at most ${welcome.batchAssertionsMax}`, { parameter: 'batch' })
     }
     const maker = new FrameMaker({
-      runId: this.#runId, batch, sign, recordBytes, agent: this.#signer.publicKey, assertedAtMs: systemClock.wallMs(),
+      runId: this.#runId, batch, sign, recordBytes, agent: this.#signer.publicKey, assertedAtMs: this.#options.runId === undefined ? systemClock.wallMs() : REPEATED_ASSERTED_AT_MS,
     })
     if (maker.payloadBytes > welcome.frameBytesMax) {
       throw new DbError('parameter_invalid', `a batch of ${batch} has ${maker.payloadBytes} bytes: the node takes at most ${welcome.frameBytesMax}`, { parameter: 'batch' })
@@ -219,6 +225,8 @@ export class LoadRun {
       acceptedPerSecond: outcomes.accepted / result.seconds,
       framesPerSecond: engine.latency.summary().count / result.seconds,
       latency: engine.latency.summary(),
+      refusalLatency: engine.refusalLatency.summary(),
+      retryAfterMsMin: Number.isFinite(engine.retryAfterMsMin) ? engine.retryAfterMsMin : null,
       histogram: engine.latency.encoded(),
       delayed: result.delayed,
       exhausted: result.exhausted,

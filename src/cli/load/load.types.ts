@@ -30,9 +30,12 @@ export interface LoadOptions {
   readonly checkConnections?: number
   /** Time to wait for acks after the last send. */
   readonly drainTimeoutMs?: number
-  /** Ed25519 secret key (32 bytes); absent: a fresh one. */
+  /** Ed25519 secret key (32 bytes); absent: one that follows from the run's id. */
   readonly secretKey?: Uint8Array
-  /** 16 hex digits that make this run's ids differ from those of every other run; absent: random. */
+  /**
+   * 16 hex digits that make this run's ids differ from those of every other run; absent: random. Given without a key, the
+   * same digits make the same assertions again.
+   */
   readonly runId?: string
   /** Called about once a second, and once at the end of each phase. */
   readonly onProgress?: (progress: LoadProgress) => void
@@ -94,6 +97,10 @@ export interface LoadReport {
   readonly framesPerSecond: number
   /** From due (open) or send (closed) to ack, of requests of which nothing was refused. */
   readonly latency: LatencySummary
+  /** The same of requests that were refused as a whole. */
+  readonly refusalLatency: LatencySummary
+  /** Shortest wait that a refusal asked for; null where nothing was refused as a whole. */
+  readonly retryAfterMsMin: number | null
   /** The histogram in HdrHistogram's compressed V2 form (base64), microseconds, to merge or plot elsewhere. */
   readonly histogram: string
   /** Open loop: requests that were due but could not be sent at once for lack of credit; they count from their due time. */

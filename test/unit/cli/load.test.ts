@@ -225,6 +225,9 @@ t.test('closed loop: window kept, everything acked and found again', async (t) =
   t.ok(phases.has('prepare'))
   const again = await runLoad({ ...small, url: node.url, assertionsMax: 40, runId: report.runId, secretKey: new Uint8Array(32).fill(2) })
   t.equal(again.duplicates, 0, 'another agent, other ids')
+  const given = { ...small, url: node.url, assertionsMax: 40, runId: RUN_ID }
+  t.match(await runLoad(given), { accepted: 40, duplicates: 0, refusalLatency: { count: 0 }, retryAfterMsMin: null })
+  t.match(await runLoad(given), { accepted: 0, duplicates: 40 }, 'a given run id alone makes the same assertions again')
 })
 
 t.test('duplicates, refusals, what is missing and what never comes back', async (t) => {
@@ -243,7 +246,7 @@ t.test('duplicates, refusals, what is missing and what never comes back', async 
   }
   const run = new LoadRun({ ...small, url: node.url, connections: 1, window: 1, secretKey, runId: RUN_ID, assertionsMax: 24, durationMs: 500, drainTimeoutMs: 50, sign: 'none' })
   const report = await run.run()
-  t.match(report, { sent: 24, accepted: 15, refused: 5, refusedBy: { overloaded: 4, signature_invalid: 1 }, unacked: 4, latency: { count: 3 } })
+  t.match(report, { sent: 24, accepted: 15, refused: 5, refusedBy: { overloaded: 4, signature_invalid: 1 }, unacked: 4, latency: { count: 3 }, refusalLatency: { count: 1 }, retryAfterMsMin: 1 })
   t.strictSame(Object.keys(report.refusedBy).sort(), ['overloaded', 'signature_invalid'])
 })
 

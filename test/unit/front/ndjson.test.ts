@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { NDJSON_BATCHES_MAX, NDJSON_BATCH_ASSERTIONS_MAX } from '../../../src/front/front-limits.ts'
 import { claimJson, startFront } from './front-under-test.ts'
@@ -199,6 +200,27 @@ t.test('a stream that stalls after its first line', async (t) => {
   t.equal(status, 207)
   t.match(lines, [{ index: 0, status: 'created' }, { done: false, created: 1, problem: { code: 'body_timeout' } }])
   upload.request.destroy()
+})
+
+t.test('a trickle of lines that are no assertions', async (t) => {
+  const { port } = await startFront(t, { ingressTimeoutMs: 200 })
+  for (const drop of ['\n', '1\n']) {
+    const upload = new Upload(port)
+    const writing = setInterval(() => upload.write(drop), 20)
+    t.teardown(() => clearInterval(writing))
+    const { lines } = await upload.read()
+    clearInterval(writing)
+    t.match(JSON.stringify(lines.at(-1)), /"code":"body_timeout"/, `${JSON.stringify(drop)} keeps no connection`)
+    upload.request.destroy()
+  }
+  const patient = await startFront(t, { ingressTimeoutMs: 2000 })
+  const upload = new Upload(patient.port)
+  for (let i = 0; i < 15; i++) {
+    upload.write(line())
+    await sleep(150)
+  }
+  upload.request.end()
+  t.match((await upload.read()).lines.at(-1), { done: true, created: 15 }, 'one of assertions does, for as long as it likes')
 })
 
 t.test('a client that sends and never reads loses its connection, and the memory is bounded meanwhile', async (t) => {

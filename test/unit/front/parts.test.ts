@@ -1,7 +1,11 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import type { Clock } from '../../../src/base/clock.ts'
-import { systemSecrets } from '../../../src/base/random.ts'
+import { seededRandom, systemSecrets } from '../../../src/base/random.ts'
+import { MiB } from '../../../src/base/units.ts'
 import { BodyBudget } from '../../../src/front/body.ts'
+import { RATE_ADDRESSES_MAX } from '../../../src/front/front-limits.ts'
 import { RateLimiter, addressKey } from '../../../src/front/rate-limiter.ts'
 import { RequestIds } from '../../../src/front/request-ids.ts'
 
@@ -40,6 +44,72 @@ t.test('rate: the table is bounded, the least recently seen goes first', async (
   t.ok(rate.take('a', 1) > 0, 'a was kept')
   t.equal(rate.take('b', 1), 0, 'b was forgotten')
   t.equal(rate.size, 3)
+})
+
+t.test('rate: within 2 % of the limit over any 10 s, whatever is asked for', async (t) => {
+  const seed = 20_261_126
+  const random = seededRandom(seed)
+  const clock = fakeClock()
+  const ratePerSecond = 1000
+  const rate = new RateLimiter(ratePerSecond, clock)
+  const keys = Array.from({ length: 10 }, (_, i) => `10.0.0.${i}`)
+  const tickMs = 5
+  const ticks = 3000
+  const windowTicks = 10_000 / tickMs
+  // Till then they spend the second's worth that each begins with.
+  const firstTick = 200
+  const errors: number[] = []
+  const taken = keys.map(() => new Float64Array(ticks))
+  for (let tick = 0; tick < ticks; tick++, clock.advance(tickMs)) {
+    for (const [k, key] of keys.entries()) {
+      for (let connection = 0; connection < 10; connection++) {
+        const count = 1 + random.u32() % 16
+        if (rate.take(key, count) === 0) taken[k]![tick]! += count
+      }
+    }
+  }
+  for (const perTick of taken) {
+    for (let from = firstTick; from + windowTicks <= ticks; from++) {
+      errors.push(perTick.subarray(from, from + windowTicks).reduce((sum, count) => sum + count, 0) / (10 * ratePerSecond) - 1)
+    }
+  }
+  const worst = errors.reduce((most, error) => Math.max(most, Math.abs(error)), 0)
+  t.ok(worst <= 0.02, `${errors.length} windows, at most ${(worst * 100).toFixed(2)} % off`)
+})
+
+t.test('rate: a million addresses in bounded memory', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const heapBytes = (): number => {
+    collect()
+    return process.memoryUsage().heapUsed
+  }
+  const grownBy = (addressesMax?: number): number => {
+    const before = heapBytes()
+    const rate = new RateLimiter(10, fakeClock(), addressesMax)
+    for (let i = 0; i < 1e6; i++) rate.take(`10.${i >> 16}.${i >> 8 & 255}.${i & 255}`, 1)
+    const grown = heapBytes() - before
+    t.ok(rate.size <= (addressesMax ?? RATE_ADDRESSES_MAX))
+    return grown
+  }
+  const bounded = grownBy()
+  t.ok(bounded <= 64 * MiB, `${(bounded / MiB).toFixed(1)} MiB`)
+  const unbounded = grownBy(Infinity)
+  t.ok(unbounded > 64 * MiB, `the tooth: without its bound the table has ${(unbounded / MiB).toFixed(1)} MiB`)
+})
+
+t.test('rate: the order of forgetting is that of a plain list', async (t) => {
+  const random = seededRandom(7)
+  const rate = new RateLimiter(1, fakeClock(), 8)
+  let model: string[] = []
+  for (let i = 0; i < 5000; i++) {
+    const address = `a${random.u32() % 12}`
+    // A bucket has one token: who is remembered has none left.
+    const known = rate.take(address, 1) > 0
+    if (known !== model.includes(address)) t.fail(`step ${i}: ${address}`)
+    model = [...model.filter((other) => other !== address), address].slice(-8)
+  }
+  t.equal(rate.size, 8)
 })
 
 t.test('rate: off', async (t) => {

@@ -1,4 +1,6 @@
-import { createConnection } from 'node:net'
+import { once } from 'node:events'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { createConnection, type Socket } from 'node:net'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { ByteBuffer } from 'flatbuffers'
@@ -52,6 +54,29 @@ t.test('acks of one drain share a frame, up to a bound', async (t) => {
   t.strictSame(client.acks().map((ack) => ack.requestId()), Array.from({ length: 300 }, (_, i) => BigInt(i)), 'in the order of their commit')
   t.equal(other.acks()[0]!.requestId(), 9999n)
   await Promise.all([client.close(), other.close()])
+})
+
+t.test('beyond what the process may open, a socket is closed as soon as it comes', async (t) => {
+  const { ws, http, port } = await startFront(t, {}, { filesMax: 131 })
+  const plain = async (): Promise<Socket> => {
+    const socket = createConnection(port, '127.0.0.1').on('error', () => {}).resume()
+    await once(socket, 'connect')
+    return socket
+  }
+  for (let round = 0; round < 20; round++) {
+    const client = await StreamClient.open(ws)
+    const kept = [await plain(), await plain()]
+    const refused = await plain()
+    await once(refused, 'close')
+    client.send(batchOf(1n, [claim()]))
+    await client.until(() => client.acks().length === 1)
+    t.notOk(kept.some((socket) => socket.closed), 'those that were there do not notice')
+    const ended = kept.map((socket) => once(socket.destroy(), 'close'))
+    await Promise.all([client.close(), ...ended])
+    // The ends stand in the kernel: the front, in this process, takes them with the next look at its sockets.
+    for (let turn = 0; turn < 3; turn++) await nextTurn()
+  }
+  t.equal((await fetch(`${http}/livez`)).status, 200, 'and room comes back with each that ends')
 })
 
 t.test('upgrades that are refused', async (t) => {
