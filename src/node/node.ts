@@ -22,15 +22,17 @@ import { createMemory, threadCounts, THREAD_KINDS, type NodeMemory, type ThreadK
 import { RingPipeline } from './ring-pipeline.ts'
 import { SpaceReserve } from './space-reserve.ts'
 import { sampleGauges, registerChecks, type Gauged } from './probes.ts'
-import { STAGE_BUILDERS, walDirOf, walNodeIdOf } from './stages.ts'
+import { ScrubWatch } from './scrub.ts'
+import { STAGE_BUILDERS } from './stages.ts'
 import { startThreads, type ThreadGroup } from './threads.ts'
 import type { ThreadStart } from './thread.messages.ts'
 import { VERSION } from './version.ts'
+import { walDirOf, walNodeIdOf } from './wal-place.ts'
 
 /** How often main looks whether the log has begun a new segment, so that the next one is made ready. */
 const SEGMENT_WATCH_MS = 25
 /** In this order the threads end on a drain, each kind when the one before has emptied its rings. */
-const STOP_ORDER: readonly ThreadKind[] = ['verify', 'wal', 'merkle', 'lens', 'ingest']
+const STOP_ORDER: readonly ThreadKind[] = ['scrub', 'verify', 'wal', 'merkle', 'lens', 'ingest']
 
 export interface Node {
   /** What `stemedb serve` prints when it serves. */
@@ -153,6 +155,7 @@ class RunningNode implements Node {
   readonly #pipeline: RingPipeline
   readonly #front: Front
   readonly #preparer: SegmentPreparer
+  readonly #scrub: ScrubWatch
   readonly #release = holdProcess()
   readonly #groups: ThreadGroup[] = []
   #inline: InlineHost | undefined
@@ -175,6 +178,7 @@ class RunningNode implements Node {
     this.#preparer = new SegmentPreparer(walDirOf(config), {
       clock: systemClock, segmentBytes: config.walSegmentBytes, reserveBytes: config.walReserveBytes,
     })
+    this.#scrub = new ScrubWatch(memory.rings.scrubReports, parts.log)
     registerChecks(this.#health, this.#gauged())
     this.#metrics.onScrape((main) => sampleGauges(main, this.#gauged()))
     this.#front = createFront({
@@ -247,6 +251,7 @@ class RunningNode implements Node {
     let preparedBehind = -1
     const look = (): void => {
       this.#lag.note(systemClock.monoMs(), this.#marks.durableLsn)
+      this.#scrub.drain()
       const { segmentId } = this.#marks.durablePosition
       if (segmentId !== preparedBehind) {
         preparedBehind = segmentId
@@ -301,7 +306,7 @@ class RunningNode implements Node {
     return {
       config, store, marks: this.#marks, pipeline: this.#pipeline, truncatedBytes: recovered.truncatedBytes,
       recoverySeconds: recoveryMs / 1000, threadCount: Object.values(threadCounts(config)).reduce((a, b) => a + b, 1),
-      idFilter: memory.idFilter, lag: this.#lag,
+      idFilter: memory.idFilter, lag: this.#lag, scrub: this.#scrub,
     }
   }
 }
