@@ -9,7 +9,21 @@ export type FileSystemKind = 'ext4' | 'xfs'
 /** Programs that a loop file system needs, for `requireTool`. */
 export const LOOP_TOOLS = ['mkfs.ext4', 'mkfs.xfs', 'xfs_io', 'mount', 'umount', 'losetup'] as const
 
-const run = (command: string, ...args: string[]): string => execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+export const run = (command: string, ...args: string[]): string => execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+
+/** Unmounts; the process that used it must be gone. */
+export function unmountPatiently(mountDir: string): void {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      run('umount', mountDir)
+      return
+    } catch (error) {
+      // A killed process lets go of its files a little later than its parent hears of it.
+      if (attempt >= 50) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
+    }
+  }
+}
 
 /**
  * A file system of its own in a file: can be filled, and can lose its power. Call `remove` in the test's teardown,
@@ -56,17 +70,8 @@ export class LoopFs {
 
   /** The process that used it must be gone. */
   unmount(): void {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        run('umount', this.mountDir)
-        this.#mounted = false
-        return
-      } catch (error) {
-        // A killed process lets go of its files a little later than its parent hears of it.
-        if (attempt >= 50) throw error
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
-      }
-    }
+    unmountPatiently(this.mountDir)
+    this.#mounted = false
   }
 
   /** From now on nothing reaches the device any more, its log included: as when the power goes. */
