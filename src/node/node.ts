@@ -160,6 +160,7 @@ class RunningNode implements Node {
   readonly #groups: ThreadGroup[] = []
   #inline: InlineHost | undefined
   #loop: Promise<void> = Promise.resolve()
+  #scrubStarted: Promise<void> = Promise.resolve()
   #fail: (error: unknown) => void = () => {}
   #cancelWatch: () => void = () => {}
   #stopped = false
@@ -226,7 +227,9 @@ class RunningNode implements Node {
     }
     await begin('ingest')
     this.#noteReplay()
-    await Promise.all(THREAD_KINDS.filter((kind) => kind !== 'ingest').map(begin))
+    await Promise.all(THREAD_KINDS.filter((kind) => kind !== 'ingest' && kind !== 'scrub').map(begin))
+    // Nobody waits for this one: it may start while the first clients come.
+    this.#scrubStarted = begin('scrub').catch((error: unknown) => this.#fail(error))
   }
 
   async #startInline(start: Omit<ThreadStart, 'index'>): Promise<void> {
@@ -276,6 +279,7 @@ class RunningNode implements Node {
     this.#parts.reserve.stop()
     await this.#preparer.stop()
     this.#inline?.stop()
+    await this.#scrubStarted
     for (const kind of STOP_ORDER) {
       for (const group of this.#groups.filter((candidate) => candidate.kind === kind)) await group.stop()
       log.debug('threads drained', { kind })
