@@ -27,8 +27,10 @@ const RING_BYTES = 256 * KiB
 const GROUP_BYTES = 64 * KiB
 /** What the two rings before the commit stage and its group can hold, and a second group that waits for the first. */
 const WAITING_BYTES_MAX = 2 * RING_BYTES + 2 * GROUP_BYTES
+/** Or so many times what 20 reads take under the same load with a well disk: the machine may be busy. */
 const REFUSED_MS_MEDIAN_MAX = 50
 const READ_MS_MEDIAN_MAX = 100
+const TIMES_BASELINE_MAX = 8
 const HEALED_MS_MAX = 5000
 const SETTINGS: Settings = {
   ringBytes: RING_BYTES, frameBytesMax: 64 * KiB, batchAssertionsMax: 512, groupBytesMax: GROUP_BYTES, walSegmentBytes: 16 * 1024 * KiB, processingTimeoutMs: 1500,
@@ -139,7 +141,12 @@ t.test('syncs of 30 ms, 300 ms, 2 s, and one that does not return', async (t) =>
   set(0)
   trial.endStream()
   const stream = await trial.beginStream(server, HEAVY)
-  await sleep(1000)
+  const before: Look[] = []
+  for (let i = 0; i < 4; i++) {
+    before.push(await look(server, known))
+    await sleep(200)
+  }
+  const baselineMs = medianOf(before.map((seen) => seen.readMs))
 
   const looks: Look[] = []
   const stuckLooks = async (): Promise<void> => {
@@ -157,10 +164,11 @@ t.test('syncs of 30 ms, 300 ms, 2 s, and one that does not return', async (t) =>
   t.ok(waitingBytes <= WAITING_BYTES_MAX, `no more than ${WAITING_BYTES_MAX}`)
   const refused = stream.acks.filter((ack) => ack.refused !== undefined && ack.monoMs > stuck.startMs && ack.monoMs <= stuck.endMs)
   const refusedMs = medianOf(refused.map((ack) => ack.latencyMs))
-  t.ok(refused.length > 10 && refusedMs <= REFUSED_MS_MEDIAN_MAX, `${refused.length} batches were refused meanwhile, after ${refusedMs.toFixed(1)} ms (median)`)
+  t.ok(refused.length > 10 && refusedMs <= Math.max(REFUSED_MS_MEDIAN_MAX, TIMES_BASELINE_MAX * baselineMs), `${refused.length} batches were refused meanwhile, after ${refusedMs.toFixed(1)} ms (median)`)
   t.ok(refused.every((ack) => ERROR_CODES[ack.refused!].retryable && ERROR_CODES[ack.refused!].outcome === 'fail'), 'each as one to be sent again')
   const readMs = medianOf(looks.map((seen) => seen.readMs))
-  t.ok(readMs <= READ_MS_MEDIAN_MAX, `20 reads took ${readMs.toFixed(1)} ms (median of ${looks.length}) all the while`)
+  t.ok(readMs <= Math.max(READ_MS_MEDIAN_MAX, TIMES_BASELINE_MAX * baselineMs),
+    `20 reads took ${readMs.toFixed(1)} ms (median of ${looks.length}) all the while, ${baselineMs.toFixed(1)} ms before`)
 
   stream.pause()
   await stream.settle(30_000)
