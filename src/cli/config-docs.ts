@@ -26,7 +26,7 @@ export function sizeText(bytes: number): string {
 }
 
 function valueText(option: Option, value: number | string): string {
-  return option.type === 'number' && option.unit === 'bytes' ? sizeText(Number(value)) : String(value)
+  return option.type === 'number' && option.unit.startsWith('bytes') ? sizeText(Number(value)) : String(value)
 }
 
 /** The default as a person writes it: `64MiB`, `required`, or nothing for an empty text. */

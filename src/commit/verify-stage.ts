@@ -1,6 +1,8 @@
 import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import { ERROR_CODES, errorNameOf } from '../base/error-codes.ts'
+import { isDbError } from '../base/errors.ts'
+import type { Stamp } from '../base/hlc.ts'
 import { writeLsn } from '../base/lsn.ts'
 import type { Bell } from '../ring/bell.ts'
 import type { ThreadMetrics } from '../observe/thread-metrics.ts'
@@ -113,13 +115,29 @@ export class VerifyStage implements Stage {
     view.setUint32(at + VERIFIED_RETRY_AFTER_MS_OFFSET, 0, true)
   }
 
+  /**
+   * The stamp of a known assertion. One whose record can not be read is refused: nobody can say then whether it is known, and
+   * the damage of one place must not end the node.
+   */
+  #find(index: number): Stamp | undefined {
+    const { ids, verifier: { result } } = this.#deps
+    try {
+      return ids.mayKnow(result.ids, index * 32) ? ids.find(result.ids, index * 32) : undefined
+    } catch (error) {
+      if (!isDbError(error)) throw error
+      result.codes[index] = error.number
+      result.acceptedCount--
+      return undefined
+    }
+  }
+
   /** Writes an outcome for each assertion that is refused or known; a known one loses its accepted bit. Their count. */
   #outcomes(start: number): number {
-    const { ids, metrics, verifier: { result }, verified: { view } } = this.#deps
+    const { metrics, verifier: { result }, verified: { view } } = this.#deps
     let at = start
     for (let i = 0; i < result.count; i++) {
+      const known = result.codes[i] === 0 ? this.#find(i) : undefined
       const code = result.codes[i]!
-      const known = code === 0 && ids.mayKnow(result.ids, i * 32) ? ids.find(result.ids, i * 32) : undefined
       if (code === 0 && known === undefined) continue
       writeLsn(view, at + OUTCOME_LSN_OFFSET, known?.lsn ?? 0)
       view.setBigUint64(at + OUTCOME_HLC_OFFSET, known?.hlc ?? 0n, true)

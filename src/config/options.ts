@@ -70,6 +70,8 @@ export const OPTIONS = {
   walReserveBytes: number('wal', 64 * MiB, 0, 64 * GiB, 'bytes', 'Free space below which writes are refused with disk_full, so that the store can still compact. As much is laid aside as the file RESERVE and given back where the node starts on a full disk.'),
   groupBytesMax: number('wal', 4 * MiB, 64 * KiB, 64 * MiB, 'bytes', 'Most bytes that share one fdatasync.'),
   walMarkIdleMs: number('wal', 100, 1, 60_000, 'ms', 'Idle time after which a mark is written behind the last group, so that later damage to it is told from a torn write.'),
+  scrubCycleSeconds: number('wal', 86_400, 0, 31_536_000, 's', 'Time in which every sealed WAL segment is read again and checked, to find what the disk has damaged. 0: never.'),
+  scrubBytesPerSecondMax: number('wal', 16 * MiB, 64 * KiB, 16 * GiB, 'bytes/s', 'Fastest that segments are read again; where scrubCycleSeconds would need more, a cycle takes longer.'),
   hlcDriftMaxMs: number('wal', 60_000, 500, 86_400_000, 'ms', 'Farthest that the node\'s HLC may run ahead of its wall clock, and an agent\'s asserted-at time ahead of it.'),
 
   ingestLagBytesMax: number('store', 256 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'WAL bytes that may wait for the indexes; beyond it the commit stage waits and clients feel back-pressure.'),

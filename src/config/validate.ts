@@ -3,6 +3,12 @@ import type { Config, OptionName } from './options.ts'
 
 const isPowerOfTwo = (value: number): boolean => value > 0 && Number.isInteger(Math.log2(value))
 
+/** The least that an assertion takes in a frame: its place in the vector. */
+const BYTES_PER_ASSERTION_MIN = 4
+/** What a verdict adds to a batch's bytes: for each assertion its id, its bit and an outcome; and headers. */
+const VERDICT_BYTES_PER_ASSERTION = 57
+const VERDICT_HEADER_BYTES_MAX = 1024
+
 /** Rules across settings, each with its because. @throws {DbError} `config_invalid` */
 export function validateConfig(config: Config): void {
   const rule = (holds: boolean, setting: OptionName, because: string): void => {
@@ -11,6 +17,9 @@ export function validateConfig(config: Config): void {
   rule(isPowerOfTwo(config.ringBytes), 'ringBytes', 'must be a power of two, because positions wrap by a mask')
   rule(isPowerOfTwo(config.idFilterBytes), 'idFilterBytes', 'must be a power of two, because positions are masked')
   rule(config.frameBytesMax <= config.ringBytes / 4, 'frameBytesMax', 'must be at most a quarter of ringBytes, because a frame that can not pass would wait for ever')
+  const assertionsMax = Math.min(config.batchAssertionsMax, config.frameBytesMax / BYTES_PER_ASSERTION_MIN)
+  rule(config.frameBytesMax + assertionsMax * VERDICT_BYTES_PER_ASSERTION + VERDICT_HEADER_BYTES_MAX <= config.ringBytes / 2, 'ringBytes',
+    'must hold twice a frame of frameBytesMax with what verify adds for each of batchAssertionsMax, because a verdict that can not pass would wait for ever')
   rule(config.walSegmentBytes >= 4 * config.frameBytesMax || config.walSegmentBytes >= 2 * config.frameBytesMax + 64 * 1024,
     'walSegmentBytes', 'must hold two frames of frameBytesMax with their ids, because a record never spans segments')
   rule(config.groupBytesMax <= config.walSegmentBytes, 'groupBytesMax', 'must be at most walSegmentBytes, because a group never spans segments')

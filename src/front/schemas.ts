@@ -125,7 +125,7 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = Object.freeze({
     writable: { type: 'string', description: '`yes`, or the code with which writes are refused.' },
     node_id: hex(32, 'The node\'s public key.'), version: { type: 'string' }, durable_lsn: lsn, durable_hlc: hlc,
     applied_lsn: { ...lsn, description: 'Last LSN that queries see.' },
-    checks: { type: 'array', items: object({ name: { type: 'string' }, ok: { type: 'boolean' }, detail: { type: 'string' } }, ['name', 'ok']) },
+    checks: { type: 'array', items: object({ name: { type: 'string' }, ok: { type: 'boolean' }, degraded: { type: 'boolean' }, detail: { type: 'string' } }, ['name', 'ok']) },
   }, ['status', 'live', 'ready', 'writable', 'node_id', 'version', 'durable_lsn', 'durable_hlc', 'applied_lsn', 'checks']),
   Problem: object(problemProperties, ['type', 'title', 'status', 'detail', 'code', 'retryable', 'request_id'], {
     description: 'RFC 9457.',

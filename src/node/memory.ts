@@ -8,9 +8,11 @@ import { ThreadControl } from '../thread/control.ts'
 
 /** Requests are small; replies may hold many assertions and share the size of the other rings. */
 const QUERY_RING_BYTES = 1024 * 1024
+/** Reports of damage: a few, hopefully none. */
+const SCRUB_RING_BYTES = 16 * 1024
 
 /** The kinds of threads besides main, in the order in which they start; they stop as `STOP_ORDER` in node.ts says. */
-export const THREAD_KINDS = ['ingest', 'wal', 'verify', 'merkle', 'lens'] as const
+export const THREAD_KINDS = ['ingest', 'wal', 'verify', 'merkle', 'lens', 'scrub'] as const
 export type ThreadKind = (typeof THREAD_KINDS)[number]
 
 /** How many threads of each kind a node has. */
@@ -20,6 +22,7 @@ export const threadCounts = (config: Config): Record<ThreadKind, number> => ({
   verify: config.verifyThreads,
   merkle: config.merkleThreads,
   lens: config.lensThreads,
+  scrub: config.scrubCycleSeconds === 0 ? 0 : 1,
 })
 
 /**
@@ -36,6 +39,7 @@ export interface NodeMemory {
   readonly bells: {
     readonly front: SharedArrayBuffer
     readonly commit: SharedArrayBuffer
+    readonly scrub: SharedArrayBuffer
     readonly verify: readonly SharedArrayBuffer[]
     readonly merkle: readonly SharedArrayBuffer[]
     readonly lens: readonly SharedArrayBuffer[]
@@ -55,6 +59,8 @@ export interface NodeMemory {
     readonly queries: readonly SharedArrayBuffer[]
     /** lens → front */
     readonly replies: readonly SharedArrayBuffer[]
+    /** scrub → front */
+    readonly scrubReports: SharedArrayBuffer
   }
 }
 
@@ -73,7 +79,7 @@ export function createMemory(config: Config, newBlock: () => SharedArrayBuffer):
     controls: ofKinds(() => new ThreadControl().buffer),
     metrics: ofKinds((kind) => each(kind, newBlock)),
     bells: {
-      front: bell(), commit: bell(), verify: each('verify', bell), merkle: each('merkle', bell), lens: each('lens', bell),
+      front: bell(), commit: bell(), scrub: bell(), verify: each('verify', bell), merkle: each('merkle', bell), lens: each('lens', bell),
     },
     rings: {
       submitted: each('verify', ring),
@@ -83,6 +89,7 @@ export function createMemory(config: Config, newBlock: () => SharedArrayBuffer):
       receipts: each('merkle', () => createRing(4 * QUERY_RING_BYTES)),
       queries: each('lens', () => createRing(QUERY_RING_BYTES)),
       replies: each('lens', ring),
+      scrubReports: createRing(SCRUB_RING_BYTES),
     },
   }
 }

@@ -25,17 +25,19 @@ import { RingPipeline } from './ring-pipeline.ts'
 import { SpaceReserve } from './space-reserve.ts'
 import { openFilesMax } from './open-files.ts'
 import { sampleGauges, registerChecks, type Gauged } from './probes.ts'
-import { STAGE_BUILDERS, walDirOf, walNodeIdOf } from './stages.ts'
+import { ScrubWatch } from './scrub.ts'
+import { STAGE_BUILDERS } from './stages.ts'
 import { startThreads, type ThreadGroup } from './threads.ts'
 import type { ThreadStart } from './thread.messages.ts'
 import { VERSION } from './version.ts'
+import { walDirOf, walNodeIdOf } from './wal-place.ts'
 
 /** How RocksDB names its threads for flushes and compactions. */
 const STORE_THREADS = 'rocksdb:'
 /** How often main looks whether the log has begun a new segment, so that the next one is made ready. */
 const SEGMENT_WATCH_MS = 25
 /** In this order the threads end on a drain, each kind when the one before has emptied its rings. */
-const STOP_ORDER: readonly ThreadKind[] = ['verify', 'wal', 'merkle', 'lens', 'ingest']
+const STOP_ORDER: readonly ThreadKind[] = ['scrub', 'verify', 'wal', 'merkle', 'lens', 'ingest']
 
 export interface Node {
   /** What `stemedb serve` prints when it serves. */
@@ -160,11 +162,13 @@ class RunningNode implements Node {
   readonly #pipeline: RingPipeline
   readonly #front: Front
   readonly #preparer: SegmentPreparer
+  readonly #scrub: ScrubWatch
   readonly #release = holdProcess()
   readonly #groups: ThreadGroup[] = []
   readonly #filesMax = openFilesMax()
   #inline: InlineHost | undefined
   #loop: Promise<void> = Promise.resolve()
+  #scrubStarted: Promise<void> = Promise.resolve()
   #fail: (error: unknown) => void = () => {}
   #cancelWatch: () => void = () => {}
   #stopped = false
@@ -183,6 +187,7 @@ class RunningNode implements Node {
     this.#preparer = new SegmentPreparer(walDirOf(config), {
       clock: systemClock, segmentBytes: config.walSegmentBytes, reserveBytes: config.walReserveBytes,
     })
+    this.#scrub = new ScrubWatch(memory.rings.scrubReports, parts.log)
     registerChecks(this.#health, this.#gauged())
     this.#metrics.onScrape((main) => sampleGauges(main, this.#gauged()))
     this.#front = createFront({
@@ -234,7 +239,9 @@ class RunningNode implements Node {
     }
     await begin('ingest')
     this.#noteReplay()
-    await Promise.all(THREAD_KINDS.filter((kind) => kind !== 'ingest').map(begin))
+    await Promise.all(THREAD_KINDS.filter((kind) => kind !== 'ingest' && kind !== 'scrub').map(begin))
+    // Nobody waits for this one: it may start while the first clients come.
+    this.#scrubStarted = begin('scrub').catch((error: unknown) => this.#fail(error))
   }
 
   async #startInline(start: Omit<ThreadStart, 'index'>): Promise<void> {
@@ -259,6 +266,7 @@ class RunningNode implements Node {
     let preparedBehind = -1
     const look = (): void => {
       this.#lag.note(systemClock.monoMs(), this.#marks.durableLsn)
+      this.#scrub.drain()
       const { segmentId } = this.#marks.durablePosition
       if (segmentId !== preparedBehind) {
         preparedBehind = segmentId
@@ -283,6 +291,7 @@ class RunningNode implements Node {
     this.#parts.reserve.stop()
     await this.#preparer.stop()
     this.#inline?.stop()
+    await this.#scrubStarted
     for (const kind of STOP_ORDER) {
       for (const group of this.#groups.filter((candidate) => candidate.kind === kind)) await group.stop()
       log.debug('threads drained', { kind })
@@ -313,7 +322,7 @@ class RunningNode implements Node {
     return {
       config, store, marks: this.#marks, pipeline: this.#pipeline, truncatedBytes: recovered.truncatedBytes,
       recoverySeconds: recoveryMs / 1000, threadCount: Object.values(threadCounts(config)).reduce((a, b) => a + b, 1),
-      idFilter: memory.idFilter, lag: this.#lag,
+      idFilter: memory.idFilter, lag: this.#lag, scrub: this.#scrub,
     }
   }
 }

@@ -10,7 +10,8 @@ import type { Marks } from '../ring/marks.ts'
 import { IdFilter } from '../store/id-filter.ts'
 import type { Store } from '../store/store.ts'
 import type { RingPipeline } from './ring-pipeline.ts'
-import { walDirOf } from './stages.ts'
+import type { ScrubWatch } from './scrub.ts'
+import { walDirOf } from './wal-place.ts'
 
 /** What gauges and health checks look at. */
 export interface Gauged {
@@ -23,6 +24,7 @@ export interface Gauged {
   readonly truncatedBytes: number
   readonly recoverySeconds: number
   readonly threadCount: number
+  readonly scrub: ScrubWatch
 }
 
 /**
@@ -44,6 +46,7 @@ export function registerChecks(health: Health, gauged: Gauged): void {
     const lagBytes = marks.lagBytes(config.walSegmentBytes)
     return { ok: lagBytes <= config.ingestLagBytesMax, detail: `${lagBytes} bytes behind the log` }
   })
+  health.register('ready', 'log', () => gauged.scrub.check())
 }
 
 /** RocksDB's own figures, by our names. */

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { systemClock, type Clock } from '../base/clock.ts'
 import { nodeDisk } from '../base/disk-node.ts'
 import { systemSecrets } from '../base/random.ts'
@@ -32,11 +31,12 @@ import type { Stage } from '../thread/stage.ts'
 import { signMessage } from '../verify/ed25519.ts'
 import { keyPairOfSeed } from '../verify/keys.ts'
 import { BatchVerifier, type VerifyPolicy } from '../verify/verify-batch.ts'
-import { NODE_ID_BYTES } from '../wal/segment.layout.ts'
 import { WalReader } from '../wal/wal-reader.ts'
 import { WalWriter } from '../wal/wal-writer.ts'
 import type { NodeMemory, ThreadKind } from './memory.ts'
+import { buildScrubStage } from './scrub.ts'
 import type { ThreadStart } from './thread.messages.ts'
+import { walDirOf, walNodeIdOf } from './wal-place.ts'
 
 /** A stage with the bell that it sleeps on. */
 export interface HostedStage {
@@ -46,11 +46,6 @@ export interface HostedStage {
 
 /** Bytes of one read where single records are wanted, not the whole log. */
 const RECORD_READ_BYTES = 128 * 1024
-
-export const walDirOf = (config: Config): string => join(config.dataDir, 'wal')
-
-/** The WAL knows its node by the first bytes of the node's public key. */
-export const walNodeIdOf = (nodeId: Uint8Array): Uint8Array => nodeId.slice(0, NODE_ID_BYTES)
 
 export const verifyPolicyOf = (config: Config): VerifyPolicy => ({
   signaturesRequired: config.signatures === 'required',
@@ -200,4 +195,5 @@ export async function buildLensStage(start: ThreadStart): Promise<HostedStage> {
 /** By kind, what the threads and the inline mode build alike. */
 export const STAGE_BUILDERS: Readonly<Record<ThreadKind, (start: ThreadStart) => Promise<HostedStage>>> = {
   ingest: buildIngestStage, wal: buildWalStage, verify: buildVerifyStage, merkle: buildMerkleStage, lens: buildLensStage,
+  scrub: buildScrubStage,
 }

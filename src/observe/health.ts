@@ -7,6 +7,8 @@ import { encodeError } from '../base/errors.ts'
  */
 export interface CheckResult {
   readonly ok: boolean
+  /** It works, and somebody should look: shown as `[!]`, and fails no probe. */
+  readonly degraded?: boolean
   /** What an operator should know, where it is not fine. No secrets: probes are answered to anybody. */
   readonly detail?: string
 }
@@ -56,9 +58,9 @@ function run(check: () => CheckResult): CheckResult {
  */
 export function renderHealth(kind: HealthKind, report: HealthReport, verbose: boolean): string {
   if (report.ok && !verbose) return 'ok\n'
-  const lines = report.checks.map(({ name, ok, detail }) => {
-    const verdict = ok ? 'ok' : 'failed'
-    return `[${ok ? '+' : '-'}]${name} ${verdict}${detail === undefined ? '' : `: ${detail}`}`
+  const lines = report.checks.map(({ name, ok, degraded = false, detail }) => {
+    const verdict = !ok ? 'failed' : degraded ? 'degraded' : 'ok'
+    return `[${!ok ? '-' : degraded ? '!' : '+'}]${name} ${verdict}${detail === undefined ? '' : `: ${detail}`}`
   })
   return `${[...lines, `${PROBE[kind]} check ${report.ok ? 'passed' : 'failed'}`].join('\n')}\n`
 }

@@ -113,6 +113,13 @@ export const METRICS = {
   wal_recovery_duration_seconds: gauge('Time that the last start took to find the end of the log.'),
   wal_recovery_truncated_bytes: gauge('Bytes of a torn tail that the last start cut.'),
 
+  // Scrub.
+  scrub_bytes_total: counter('Bytes of sealed segments that were read again and checked.'),
+  scrub_segments_total: counter('Sealed segments that were read again in full, or up to a damage.'),
+  scrub_cycles_total: counter('Times that all sealed segments were read again.'),
+  scrub_damaged_segments: gauge('Sealed segments that read differently than they were written; the manifest counts as one.'),
+  scrub_unread_total: counter('Reads that the system refused for a passing reason; the segment\'s turn comes again in the next cycle.'),
+
   // Rings.
   ring_fill_ratio: gauge('Part of the fullest ring of its kind in use, 0..1.', { ring: RING_KINDS }),
   ring_full_total: counter('Batches and queries refused because every ring of the kind was full.', { ring: ['verify', 'lens'] }),

@@ -1,3 +1,4 @@
+import { assert } from '../base/assert.ts'
 import type { Disk, DiskFile } from '../base/disk.ts'
 import { bytesEqual, toHex } from '../base/bytes.ts'
 import { DbError, errnoOf } from '../base/errors.ts'
@@ -64,28 +65,60 @@ export interface Scan {
   readonly recordCount: number
 }
 
+/** Reads a segment record by record, from its first up to the first place that is none, or to `limit`; may stop in between. */
+export class SegmentScan {
+  readonly #cursor: SegmentCursor
+  readonly #header: SegmentHeader
+  #lastRecordOffset = 0
+  #lastKind = 0
+  #recordCount = 0
+  #outcome: 'record' | 'end' | 'damaged' = 'record'
+
+  constructor(cursor: SegmentCursor, file: DiskFile, header: SegmentHeader, limit: number) {
+    this.#cursor = cursor
+    this.#header = header
+    cursor.begin(file, header, SEGMENT_RECORDS_OFFSET, limit, chainOf(header))
+  }
+
+  /** Where the next record begins. */
+  get offset(): number {
+    return this.#cursor.nextOffset
+  }
+
+  /** Reads records until at least `bytes` of them were read. @returns false where there is nothing more to read. */
+  advance(bytes: number, onRecord?: (header: RecordHeader, offset: number) => void): boolean {
+    const cursor = this.#cursor
+    for (const stop = cursor.nextOffset + bytes; cursor.nextOffset < stop;) {
+      this.#outcome = cursor.step()
+      if (this.#outcome !== 'record') return false
+      onRecord?.(cursor.header, cursor.offset)
+      this.#lastRecordOffset = cursor.offset
+      this.#lastKind = cursor.header.kind
+      this.#recordCount++
+    }
+    return true
+  }
+
+  /** What was found, when `advance` has said that there is nothing more. */
+  result(): Scan {
+    const cursor = this.#cursor
+    assert(this.#outcome !== 'record', 'the scan has come to an end')
+    return {
+      outcome: this.#outcome, fault: this.#outcome === 'damaged' ? cursor.fault : '', end: cursor.offset,
+      chain: cursor.chain ?? chainOf(this.#header), lastRecordOffset: this.#lastRecordOffset, lastKind: this.#lastKind,
+      recordCount: this.#recordCount,
+    }
+  }
+}
+
 /** Reads a segment from its first record up to the first place that is none, or to `limit`. */
 export function scanSegment(
   cursor: SegmentCursor, file: DiskFile, header: SegmentHeader, limit: number,
   onRecord?: (header: RecordHeader, offset: number) => void,
 ): Scan {
-  cursor.begin(file, header, SEGMENT_RECORDS_OFFSET, limit, chainOf(header))
-  let lastRecordOffset = 0
-  let lastKind = 0
-  let recordCount = 0
-  for (;;) {
-    const outcome = cursor.step()
-    if (outcome !== 'record') {
-      return {
-        outcome, fault: outcome === 'damaged' ? cursor.fault : '', end: cursor.offset, chain: cursor.chain ?? chainOf(header),
-        lastRecordOffset, lastKind, recordCount,
-      }
-    }
-    onRecord?.(cursor.header, cursor.offset)
-    lastRecordOffset = cursor.offset
-    lastKind = cursor.header.kind
-    recordCount++
-  }
+  const scan = new SegmentScan(cursor, file, header, limit)
+  scan.advance(Infinity, onRecord)
+  return scan.result()
 }
 
 /** What the manifest says of a segment that was scanned up to its end. */
@@ -126,7 +159,11 @@ export function checkSealedWhole(
   cursor: SegmentCursor, file: DiskFile, header: SegmentHeader, sealed: SealedSegment,
   onRecord?: (header: RecordHeader, offset: number) => void,
 ): void {
-  const scan = scanSegment(cursor, file, header, sealed.bytesUsed, onRecord)
+  checkScanned(scanSegment(cursor, file, header, sealed.bytesUsed, onRecord), header, sealed)
+}
+
+/** Holds a sealed segment that was scanned up to its end against its manifest entry. @throws {DbError} `wal_corrupt` */
+export function checkScanned(scan: Scan, header: SegmentHeader, sealed: SealedSegment): void {
   if (scan.end !== sealed.bytesUsed) {
     const reason = scan.outcome === 'damaged' ? scan.fault : 'no record where one must be'
     throw walCorrupt(reason, sealed.segmentId, scan.end, scan.chain.nextLsn)

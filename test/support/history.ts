@@ -155,6 +155,11 @@ export class History {
     return this.#item(id).state
   }
 
+  /** What a read of it must give. */
+  printOf(id: string): string {
+    return this.#item(id).print
+  }
+
   lsnOf(id: string): number {
     return this.#item(id).lsn
   }

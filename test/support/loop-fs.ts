@@ -9,7 +9,7 @@ export type FileSystemKind = 'ext4' | 'xfs'
 /** Programs that a loop file system needs, for `requireTool`. */
 export const LOOP_TOOLS = ['mkfs.ext4', 'mkfs.xfs', 'xfs_io', 'mount', 'umount', 'losetup'] as const
 
-const run = (command: string, ...args: string[]): string => execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+export const run = (command: string, ...args: string[]): string => execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 
 /** A killed process lets go of its files a little later than its parent hears of it. */
 export function unmountWhenFree(mountDir: string): void {

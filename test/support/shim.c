@@ -4,6 +4,8 @@
 //   FT_PATH  part of the path                FT_OP   fdatasync | fsync | pwrite | write | open | rename | link | unlink | truncate,
 //                                                    sync (fdatasync and fsync), any (all of them)
 //   FT_N     which one, from 1 (0: none)     FT_ACT  eio | enospc | kill | torn (half a write, then SIGKILL) | lie (success, nothing done)
+//   FT_SLOW  file that says how many milliseconds each sync of such a file takes at least; read again while it waits, and absent
+//            or empty for none
 //   FT_DELAY_MS  time between the decision and the error: what was under way elsewhere settles
 //   FT_LOG   file that gets a line for each sync of such a file, for the fault, and with FT_N=0 for each call that counts:
 //            <monotonic ns> <fault|ok|error|again|call> <operation> <fd> <count> <path>
@@ -26,7 +28,7 @@
 #define REAL(name) ({ static typeof(&name) real; if (!real) real = (typeof(&name))dlsym(RTLD_NEXT, #name); real; })
 
 static atomic_long count;
-static const char *path_part, *operation, *action;
+static const char *path_part, *operation, *action, *slow;
 static long nth, delay_ms;
 static int log_fd = -1;
 // The file whose sync was made to fail: inode numbers are used again, moments of birth are not.
@@ -37,6 +39,7 @@ __attribute__((constructor)) static void init(void) {
   path_part = getenv("FT_PATH");
   operation = getenv("FT_OP");
   action = getenv("FT_ACT");
+  slow = getenv("FT_SLOW");
   nth = getenv("FT_N") ? atol(getenv("FT_N")) : 0;
   delay_ms = getenv("FT_DELAY_MS") ? atol(getenv("FT_DELAY_MS")) : 0;
   const char *log = getenv("FT_LOG");
@@ -81,9 +84,34 @@ static void wait_a_little(void) {
   while (nanosleep(&t, &t) && errno == EINTR) {}
 }
 
+static long slow_ms(void) {
+  char text[32] = "";
+  int fd = open(slow, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  ssize_t length = read(fd, text, sizeof text - 1);
+  close(fd);
+  return length > 0 ? atol(text) : 0;
+}
+
+static long now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+// As long as the file says, in steps, so that a disk that is stuck can come back.
+static void be_slow(void) {
+  if (!slow) return;
+  for (long start = now_ms(); now_ms() - start <= slow_ms();) {
+    struct timespec step = { 0, 2000000 };
+    nanosleep(&step, NULL);
+  }
+}
+
 static int synced(int fd, const char *name, int (*real)(int)) {
   char path[PATH_BYTES];
   if (!path_part || !path_of(fd, path)) return real(fd);
+  be_slow();
   long n = counted(name);
   if (nth && n == nth) {
     note("fault", name, fd, n, path);

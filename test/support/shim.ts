@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { repoRoot } from './root.ts'
@@ -50,6 +50,18 @@ export class Shim {
       FT_DELAY_MS: String(fault.delayMs ?? 0), FT_LOG: log,
     }
     return { env, log }
+  }
+
+  /** The environment that makes every sync of files whose path contains `path` take as long as was last `set`. */
+  slowSyncs(path: string): { readonly env: Record<string, string>, readonly set: (ms: number) => void } {
+    const control = join(this.#folder, `slow-${this.#logs++}`)
+    const set = (ms: number): void => {
+      // Renamed, so that nobody reads half of it.
+      writeFileSync(`${control}.tmp`, String(ms))
+      renameSync(`${control}.tmp`, control)
+    }
+    set(0)
+    return { env: { LD_PRELOAD: this.#library, FT_PATH: path, FT_SLOW: control }, set }
   }
 
   remove(): void {

@@ -2,6 +2,7 @@ import t from 'tap'
 import { toHex } from '../../../src/base/bytes.ts'
 import type { Clock } from '../../../src/base/clock.ts'
 import { ERROR_CODES, errorNameOf } from '../../../src/base/error-codes.ts'
+import { DbError } from '../../../src/base/errors.ts'
 import type { Stamp } from '../../../src/base/hlc.ts'
 import { AckQueue } from '../../../src/commit/ack-queue.ts'
 import { AckView } from '../../../src/commit/ack.layout.ts'
@@ -234,6 +235,31 @@ t.test('what is refused comes back by index, with duplicates found by either sta
   t.same(second!.outcomes, [
     { index: 0, code: 'duplicate', lsn: 2n }, { index: 1, code: 'field_invalid', lsn: 0n }, { index: 3, code: 'duplicate', lsn: 1n },
   ])
+})
+
+t.test('an id whose record can not be read is refused by itself; the thread goes on', async (t) => {
+  const bench = new Bench()
+  bench.submit(batch(1n, [1, 2]))
+  bench.verifyAll()
+  bench.commitAll()
+  bench.acks()
+  const { find } = bench.ids
+  bench.ids.find = (ids, offset) => {
+    const stamp = find(ids, offset)
+    if (stamp?.lsn === 1) throw new DbError('wal_corrupt', 'the record is damaged')
+    return stamp
+  }
+  bench.submit(batch(2n, [2, 1, 3]))
+  bench.submit(batch(3n, [1]))
+  bench.verifyAll()
+  bench.commitAll()
+  const [mixed, alone] = bench.acks()
+  t.match(mixed, { accepted: 1, firstLsn: 3n, refused: '' })
+  t.same(mixed!.outcomes, [{ index: 0, code: 'duplicate', lsn: 2n }, { index: 1, code: 'wal_corrupt', lsn: 0n }])
+  t.match(alone, { accepted: 0, outcomes: [{ index: 0, code: 'wal_corrupt' }] })
+  bench.ids.find = () => { throw new TypeError('a bug') }
+  bench.submit(batch(4n, [1]))
+  t.throws(() => bench.verifyAll(), TypeError, 'a bug is none of it')
 })
 
 t.test('a malformed batch is refused as a whole and costs no sync', async (t) => {

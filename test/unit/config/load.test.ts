@@ -2,6 +2,10 @@ import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { isDbError } from '../../../src/base/errors.ts'
 import { completeConfig, configWith, loadConfig, parseNumber } from '../../../src/config/load.ts'
+import { verifiedBytes } from '../../../src/commit/verified.layout.ts'
+import { Bell } from '../../../src/ring/bell.ts'
+import { RingWriter, createRing } from '../../../src/ring/ring.ts'
+import { logEntryBytes } from '../../../src/wire/log-entry.codec.ts'
 import { OPTIONS, OPTION_NAMES, flagOf, variableOf, type Option, type OptionName } from '../../../src/config/options.ts'
 
 /** The message of the `config_invalid` that an action must throw. */
@@ -97,6 +101,7 @@ t.test('rules across settings say why', async (t) => {
     [{ ringBytes: 3 * 2 ** 20 }, /ringBytes = 3145728: must be a power of two/],
     [{ idFilterBytes: 100_000 }, /idFilterBytes = 100000: must be a power of two/],
     [{ frameBytesMax: 8 * 2 ** 20 }, /frameBytesMax .* at most a quarter of ringBytes/],
+    [{ ringBytes: 2 ** 18, frameBytesMax: 2 ** 16 }, /ringBytes .* must hold twice a frame .* each of batchAssertionsMax/],
     [{ walSegmentBytes: 2 ** 20 }, /walSegmentBytes .* must hold two frames/],
     [{ groupBytesMax: 64 * 2 ** 20, walSegmentBytes: 32 * 2 ** 20 }, /groupBytesMax .* at most walSegmentBytes/],
     [{ tlsCertFile: 'c.pem' }, /tlsCertFile .* needs tlsKeyFile/],
@@ -104,6 +109,15 @@ t.test('rules across settings say why', async (t) => {
     [{ realm: '' }, /realm = : must have 1 to 255/],
   ]
   for (const [overrides, message] of rules) t.match(refusal(t, () => configWith(overrides)), message)
+})
+
+t.test('what passes the rules passes the rings: the largest verdict has room in an empty ring, wherever that stands', async (t) => {
+  for (const overrides of [{}, { ringBytes: 2 ** 20, frameBytesMax: 2 ** 18 }, { ringBytes: 2 ** 18, frameBytesMax: 2 ** 16, batchAssertionsMax: 1000 }]) {
+    const { ringBytes, frameBytesMax, batchAssertionsMax } = configWith(overrides)
+    const largest = verifiedBytes(logEntryBytes(batchAssertionsMax, frameBytesMax), batchAssertionsMax)
+    const ring = new RingWriter(createRing(ringBytes), Bell.create())
+    t.ok(largest <= ring.payloadBytesMax, `${largest} bytes in a ring of ${ringBytes}`)
+  }
 })
 
 t.test('thread counts left at 0 come from the cores', async (t) => {

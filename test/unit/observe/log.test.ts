@@ -98,6 +98,9 @@ t.test('health: bodies', async (t) => {
   const bad = { ok: false, checks: [{ name: 'wal', ok: true }, { name: 'disk', ok: false, detail: 'full' }] }
   t.equal(renderHealth('ready', good, false), 'ok\n')
   t.equal(renderHealth('ready', good, true), '[+]wal ok\nreadyz check passed\n')
+  const degraded = { ok: true, checks: [{ name: 'log', ok: true, degraded: true, detail: 'damaged in segment 3' }] }
+  t.equal(renderHealth('ready', degraded, false), 'ok\n', 'a probe passes')
+  t.equal(renderHealth('ready', degraded, true), '[!]log degraded: damaged in segment 3\nreadyz check passed\n')
   t.equal(renderHealth('ready', bad, false), '[+]wal ok\n[-]disk failed: full\nreadyz check failed\n')
   t.equal(renderHealth('live', { ok: true, checks: [] }, true), 'livez check passed\n')
 })

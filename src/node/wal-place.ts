@@ -1,0 +1,8 @@
+import { join } from 'node:path'
+import type { Config } from '../config/options.ts'
+import { NODE_ID_BYTES } from '../wal/segment.layout.ts'
+
+export const walDirOf = (config: Config): string => join(config.dataDir, 'wal')
+
+/** The WAL knows its node by the first bytes of the node's public key. */
+export const walNodeIdOf = (nodeId: Uint8Array): Uint8Array => nodeId.slice(0, NODE_ID_BYTES)
