@@ -11,6 +11,11 @@ const TOKENS = ['{', '}', '[', ']', ':', ',', 'null', 'true', 'false', '0', '-0'
 const tokensOf = (bytes: Uint8Array): string[] => new TextDecoder().decode(bytes).match(TOKEN) ?? []
 const joined = (tokens: readonly string[]): Uint8Array => new TextEncoder().encode(tokens.join(''))
 
+/** What may stand where a value is, so that more is taken and the rules behind the syntax are reached. */
+const VALUES = ['0', '1', '0.5', '-0', '5', '1700000000000', '9007199254740991', '1e308', 'true', 'false', 'null', '"a"', '"drug/aspirin"', '"a//b"', '"/"', '"caf\u00e9"', '"cafe\u0301"',
+  '"clinical"', '"retracted"', '"2026-02-28T23:59:59.999-23:59"', `"${'0f'.repeat(32)}"`, `"${'F0'.repeat(32)}"`, '[]', '[0]', '[1,-2.5]', '[3.5e38]', '{"type":"text","value":"x"}',
+  '{"type":"number","value":0}', '{"type":"boolean","value":false}', '{"type":"reference","value":"a/b"}', '{"type":"text","value":null}', `"${'x'.repeat(1024)}"`, `"${'x'.repeat(1025)}"`]
+
 /** Works on tokens, so that most offspring are still JSON, or nearly. */
 export const JSON_MUTATIONS: readonly Mutation[] = [
   (bytes, random) => {
@@ -28,6 +33,12 @@ export const JSON_MUTATIONS: readonly Mutation[] = [
     tokens.splice(random.u32() % (tokens.length + 1), 1 + random.u32() % 3)
     return joined(tokens)
   },
+  ...Array.from({ length: 4 }, (): Mutation => (bytes, random) => {
+    const tokens = tokensOf(bytes)
+    const colons = tokens.flatMap((token, i) => (token === ':' && i + 1 < tokens.length ? [i] : []))
+    if (colons.length > 0) tokens[pick(colons, random) + 1] = pick(VALUES, random)
+    return joined(tokens)
+  }),
   // A stretch once more: a member twice.
   (bytes, random) => {
     const tokens = tokensOf(bytes)
