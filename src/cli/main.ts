@@ -8,6 +8,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(0)
 })
 
+// What this program writes is for its owner, also where a library opens the file (RocksDB asks for 0644).
+process.umask(0o077)
+
 let exitCode: number
 try {
   exitCode = await runCli(process.argv.slice(2), processConsole)

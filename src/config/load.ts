@@ -34,8 +34,12 @@ function parseOption(name: OptionName, value: string, where: string): string | n
   }
 }
 
+/** Longer than any name: more of a wrong one would only cost time. */
+const NAME_CHARACTERS_MAX = 64
+
 /** The setting whose name is nearest to a wrong one, for the message. */
-function nearest(wrong: string, names: readonly string[]): string {
+function nearest(given: string, names: readonly string[]): string {
+  const wrong = given.slice(0, NAME_CHARACTERS_MAX)
   const distance = (a: string, b: string): number => {
     let row = Array.from({ length: b.length + 1 }, (_, i) => i)
     for (let i = 1; i <= a.length; i++) {

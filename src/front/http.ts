@@ -163,7 +163,7 @@ export class HttpEndpoint implements ExchangeHost {
       step()
     } catch (error) {
       const known = errorOf(error)
-      if (known !== error) this.#options.onFault?.(error)
+      if (known !== error || known.code === 'io_error') this.#options.onFault?.(error)
       exchange.problem(known)
     }
   }

@@ -55,7 +55,8 @@ function explain({ instancePath, keyword, message, params }: ErrorObject): never
 export function parametersReader<T>(schema: ParametersSchema): (query: string) => T {
   const validate: ValidateFunction = ajv.compile(schema)
   return (query) => {
-    const values: Record<string, string | number> = {}
+    // Without a prototype: on any other object an assignment to `__proto__` makes no member, and it would pass unseen.
+    const values = Object.create(null) as Record<string, string | number>
     for (const [name, text] of parseQuery(query)) {
       const isNumber = schema.properties[name]?.type === 'integer' && WHOLE_NUMBER.test(text)
       values[name] = isNumber ? Number(text) : text

@@ -26,6 +26,9 @@ export function errorOf(error: unknown): DbError {
   return isDbError(error) ? error : new DbError('internal', 'the node failed on this request')
 }
 
+/** A failed system call names files of this machine: that is for the log, and nobody else's business. */
+const detailOf = (error: DbError): string => (error.code === 'io_error' ? 'a system call failed on this node; its log says which' : error.message)
+
 export function problemOf(error: DbError, requestId: string): Problem {
   const { httpStatus, retryable, title } = ERROR_CODES[error.code]
   const { pointer, parameter, retryAfterMs } = error.details
@@ -33,7 +36,7 @@ export function problemOf(error: DbError, requestId: string): Problem {
     type: `/problems/${error.code}`,
     title,
     status: httpStatus,
-    detail: error.message,
+    detail: detailOf(error),
     code: error.code,
     retryable,
     request_id: requestId,

@@ -1,5 +1,10 @@
+import { clientTargets } from './client.targets.ts'
+import { configTargets } from './config.targets.ts'
 import type { FuzzTarget } from './fuzzer.ts'
+import { httpTargets } from './http.targets.ts'
 import { jsonTargets } from './json.targets.ts'
+import { storeTargets } from './store.targets.ts'
+import { walTargets } from './wal.targets.ts'
 import { wireTargets } from './wire.targets.ts'
 
 /**
@@ -9,4 +14,9 @@ import { wireTargets } from './wire.targets.ts'
 export const TARGETS: readonly FuzzTarget[] = [
   ...wireTargets,
   ...jsonTargets,
+  ...httpTargets,
+  ...clientTargets,
+  ...walTargets,
+  ...storeTargets,
+  ...configTargets,
 ]

@@ -168,10 +168,6 @@ export class History {
     return this.#items.has(id)
   }
 
-  printOf(id: string): string {
-    return this.#item(id).print
-  }
-
   /** Ids in the order of their acks; one that was sent again stands at each of them. */
   get ackOrder(): readonly string[] { return this.#ackOrder }
   get attemptedCount(): number { return this.#items.size }

@@ -11,7 +11,7 @@ const OTHERS = ['test/support/', 'test/soak/', 'test/unit/soak/', 'test/tidy/']
 
 t.test('every file that records is one that a soak runs, by the ids in its source', async (t) => {
   const recording = files.filter((path) => /^test\/.*\.ts$/.test(path) && !OTHERS.some((folder) => path.startsWith(folder)) && readProjectFile(path).includes('recordFault('))
-  t.strictSame(proofs.map(({ file }) => `test/${file}.test.ts`), recording.sort())
+  t.strictSame(proofs.map(({ file }) => `test/${file}.test.ts`).sort(), recording.sort())
   for (const { file, ids } of proofs) {
     const source = readProjectFile(`test/${file}.test.ts`)
     t.ok(ids.length > 0, `${file}: recordFault({ id: '...' as a literal`)

@@ -60,6 +60,9 @@ t.test('every option can be set by flag and by variable', async (t) => {
 
 t.test('an unknown variable stops the start and names its nearest', async (t) => {
   t.equal(refusal(t, () => loadConfig({}, { STEMEDB_WAL_SEGMNT_BYTES: '1' })), 'STEMEDB_WAL_SEGMNT_BYTES: no such setting; did you mean STEMEDB_WAL_SEGMENT_BYTES?')
+  const before = performance.now()
+  t.match(refusal(t, () => loadConfig({}, { [`STEMEDB_${'X'.repeat(1_000_000)}`]: '1' })), /no such setting/)
+  t.ok(performance.now() - before < 5000, 'a name without end costs no time without end')
   t.match(refusal(t, () => loadConfig({ portt: '1' } as never, {})), /portt: no such setting/)
   t.match(refusal(t, () => loadConfig({ toString: '1' } as never, {})), /no such setting/, 'names of Object.prototype are no settings')
 })

@@ -13,7 +13,7 @@ import { ACKS_PER_FRAME_MAX } from '../../../src/front/front-limits.ts'
 import { encodeErrorFrame, encodeWelcome, isBatchFrame, peekAssertionCount } from '../../../src/front/frames.codec.ts'
 import { LineSplitter } from '../../../src/front/line-splitter.ts'
 import { negotiate, mediaTypeOf } from '../../../src/front/media.ts'
-import { parseQuery } from '../../../src/front/parameters.ts'
+import { parametersReader, parseQuery } from '../../../src/front/parameters.ts'
 import { matchRoute } from '../../../src/front/routes.ts'
 import { SlotTable } from '../../../src/front/slots.ts'
 import { encodeBatch } from '../../../src/wire/batch.codec.ts'
@@ -203,4 +203,9 @@ t.test('query strings', async (t) => {
   t.throws(() => parseQuery('a=%'), { code: 'parameter_invalid' })
   t.throws(() => parseQuery('a=1&a=2'), { code: 'parameter_invalid' })
   t.throws(() => parseQuery('x&'.repeat(40)), { code: 'parameter_invalid' })
+  const read = parametersReader<{ limit?: number }>({ type: 'object', properties: { limit: { type: 'integer', description: '' } }, additionalProperties: false })
+  t.match(read('limit=5'), { limit: 5 })
+  for (const name of ['__proto__', 'constructor', 'toString', '%5F_proto__']) {
+    t.throws(() => read(`limit=5&${name}=1`), { code: 'parameter_invalid' }, `${name} is no parameter, and not let pass`)
+  }
 })

@@ -146,3 +146,11 @@ t.test('the memory of bodies', async (t) => {
   budget.give(7)
   t.ok(budget.take(10))
 })
+
+t.test('a problem does not say which file a system call failed on', async (t) => {
+  const { problemOf } = await import('../../../src/front/problem.ts')
+  const { DbError } = await import('../../../src/base/errors.ts')
+  const { detail } = problemOf(new DbError('io_error', "reading the WAL: ENOENT: no such file or directory, open '/srv/data/wal/0000000001.wal'"), 'r')
+  t.notMatch(detail, /srv|ENOENT/)
+  t.match(problemOf(new DbError('wal_corrupt', 'WAL segment 3 at offset 512'), 'r').detail, /segment 3/)
+})
