@@ -29,6 +29,7 @@ interface Log {
 function crashedLog(seed: number, groups: number, hasMark: boolean, segmentBytes = 64 * KiB, bytesMax = 700): Log {
   const disk = new MemoryDisk()
   disk.mkdir('/data')
+  disk.syncDir('/')
   const { wal, recovered } = openWal(disk, { segmentBytes, secrets: seededSecrets(seed) })
   const random = seededRandom(seed)
   for (let group = 0; group < groups; group++) {
@@ -109,6 +110,7 @@ t.test('C1: one bit flipped in every byte of a segment, all eight in headers: ea
 t.test('C1 in sealed segments: each flip is noticed by the full check, those of the ends at every start', (t) => {
   const disk = new MemoryDisk()
   disk.mkdir('/data')
+  disk.syncDir('/')
   const { wal } = openWal(disk, { segmentBytes: 4 * KiB })
   const random = seededRandom(3)
   for (let i = 0; i < 12; i++) {
@@ -190,6 +192,7 @@ t.test('a bad record in front of a later group is corruption; nothing is changed
 t.test('a client can not place bytes that pass for a record of the segment', (t) => {
   const disk = new MemoryDisk()
   disk.mkdir('/data')
+  disk.syncDir('/')
   const { wal } = openWal(disk)
   stage(wal, payloadOf(seededRandom(1)))
   wal.commit()
@@ -210,6 +213,7 @@ t.test('a client can not place bytes that pass for a record of the segment', (t)
 function threeSegments(): MemoryDisk {
   const disk = new MemoryDisk()
   disk.mkdir('/data')
+  disk.syncDir('/')
   const { wal } = openWal(disk, { segmentBytes: 64 * KiB })
   const random = seededRandom(21)
   for (let segment = 1; segment <= 3; segment++) {
@@ -253,6 +257,7 @@ t.test('C3: pages zeroed, stale and swapped, files missing, foreign, swapped and
     const foreign = threeSegments()
     const other = new MemoryDisk()
     other.mkdir('/data')
+    other.syncDir('/')
     const otherWal = openWal(other, { nodeId: Uint8Array.from(NODE_ID, (byte) => byte + 1) })
     stage(otherWal.wal, payloadOf(seededRandom(1)))
     otherWal.wal.commit()
@@ -311,6 +316,7 @@ t.test('a log of another node, and one of a newer format, are refused untouched'
 function strayMark(modules: WalModules): Verdict {
   const disk = new MemoryDisk()
   disk.mkdir('/data')
+  disk.syncDir('/')
   const { wal } = openWal(disk)
   stage(wal, payloadOf(seededRandom(1), 300))
   wal.commit()
@@ -365,6 +371,7 @@ t.test('recovery killed at every call to the disk, twice, by kill and by power c
 t.test('what is served after a failed fsync is on the disk: recovery rewrites what it read', (t) => {
   const disk = new MemoryDisk()
   disk.mkdir('/data')
+  disk.syncDir('/')
   let isFailing = false
   const faulty = new FaultyDisk(disk, (call) => (isFailing && call.call === 'fdatasync' ? 'EIO' : undefined))
   const { wal } = openWal(faulty)
@@ -419,6 +426,7 @@ t.test('space for the copy is enough: the old file then gives its own', (t) => {
 t.test('disk full at the very first start', (t) => {
   const disk = new MemoryDisk()
   disk.mkdir('/data')
+  disk.syncDir('/')
   disk.capacityBytes = 1000
   const { recovered, wal } = openWal(disk)
   t.match(recovered, { diskFull: true, lastLsn: 0 })
@@ -502,6 +510,7 @@ const MUTANTS: Readonly<Record<string, { mutations: readonly Mutation[], isCaugh
     isCaught: (modules) => {
       const disk = new MemoryDisk()
       disk.mkdir('/data')
+      disk.syncDir('/')
       const { wal } = openWal(disk)
       const forged = new Uint8Array(512)
       encodeRecordHeader({ ...emptyRecordHeader(), kind: 2, lsnFirst: 50, hlcFirst: 50n, durableOffset: 32 * KiB },
