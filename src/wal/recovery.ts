@@ -253,11 +253,30 @@ function settle(disk: Disk, dir: string, examined: Examined, options: RecoverOpt
   // An open segment without records is made anew under its name: an id is never skipped.
   const opened = openNextSegment(disk, dir, manifest, chainAtEnd(manifest.sealed), options)
   if (opened === 'disk_full') {
+    if (manifest.openSegmentId !== 0 && examined.truncatedBytes > 0) clearTorn(disk, dir, manifest.openSegmentId, examined.truncatedBytes)
     manifest = { ...manifest, openSegmentId: 0 }
     return result(true, undefined)
   }
   manifest = opened.manifest
   return result(false, undefined)
+}
+
+/**
+ * Zeros over what a torn group left in a segment without records. The segment can not be made anew while the disk is full,
+ * and an orderly stop takes its name out of the manifest: a file that nobody names and that is not empty would be taken
+ * for a log whose manifest is older than itself.
+ */
+function clearTorn(disk: Disk, dir: string, segmentId: number, bytes: number): void {
+  const file = disk.open(segmentPath(dir, segmentId), 'write')
+  try {
+    file.pwrite(new Uint8Array(bytes), 0, bytes, SEGMENT_RECORDS_OFFSET)
+    file.fdatasync()
+  } catch (error) {
+    // Only where writing over a file takes space: then it stays as it is.
+    if (!isDiskFull(error)) throw error
+  } finally {
+    file.close()
+  }
 }
 
 function makeDir(disk: Disk, dir: string): void {

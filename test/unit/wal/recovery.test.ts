@@ -3,7 +3,7 @@ import { seededRandom } from '../../../src/base/random.ts'
 import { encodeManifest, decodeManifest } from '../../../src/wal/manifest.codec.ts'
 import { examineWal, positionOfLsn, recoverWal, type Recovered } from '../../../src/wal/recovery.ts'
 import { emptyRecordHeader, encodeRecordHeader } from '../../../src/wal/record.codec.ts'
-import { NEXT_NAME } from '../../../src/wal/wal-files.ts'
+import { NEXT_NAME, segmentPath } from '../../../src/wal/wal-files.ts'
 import { CHANGING_CALLS, FaultyDisk, ProcessDied } from '../../support/faulty-disk.ts'
 import { MemoryDisk } from '../../support/memory-disk.ts'
 import {
@@ -412,6 +412,22 @@ t.test('disk full at the start: all is readable, writes wait for space and then 
     }
     t.match(openWal(disk.crash(seededRandom(freeBytes))).recovered, { diskFull: false, lastLsn: lastLsn + 1, truncatedBytes: 0 })
   }
+  t.end()
+})
+
+t.test('a torn group alone in its segment, a full disk, an orderly stop: the next start is none the worse', (t) => {
+  const disk = new MemoryDisk()
+  disk.mkdir('/data')
+  disk.syncDir('/')
+  openWal(disk).wal.close()
+  disk.flip(segmentPath(DIR, 1), 700, 0xff)
+  disk.capacityBytes = Number.MAX_SAFE_INTEGER
+  disk.capacityBytes -= disk.freeBytes('/') - KiB
+  const { recovered, wal } = openWal(disk)
+  t.match(recovered, { diskFull: true, lastLsn: 0, truncatedBytes: 189 })
+  wal.seal()
+  disk.capacityBytes = Infinity
+  t.match(openWal(disk).recovered, { diskFull: false, lastLsn: 0, truncatedBytes: 0 })
   t.end()
 })
 
