@@ -251,7 +251,8 @@ export class MemoryDisk implements Disk {
   }
 
   list(path: string): string[] {
-    return [...this.#directory(path, 'scandir').names.keys()].sort()
+    const folders = [...this.#directories.keys()].filter((name) => name !== '/' && dirname(name) === path).map((name) => basename(name))
+    return [...this.#directory(path, 'scandir').names.keys(), ...folders].sort()
   }
 
   exists(path: string): boolean {
