@@ -4,6 +4,7 @@ import { encodeManifest, decodeManifest } from '../../../src/wal/manifest.codec.
 import { examineWal, positionOfLsn, recoverWal, type Recovered } from '../../../src/wal/recovery.ts'
 import { emptyRecordHeader, encodeRecordHeader } from '../../../src/wal/record.codec.ts'
 import { NEXT_NAME, segmentPath } from '../../../src/wal/wal-files.ts'
+import { WalReader } from '../../../src/wal/wal-reader.ts'
 import { CHANGING_CALLS, FaultyDisk, ProcessDied } from '../../support/faulty-disk.ts'
 import { MemoryDisk } from '../../support/memory-disk.ts'
 import {
@@ -428,6 +429,28 @@ t.test('a torn group alone in its segment, a full disk, an orderly stop: the nex
   wal.seal()
   disk.capacityBytes = Infinity
   t.match(openWal(disk).recovered, { diskFull: false, lastLsn: 0, truncatedBytes: 0 })
+  t.end()
+})
+
+t.test('whoever stands at the end of a torn log on a full disk reads on when there is space', (t) => {
+  const { disk, ends } = crashedLog(4, 14, true)
+  // What begins like a record and is none: the first one, at a place that is not its own.
+  const file = disk.open(pathOf(1), 'write')
+  file.pwrite(disk.readFile(pathOf(1)), 512, 512, ends.at(-1)!)
+  file.fsync()
+  disk.capacityBytes = Number.MAX_SAFE_INTEGER
+  disk.capacityBytes -= disk.freeBytes('/')
+  const { recovered, wal } = openWal(disk)
+  t.ok(recovered.tail !== undefined && recovered.truncatedBytes > 0)
+  const reader = new WalReader(disk, DIR, { nodeId: NODE_ID })
+  reader.seek(recovered.first)
+  while (reader.next(recovered.end)) { /* to the end */ }
+  disk.capacityBytes = Infinity
+  t.equal(wal.rotate(), 'ok')
+  const { lsn } = stage(wal, payloadOf(seededRandom(9)))
+  wal.commit()
+  t.ok(reader.next(wal.durablePosition))
+  t.equal(reader.header.lsnFirst, lsn)
   t.end()
 })
 
