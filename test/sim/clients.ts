@@ -34,6 +34,14 @@ interface Query {
   readonly wasKnown: boolean
 }
 
+/** What explains an answer. */
+export interface DiskState {
+  /** A sync is under way. */
+  readonly isSyncing: boolean
+  /** A call has failed in this life. */
+  readonly hasFailed: boolean
+}
+
 /** What a query about everything of one subject said. */
 export interface SubjectAnswer {
   readonly subject: string
@@ -53,7 +61,7 @@ export class Clients implements PipelineHandler {
   readonly #known = new Set<string>()
   readonly #queries = new Map<bigint, Query>()
   #pipeline: RingPipeline | undefined
-  #isSyncing: () => boolean = () => false
+  #disk: DiskState = { isSyncing: false, hasFailed: false }
   #nextRequest = 1n
   /** Of the life that is: what is acked as a duplicate of an earlier one. */
   #lifeFirstLsn = 1
@@ -75,10 +83,10 @@ export class Clients implements PipelineHandler {
     return this.#queries.size === 0 && this.#clients.every((client) => client.underWay.size === 0 && client.unanswered.length === 0)
   }
 
-  /** A node takes work. @param isSyncing whether its disk is within a sync now. */
-  connect(pipeline: RingPipeline, isSyncing: () => boolean): void {
+  /** A node takes work. @param disk as it is at any moment. */
+  connect(pipeline: RingPipeline, disk: DiskState): void {
     this.#pipeline = pipeline
-    this.#isSyncing = isSyncing
+    this.#disk = disk
     this.#lifeFirstLsn = this.#world.oracle.durableCount + 1
   }
 
@@ -129,7 +137,10 @@ export class Clients implements PipelineHandler {
 
   #newBatch(): SentBatch {
     const { swarm } = this.#world
-    const claims = Array.from({ length: 1 + this.#world.below(swarm.batchMax) }, () => this.#claim())
+    return this.#batchOf(Array.from({ length: 1 + this.#world.below(swarm.batchMax) }, () => this.#claim()))
+  }
+
+  #batchOf(claims: readonly Claim[]): SentBatch {
     const requestId = this.#nextRequest++
     const flags = this.#world.rarely(4) ? BATCH_FLAG_RECEIPT : 0
     return { requestId, claims, frame: encodeBatch({ requestId, flags, items: claims.map((claim) => ({ assertion: claim.bytes })) }) }
@@ -184,7 +195,7 @@ export class Clients implements PipelineHandler {
     if (heard && batch === undefined) throw new Violation(`an ack for request ${ack.requestId}, which waits for none`)
     if (heard) client.underWay.delete(ack.requestId)
     if (refused !== '') this.#refused(client, batch, heard, ERROR_CODES[errorNameOf(ack.refused)])
-    else if (batch !== undefined) this.#done(batch, ack)
+    else if (batch !== undefined) this.#done(client, batch, ack)
   }
 
   /** What nobody hears is judged all the same, where it is still known what it was about. */
@@ -201,26 +212,33 @@ export class Clients implements PipelineHandler {
     if (heard) client.unanswered.push(batch)
   }
 
-  #done(batch: SentBatch, ack: AckView): void {
+  #done(client: Client, batch: SentBatch, ack: AckView): void {
     const { oracle } = this.#world
     let next = 0
     let rank = 0
+    const unread: Claim[] = []
     batch.claims.forEach((claim, index) => {
-      oracle.closed(claim.id)
-      this.#known.add(claim.id)
-      if (next < ack.outcomeCount && ack.outcomeIndex(next) === index) {
-        const code = ack.outcomeCode(next)
-        if (code !== ERROR_CODES.duplicate.number) throw new Violation(`a sound claim was refused: ${errorNameOf(code)}`)
-        const lsn = Number(ack.outcomeLsn(next))
-        oracle.promised(claim.id, lsn, ack.outcomeHlc(next), 'a duplicate\'s ack')
-        this.#world.count(lsn < this.#lifeFirstLsn ? 'duplicatesOfEarlierLives' : 'duplicates')
-        next++
+      const outcome = next < ack.outcomeCount && ack.outcomeIndex(next) === index ? next++ : -1
+      if (outcome >= 0 && ack.outcomeCode(outcome) === ERROR_CODES.io_error.number && this.#disk.hasFailed) {
+        // Nobody could look whether it is known.
+        unread.push(claim)
         return
       }
-      oracle.promised(claim.id, Number(ack.firstLsn) + rank, ack.firstHlc + BigInt(rank), 'an ack')
-      this.#world.count('acked')
-      rank++
+      oracle.closed(claim.id)
+      this.#known.add(claim.id)
+      if (outcome < 0) {
+        oracle.promised(claim.id, Number(ack.firstLsn) + rank, ack.firstHlc + BigInt(rank), 'an ack')
+        this.#world.count('acked')
+        rank++
+        return
+      }
+      const code = ack.outcomeCode(outcome)
+      if (code !== ERROR_CODES.duplicate.number) throw new Violation(`a sound claim was refused: ${errorNameOf(code)}`)
+      const lsn = Number(ack.outcomeLsn(outcome))
+      oracle.promised(claim.id, lsn, ack.outcomeHlc(outcome), 'a duplicate\'s ack')
+      this.#world.count(lsn < this.#lifeFirstLsn ? 'duplicatesOfEarlierLives' : 'duplicates')
     })
+    if (unread.length > 0) client.unanswered.push(this.#batchOf(unread))
     if (rank !== ack.accepted || next !== ack.outcomeCount) throw new Violation(`the ack of request ${ack.requestId} does not add up`)
   }
 
@@ -233,11 +251,11 @@ export class Clients implements PipelineHandler {
     trace.note(`reply ${reply.requestId()} ${reply.refused()} ${reply.seenLsn()}`)
     if (reply.refused() !== 0) {
       // The disk may fail to read; nothing else may go wrong here.
-      if (reply.refused() !== ERROR_CODES.io_error.number) throw new Violation(`a read was refused: ${reply.detail()}`)
+      if (reply.refused() !== ERROR_CODES.io_error.number || !this.#disk.hasFailed) throw new Violation(`a read was refused: ${reply.detail()}`)
       return
     }
     this.#world.count('reads')
-    if (this.#isSyncing()) this.#world.count('readsWithinSyncs')
+    if (this.#disk.isSyncing) this.#world.count('readsWithinSyncs')
     const found = reply.found()
     if (query.id !== undefined) {
       if (found !== null) this.#seen(query.id, foundToJson(found))

@@ -1,3 +1,4 @@
+import { must } from '../../src/base/assert.ts'
 import { FaultyDisk, type DiskCall, type DiskCallSeen, type Fault } from '../support/faulty-disk.ts'
 import { Violation } from './oracle.ts'
 import type { World } from './world.ts'
@@ -22,7 +23,11 @@ const SLOW_MS = 400
 const when = (world: World, sparsest: number): number => 1 + world.below(world.rarely(8) ? 4 : world.rarely(3) ? 25 : sparsest)
 
 /** What this life's disk will do, if anything. */
-export function drawTrouble(world: World): Trouble | undefined {
+export function drawTroubles(world: World): Trouble[] {
+  return [drawTrouble(world), world.rarely(4) ? drawTrouble(world) : undefined].filter((trouble) => trouble !== undefined)
+}
+
+function drawTrouble(world: World): Trouble | undefined {
   const kind = world.swarm.faultyCalls ? world.below(8) : 8
   switch (kind) {
     case 0: return { calls: CHANGES, nth: when(world, 250), fault: 'die-before' }
@@ -41,24 +46,20 @@ export class LifeDisk {
   readonly disk: FaultyDisk
   readonly #world: World
   readonly #others: (turnsMax: number) => void
-  readonly #trouble: Trouble | undefined
-  #matched = 0
+  /** What it has not done yet, with how many calls of its kind there were. */
+  readonly #ahead: { readonly trouble: Trouble, matched: number }[]
   #syncsUnderWay = 0
-  /** What it did to a call, once it has. */
-  struck: DiskCallSeen | undefined
+  /** It has done something to a call; the call did not come back, or failed. */
+  hasStruck = false
+  hasFailed = false
   /** Files whose sync failed: they must not be synced again. */
   readonly #lost = new Set<string>()
 
-  constructor(world: World, trouble: Trouble | undefined, others: (turnsMax: number) => void) {
+  constructor(world: World, troubles: readonly Trouble[], others: (turnsMax: number) => void) {
     this.#world = world
-    this.#trouble = trouble
+    this.#ahead = troubles.map((trouble) => ({ trouble, matched: 0 }))
     this.#others = others
     this.disk = new FaultyDisk(world.disk, (call) => this.#plan(call))
-  }
-
-  /** Whether an error of the system may reach anybody. */
-  get hasFailed(): boolean {
-    return this.struck !== undefined && !this.#trouble!.fault.startsWith('die')
   }
 
   get isSyncing(): boolean {
@@ -88,17 +89,23 @@ export class LifeDisk {
   }
 
   #strike(seen: DiskCallSeen): Fault | undefined {
-    const trouble = this.#trouble
-    if (this.#world.isCalm || trouble === undefined || this.struck !== undefined || !trouble.calls.has(seen.call) || ++this.#matched < trouble.nth) return undefined
-    this.struck = seen
-    this.#world.trace.note(`! ${trouble.fault}`)
-    if (trouble.fault.startsWith('die')) this.#world.count('deathsWithinCalls')
-    else if (SYNCS.has(seen.call)) {
+    if (this.#world.isCalm) return undefined
+    const index = this.#ahead.findIndex((ahead) => ahead.trouble.calls.has(seen.call) && ++ahead.matched >= ahead.trouble.nth)
+    if (index < 0) return undefined
+    const { fault } = must(this.#ahead.splice(index, 1)[0]).trouble
+    this.hasStruck = true
+    this.#world.trace.note(`! ${fault}`)
+    if (fault.startsWith('die')) {
+      this.#world.count('deathsWithinCalls')
+      return fault
+    }
+    this.hasFailed = true
+    if (SYNCS.has(seen.call)) {
       this.#world.count('failedSyncs')
       this.#lost.add(seen.path)
       this.#world.hasLostPages = true
     } else this.#world.count(seen.call === 'pread' ? 'failedReads' : 'failedWrites')
-    return trouble.fault
+    return fault
   }
 
   /** A failed sync is final: nobody knows what it left, and the next one may lie. */

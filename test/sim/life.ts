@@ -1,5 +1,6 @@
 import { assert } from '../../src/base/assert.ts'
 import { errnoOf, isDbError } from '../../src/base/errors.ts'
+import type { Config } from '../../src/config/options.ts'
 import { createMemory, threadCounts, THREAD_KINDS, type NodeMemory, type ThreadKind } from '../../src/node/memory.ts'
 import { RingPipeline } from '../../src/node/ring-pipeline.ts'
 import { STAGE_BUILDERS, type Machine } from '../../src/node/stages.ts'
@@ -67,6 +68,8 @@ export class Life {
   readonly #clients: Clients
   readonly #scheduler: Scheduler
   readonly #lifeDisk: LifeDisk
+  /** Somebody may have changed a setting between two starts. */
+  readonly config: Config
   #marks = new Marks()
   #pipeline: RingPipeline | undefined
   #preparer: SimPreparer | undefined
@@ -75,11 +78,13 @@ export class Life {
   #lastSegmentId = 0
   #idsFlushedLsn = 0
 
-  constructor(world: World, clients: Clients, trouble: Trouble | undefined) {
+  constructor(world: World, clients: Clients, troubles: readonly Trouble[]) {
     this.#world = world
     this.#clients = clients
+    const { config } = world.swarm
+    this.config = world.rarely(4) ? { ...config, walSegmentBytes: config.walSegmentBytes + 4096 } : config
     this.#scheduler = new Scheduler(world.random, (actor, progress) => this.#afterTurn(actor, progress))
-    this.#lifeDisk = new LifeDisk(world, trouble, (turnsMax) => this.#scheduler.others(turnsMax))
+    this.#lifeDisk = new LifeDisk(world, troubles, (turnsMax) => this.#scheduler.others(turnsMax))
   }
 
   /** Recovery, replay, stages: in the order of node.ts. @returns false where a fault of the disk ended it; what else goes wrong throws. */
@@ -88,14 +93,15 @@ export class Life {
       await this.#start()
       return true
     } catch (error) {
-      if (this.#lifeDisk.struck !== undefined) this.#world.count('deathsInRecovery')
+      if (this.#lifeDisk.hasStruck) this.#world.count('deathsInRecovery')
       this.#judge(error)
       return false
     }
   }
 
   async #start(): Promise<void> {
-    const { clock, oracle, secrets, store, swarm: { config }, trace, walDir, walNodeId } = this.#world
+    const { config } = this
+    const { clock, oracle, secrets, store, trace, walDir, walNodeId } = this.#world
     const disk = plainDisk(this.#lifeDisk.disk)
     const sizes = { segmentBytes: config.walSegmentBytes, reserveBytes: config.walReserveBytes }
     const recovered = recoverWal(disk, walDir, { nodeId: walNodeId, secrets, ...sizes })
@@ -116,12 +122,13 @@ export class Life {
     this.#pipeline = pipeline
     this.#lastSegmentId = this.#marks.durablePosition.segmentId
     this.#idsFlushedLsn = this.#marks.idsFlushedLsn
-    this.#clients.connect(pipeline, () => this.#lifeDisk.isSyncing)
+    this.#clients.connect(pipeline, this.#lifeDisk)
     this.#scheduler.actors = [...this.#stages, this.#preparer, ...this.#outsiders(pipeline)]
   }
 
   async #build(memory: NodeMemory, machine: Machine, pipeline: RingPipeline, recovered: ReturnType<typeof recoverWal>): Promise<void> {
-    const { identity, swarm: { config, weights } } = this.#world
+    const { config } = this
+    const { identity, swarm: { weights } } = this.#world
     const start = {
       config, memory, storeHandle: 0n, nodeSeed: identity.secretKey.slice(0, 32), nodeId: identity.publicKey, recovered,
       waitForAckSpace: () => pipeline.drain(),

@@ -10,7 +10,7 @@ import type * as simulation from './simulation.ts'
 
 const SEEDS_MAX = 300
 
-t.setTimeout(600_000)
+t.setTimeout(1_200_000)
 
 const seedsTaken: Record<string, number> = {}
 const missed: string[] = []

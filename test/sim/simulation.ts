@@ -1,7 +1,7 @@
 import { isDbError } from '../../src/base/errors.ts'
 import { claimSource } from '../support/history.claims.ts'
 import { Clients } from './clients.ts'
-import { drawTrouble } from './life-disk.ts'
+import { drawTroubles } from './life-disk.ts'
 import { Life } from './life.ts'
 import { Violation } from './oracle.ts'
 import { poisoned } from './poison.ts'
@@ -49,7 +49,7 @@ export async function simulate(seed: number, counts: Counts = newCounts(), liste
 
 async function live(world: World, clients: Clients): Promise<void> {
   for (let life = 0; life < world.swarm.lives; life++) {
-    const process = new Life(world, clients, drawTrouble(world))
+    const process = new Life(world, clients, drawTroubles(world))
     if (world.hasLostPages) world.disk.capacityBytes = Infinity
     if (await process.start()) {
       world.hasLostPages = false
@@ -95,7 +95,7 @@ function cutPower(world: World): void {
 async function rest(world: World, clients: Clients): Promise<void> {
   world.isCalm = true
   world.disk.capacityBytes = Infinity
-  const process = new Life(world, clients, undefined)
+  const process = new Life(world, clients, [])
   if (!await process.start()) throw new Violation('the last start failed without a fault')
   process.settle(REST_MS_MAX)
   for (const id of world.oracle.durableIds()) {
