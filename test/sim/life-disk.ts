@@ -11,6 +11,7 @@ export interface Trouble {
 }
 
 const SYNCS: ReadonlySet<DiskCall> = new Set(['fdatasync', 'fsync', 'syncDir'])
+const NAMES: ReadonlySet<DiskCall> = new Set(['mkdir', 'rename', 'syncDir'])
 const CHANGES: ReadonlySet<DiskCall> = new Set([...SYNCS, 'mkdir', 'pwrite', 'rename', 'unlink', 'truncate'])
 
 /** Milliseconds that a call takes on a disk of our time. */
@@ -28,7 +29,7 @@ export function drawTroubles(world: World): Trouble[] {
 }
 
 function drawTrouble(world: World): Trouble | undefined {
-  const kind = world.swarm.faultyCalls ? world.below(8) : 8
+  const kind = world.swarm.faultyCalls ? world.below(9) : 9
   switch (kind) {
     case 0: return { calls: CHANGES, nth: when(world, 250), fault: 'die-before' }
     case 1: return { calls: CHANGES, nth: when(world, 250), fault: 'die-after' }
@@ -37,6 +38,8 @@ function drawTrouble(world: World): Trouble | undefined {
     case 4: return world.hasLostPages ? undefined : { calls: new Set(['pwrite']), nth: when(world, 100), fault: world.rarely(2) ? 'half-ENOSPC' : 'ENOSPC' }
     case 5: return { calls: new Set(['pread']), nth: when(world, 400), fault: 'EIO' }
     case 6: return { calls: new Set(['fdatasync']), nth: when(world, 60), fault: 'EIO' }
+    // Between a change of names and the sync of its folder, which is rarer than anything else.
+    case 7: return { calls: NAMES, nth: 1 + world.below(16), fault: world.rarely(2) ? 'die-before' : 'die-after' }
     default: return undefined
   }
 }

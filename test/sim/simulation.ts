@@ -1,4 +1,5 @@
 import { isDbError } from '../../src/base/errors.ts'
+import { examineWal } from '../../src/wal/recovery.ts'
 import { claimSource } from '../support/history.claims.ts'
 import { Clients } from './clients.ts'
 import { drawTroubles } from './life-disk.ts'
@@ -11,6 +12,8 @@ import { World, newCounts, type Counts } from './world.ts'
 
 /** When all trouble is over, everybody has an answer within so many virtual milliseconds. */
 const REST_MS_MAX = 60_000
+/** Power cuts of a copy of the disk, at the end of each life. */
+const OTHER_CUTS = 8
 const DAY_MS = 86_400_000
 
 export interface Outcome {
@@ -57,6 +60,7 @@ async function live(world: World, clients: Clients): Promise<void> {
     }
     process.kill()
     world.trace.note('dead')
+    tryCuts(world)
     cutPower(world)
   }
   await rest(world, clients)
@@ -80,6 +84,15 @@ function pause(world: World, process: Life): void {
   world.disk.capacityBytes = capacityBytes
   world.isCalm = false
   world.count('rests')
+}
+
+/** Other ends that this moment could have had: after each, all that was on the disk for certain is found. */
+function tryCuts(world: World): void {
+  for (let cut = 0; cut < OTHER_CUTS; cut++) {
+    const { manifest, tail } = examineWal(world.disk.crash(world.random), world.walDir, { nodeId: world.walNodeId })
+    const lastLsn = tail?.sealed.lsnLast ?? manifest?.sealed.at(-1)?.lsnLast ?? 0
+    if (lastLsn < world.oracle.durableCount) throw new Violation(`a power cut leaves LSN ${lastLsn} of ${world.oracle.durableCount}`)
+  }
 }
 
 function cutPower(world: World): void {
