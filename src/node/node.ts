@@ -1,9 +1,10 @@
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { holdProcess, systemClock } from '../base/clock.ts'
 import { nodeDisk } from '../base/disk-node.ts'
 import { systemSecrets } from '../base/random.ts'
 import { toHex } from '../base/bytes.ts'
+import { errnoOf } from '../base/errors.ts'
 import type { Config } from '../config/options.ts'
 import { connectionsMax } from '../front/front-limits.ts'
 import { createFront, type Front } from '../front/server.ts'
@@ -112,6 +113,14 @@ function assemble(config: Config, log: Log, store: Store, reserve: SpaceReserve,
 /** For the owner only, db/ too, which RocksDB would make for everybody. A folder that is there keeps its mode. */
 function makeDataDir(config: Config): void {
   nodeDisk.mkdir(join(config.dataDir, 'db'))
+  // Whoever made them: an earlier start may have died before its sync, and all that will be acked hangs on these names.
+  nodeDisk.syncDir(config.dataDir)
+  try {
+    nodeDisk.syncDir(dirname(config.dataDir))
+  } catch (error) {
+    // Who may not open the parent has not made the folder in it.
+    if (errnoOf(error) !== 'EACCES') throw error
+  }
 }
 
 async function openStore(config: Config): Promise<Store> {

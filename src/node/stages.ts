@@ -1,6 +1,7 @@
 import { systemClock, type Clock } from '../base/clock.ts'
+import type { Disk } from '../base/disk.ts'
 import { nodeDisk } from '../base/disk-node.ts'
-import { systemSecrets } from '../base/random.ts'
+import { systemSecrets, type Secrets } from '../base/random.ts'
 import { AckQueue } from '../commit/ack-queue.ts'
 import { CommitStage } from '../commit/commit-stage.ts'
 import { ReceiptQueue } from '../commit/receipt-queue.ts'
@@ -44,6 +45,16 @@ export interface HostedStage {
   readonly bell: Bell
 }
 
+/** What stages take from the machine that they run on. A simulator brings its own. */
+export interface Machine {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly secrets: Secrets
+  readonly attachStore: (handle: bigint) => Store
+}
+
+const thisMachine: Machine = { disk: nodeDisk, clock: systemClock, secrets: systemSecrets, attachStore: attachRocksStore }
+
 /** Bytes of one read where single records are wanted, not the whole log. */
 const RECORD_READ_BYTES = 128 * 1024
 
@@ -58,14 +69,19 @@ export const verifyPolicyOf = (config: Config): VerifyPolicy => ({
 /** What the builders of one thread share; the inline mode makes one for all. */
 class Workplace {
   readonly start: ThreadStart
-  readonly clock: Clock = systemClock
+  readonly machine: Machine
   readonly marks: Marks
   readonly store: Store
 
-  constructor(start: ThreadStart) {
+  constructor(start: ThreadStart, machine: Machine) {
     this.start = start
+    this.machine = machine
     this.marks = new Marks(start.memory.marks)
-    this.store = attachRocksStore(start.storeHandle)
+    this.store = machine.attachStore(start.storeHandle)
+  }
+
+  get clock(): Clock {
+    return this.machine.clock
   }
 
   get memory(): NodeMemory {
@@ -78,13 +94,13 @@ class Workplace {
 
   reader(chunkBytes?: number): WalReader {
     const { config, nodeId } = this.start
-    return new WalReader(nodeDisk, walDirOf(config), { nodeId: walNodeIdOf(nodeId), ...(chunkBytes === undefined ? {} : { chunkBytes }) })
+    return new WalReader(this.machine.disk, walDirOf(config), { nodeId: walNodeIdOf(nodeId), ...(chunkBytes === undefined ? {} : { chunkBytes }) })
   }
 
   /** The id directory as this thread sees it. */
   ids(): { readonly lookup: IdLookup, readonly recents: RecentIds, readonly hash: IdHash, readonly filter: IdFilter } {
-    const { marks, memory, store, start: { config } } = this
-    const hash = new IdHash(openStoreMeta(store, systemSecrets).idHashKey)
+    const { machine, marks, memory, store, start: { config } } = this
+    const hash = new IdHash(openStoreMeta(store, machine.secrets).idHashKey)
     const filter = new IdFilter(memory.idFilter)
     const recents = new RecentIds(memory.recentIds, config.recentIdsMax, hash, () => marks.idsFlushedLsn)
     const confirm = new WalConfirm(this.reader(RECORD_READ_BYTES), () => marks.durablePosition).confirm
@@ -93,26 +109,26 @@ class Workplace {
 }
 
 /** Replays what the log has beyond the store, says so by being built, then follows the durable mark. */
-export async function buildIngestStage(start: ThreadStart): Promise<HostedStage> {
+export async function buildIngestStage(start: ThreadStart, machine = thisMachine): Promise<HostedStage> {
   await initHash()
-  const place = new Workplace(start)
+  const place = new Workplace(start, machine)
   const ids = place.ids()
   const stage = new IngestStage({
     store: place.store, log: place.reader(), hash: ids.hash, filter: ids.filter, recents: ids.recents, marks: place.marks,
-    logStart: start.recovered.first, lastLsn: start.recovered.lastLsn, secrets: systemSecrets, clock: place.clock,
+    logStart: start.recovered.first, lastLsn: start.recovered.lastLsn, secrets: machine.secrets, clock: place.clock,
     metrics: place.metrics('ingest'),
   })
   return { stage, bell: place.marks.durableBell }
 }
 
-export async function buildWalStage(start: ThreadStart): Promise<HostedStage> {
+export async function buildWalStage(start: ThreadStart, machine = thisMachine): Promise<HostedStage> {
   await initHash()
-  const place = new Workplace(start)
+  const place = new Workplace(start, machine)
   const { config, memory } = start
   const { rings, bells } = memory
   const walDir = walDirOf(config)
-  const writer = WalWriter.open(measuredDisk(nodeDisk, place.clock, place.metrics('wal')), walDir, start.recovered, {
-    nodeId: walNodeIdOf(start.nodeId), secrets: systemSecrets, segmentBytes: config.walSegmentBytes,
+  const writer = WalWriter.open(measuredDisk(machine.disk, place.clock, place.metrics('wal')), walDir, start.recovered, {
+    nodeId: walNodeIdOf(start.nodeId), secrets: machine.secrets, segmentBytes: config.walSegmentBytes,
     reserveBytes: config.walReserveBytes, groupBytesMax: config.groupBytesMax,
   })
   const stage = new CommitStage({
@@ -127,16 +143,16 @@ export async function buildWalStage(start: ThreadStart): Promise<HostedStage> {
     ingestLagBytesMax: config.ingestLagBytesMax,
     walSegmentBytes: config.walSegmentBytes,
     walMarkIdleMs: config.walMarkIdleMs,
-    hasSpace: () => nodeDisk.freeBytes(walDir) >= config.walReserveBytes,
+    hasSpace: () => machine.disk.freeBytes(walDir) >= config.walReserveBytes,
     lastLsn: start.recovered.lastLsn,
     lastHlc: start.recovered.lastHlc,
   })
   return { stage, bell: new Bell(bells.commit) }
 }
 
-export async function buildVerifyStage(start: ThreadStart): Promise<HostedStage> {
+export async function buildVerifyStage(start: ThreadStart, machine = thisMachine): Promise<HostedStage> {
   await initHash()
-  const place = new Workplace(start)
+  const place = new Workplace(start, machine)
   const { config, index, memory: { rings, bells } } = start
   const stage = new VerifyStage({
     submitted: new RingReader(rings.submitted[index]!),
@@ -165,9 +181,9 @@ export async function buildMerkleStage(start: ThreadStart): Promise<HostedStage>
   return { stage, bell: new Bell(bells.merkle[index]!) }
 }
 
-export async function buildLensStage(start: ThreadStart): Promise<HostedStage> {
+export async function buildLensStage(start: ThreadStart, machine = thisMachine): Promise<HostedStage> {
   await initHash()
-  const place = new Workplace(start)
+  const place = new Workplace(start, machine)
   const { config, index, memory: { rings, bells } } = start
   const log = place.reader(RECORD_READ_BYTES)
   const { lookup } = place.ids()
@@ -193,7 +209,7 @@ export async function buildLensStage(start: ThreadStart): Promise<HostedStage> {
 }
 
 /** By kind, what the threads and the inline mode build alike. */
-export const STAGE_BUILDERS: Readonly<Record<ThreadKind, (start: ThreadStart) => Promise<HostedStage>>> = {
+export const STAGE_BUILDERS: Readonly<Record<ThreadKind, (start: ThreadStart, machine?: Machine) => Promise<HostedStage>>> = {
   ingest: buildIngestStage, wal: buildWalStage, verify: buildVerifyStage, merkle: buildMerkleStage, lens: buildLensStage,
   scrub: buildScrubStage,
 }

@@ -88,5 +88,7 @@ export function readKeyFile(path: string): Uint8Array {
 /** The key pair of a file, which is made where there is none: how a node gets its identity. @throws {DbError} as {@link readKeyFile}. */
 export function loadOrCreateKeyPair(path: string, secrets: Secrets = systemSecrets): KeyPair {
   if (!fs.existsSync(path)) writeKeyFile(path, newSeed(secrets))
+  // An earlier start may have died between naming the file and this: without its key a node does not know its log.
+  else syncFolder(dirname(path))
   return keyPairOfSeed(readKeyFile(path))
 }

@@ -245,6 +245,7 @@ function settle(disk: Disk, dir: string, examined: Examined, options: RecoverOpt
   for (const name of examined.leftovers) removeIfThere(disk, join(dir, name))
   if (tail !== undefined) {
     if (rewriteTail(disk, dir, tail) === 'disk_full') {
+      clearTorn(disk, dir, tail.header.segmentId, tail.sealed.bytesUsed, examined.truncatedBytes)
       syncInPlace(disk, dir, tail)
       return result(true, tail)
     }
@@ -253,11 +254,31 @@ function settle(disk: Disk, dir: string, examined: Examined, options: RecoverOpt
   // An open segment without records is made anew under its name: an id is never skipped.
   const opened = openNextSegment(disk, dir, manifest, chainAtEnd(manifest.sealed), options)
   if (opened === 'disk_full') {
+    if (manifest.openSegmentId !== 0) clearTorn(disk, dir, manifest.openSegmentId, SEGMENT_RECORDS_OFFSET, examined.truncatedBytes)
     manifest = { ...manifest, openSegmentId: 0 }
     return result(true, undefined)
   }
   manifest = opened.manifest
   return result(false, undefined)
+}
+
+/**
+ * Zeros over what a torn group left in a segment that can not be made anew while the disk is full. Whoever opens it
+ * now reads it to the end of the file once the log has gone on; and where it has no record at all, an orderly stop takes
+ * its name out of the manifest: a file that nobody names and that is not empty would pass for a log newer than its manifest.
+ */
+function clearTorn(disk: Disk, dir: string, segmentId: number, offset: number, bytes: number): void {
+  if (bytes === 0) return
+  const file = disk.open(segmentPath(dir, segmentId), 'write')
+  try {
+    file.pwrite(new Uint8Array(bytes), 0, bytes, offset)
+    file.fdatasync()
+  } catch (error) {
+    // Only where writing over a file takes space: then it stays as it is.
+    if (!isDiskFull(error)) throw error
+  } finally {
+    file.close()
+  }
 }
 
 function makeDir(disk: Disk, dir: string): void {

@@ -1,5 +1,6 @@
 import { open, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
+import { must } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import { errnoOf } from '../base/errors.ts'
 import { MiB } from '../base/units.ts'
@@ -20,6 +21,54 @@ const PAUSE_MS = 2
 /** 'stopped': `stop` came in between. */
 export type PrepareOutcome = 'ready' | 'disk_full' | 'stopped'
 
+/** One thing to do. `zeros`, `datasync` and `close` are about the file that `create` made last. */
+export type PrepareStep =
+  | { readonly call: 'exists' | 'freeBytes' | 'remove' | 'create', readonly path: string }
+  | { readonly call: 'rename', readonly path: string, readonly to: string }
+  | { readonly call: 'zeros', readonly bytes: number, readonly position: number }
+  | { readonly call: 'datasync' | 'close' | 'pause' }
+
+/**
+ * All that a preparation does, one step after the other, for whoever carries them out: on the event loop, or in a
+ * simulation in between what the commit thread does. `exists` is answered with 1 or 0, `freeBytes` with bytes, anything
+ * else with 0. What a step throws is to be thrown into the generator.
+ * @returns 'disk_full' where there is no space; nothing is left behind. @throws {DbError} `io_error`
+ */
+export function* preparation(
+  dir: string, sizes: SegmentSizes, isStopping: () => boolean,
+): Generator<PrepareStep, PrepareOutcome, number> {
+  const tmp = join(dir, NEXT_TMP_NAME)
+  try {
+    if ((yield { call: 'exists', path: join(dir, NEXT_NAME) }) === 1) return 'ready'
+    const segmentBytes = segmentBytesOf(sizes.segmentBytes)
+    if ((yield { call: 'freeBytes', path: dir }) < segmentBytes + sizes.reserveBytes) return 'disk_full'
+    yield { call: 'remove', path: tmp }
+    const outcome = yield* filling(tmp, segmentBytes, isStopping)
+    if (outcome === 'ready') yield { call: 'rename', path: tmp, to: join(dir, NEXT_NAME) }
+    else yield { call: 'remove', path: tmp }
+    return outcome
+  } catch (error) {
+    yield { call: 'remove', path: tmp }
+    if (isDiskFull(error)) return 'disk_full'
+    throw ioError(error, 'preparing a WAL segment')
+  }
+}
+
+function* filling(path: string, bytes: number, isStopping: () => boolean): Generator<PrepareStep, PrepareOutcome, number> {
+  yield { call: 'create', path }
+  try {
+    for (let position = 0; position < bytes; position += STEP_BYTES) {
+      if (isStopping()) return 'stopped'
+      yield { call: 'zeros', bytes: Math.min(STEP_BYTES, bytes - position), position }
+      yield { call: 'datasync' }
+      yield { call: 'pause' }
+    }
+    return 'ready'
+  } finally {
+    yield { call: 'close' }
+  }
+}
+
 /**
  * Fills the next segment with zeros ahead of its use, by asynchronous calls, never more than one ahead. It runs on a
  * thread that has an event loop; the commit thread takes the file by its name. Call `prepare` at start, after each
@@ -29,6 +78,7 @@ export class SegmentPreparer {
   readonly #dir: string
   readonly #options: PreparerOptions
   readonly #zeros = new Uint8Array(STEP_BYTES)
+  #file: FileHandle | undefined
   #running: Promise<PrepareOutcome> | undefined
   #stopping = false
 
@@ -56,41 +106,52 @@ export class SegmentPreparer {
   }
 
   async #prepare(): Promise<PrepareOutcome> {
-    const tmp = join(this.#dir, NEXT_TMP_NAME)
-    try {
-      if (await exists(join(this.#dir, NEXT_NAME))) return 'ready'
-      const segmentBytes = segmentBytesOf(this.#options.segmentBytes)
-      const space = await statfs(this.#dir)
-      if (space.bavail * space.bsize < segmentBytes + this.#options.reserveBytes) return 'disk_full'
-      await rm(tmp, { force: true })
-      const outcome = await this.#fill(tmp, segmentBytes)
-      if (outcome === 'ready') await rename(tmp, join(this.#dir, NEXT_NAME))
-      else await rm(tmp, { force: true })
-      return outcome
-    } catch (error) {
-      await rm(tmp, { force: true })
-      if (isDiskFull(error)) return 'disk_full'
-      throw ioError(error, 'preparing a WAL segment')
-    }
-  }
-
-  async #fill(path: string, bytes: number): Promise<PrepareOutcome> {
-    const file: FileHandle = await open(path, 'wx', 0o600)
-    try {
-      for (let at = 0; at < bytes; at += STEP_BYTES) {
-        if (this.#stopping) return 'stopped'
-        await writeZeros(file, this.#zeros, Math.min(STEP_BYTES, bytes - at), at)
-        await file.datasync()
-        await this.#pause()
+    const steps = preparation(this.#dir, this.#options, () => this.#stopping)
+    let next = steps.next()
+    while (next.done !== true) {
+      let answer: number
+      try {
+        answer = await this.#carryOut(next.value)
+      } catch (error) {
+        next = steps.throw(error)
+        continue
       }
-      return 'ready'
-    } finally {
-      await file.close()
+      next = steps.next(answer)
     }
+    return next.value
   }
 
-  #pause(): Promise<void> {
-    return new Promise((resolve) => this.#options.clock.timer(this.#options.pauseMs ?? PAUSE_MS, resolve))
+  async #carryOut(step: PrepareStep): Promise<number> {
+    switch (step.call) {
+      case 'exists':
+        return await exists(step.path) ? 1 : 0
+      case 'freeBytes': {
+        const space = await statfs(step.path)
+        return space.bavail * space.bsize
+      }
+      case 'remove':
+        await rm(step.path, { force: true })
+        break
+      case 'create':
+        this.#file = await open(step.path, 'wx', 0o600)
+        break
+      case 'rename':
+        await rename(step.path, step.to)
+        break
+      case 'zeros':
+        await writeZeros(must(this.#file), this.#zeros, step.bytes, step.position)
+        break
+      case 'datasync':
+        await must(this.#file).datasync()
+        break
+      case 'close':
+        await must(this.#file).close()
+        break
+      case 'pause':
+        await new Promise<void>((resolve) => this.#options.clock.timer(this.#options.pauseMs ?? PAUSE_MS, resolve))
+        break
+    }
+    return 0
   }
 }
 

@@ -160,9 +160,8 @@ export function takeNext(disk: Disk, dir: string, sizes: SegmentSizes): DiskFile
   }
 }
 
-/** The folder, durable in its parent. */
+/** The folder, durable in its parent: synced whoever made it, because a start that made it may have died before its sync. */
 export function makeWalDir(disk: Disk, dir: string): void {
-  if (disk.exists(dir)) return
   disk.mkdir(dir)
   disk.syncDir(dirname(dir))
 }

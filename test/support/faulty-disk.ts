@@ -21,9 +21,10 @@ export interface DiskCallSeen {
  * - an errno: the call fails and has done nothing (a sync that fails loses the dirty pages).
  * - `die-before`, `die-after`: the process ends there; every later call ends it again.
  * - `die-half`: a pwrite gets half of its bytes out first.
+ * - `half-ENOSPC`: a pwrite gets half of its bytes out and says so.
  * - `skip`: the call claims success and does nothing.
  */
-export type Fault = 'die-before' | 'die-after' | 'die-half' | 'skip' | `E${string}`
+export type Fault = 'die-before' | 'die-after' | 'die-half' | 'half-ENOSPC' | 'skip' | `E${string}`
 
 /** The process is dead: no code of the program catches it. */
 export class ProcessDied extends Error {
@@ -46,11 +47,18 @@ export class FaultyDisk implements Disk {
     return this.calls.filter((seen) => seen.call === call && (path === undefined || seen.path === path)).length
   }
 
-  run<T>(call: DiskCall, path: string, work: () => T, options: { half?: () => void, skipped?: T, lost?: () => void } = {}): T {
+  /** The process ends here and now, outside of any call: whatever it does to the disk from now on throws. */
+  kill(): void {
+    this.#dead = true
+  }
+
+  run<T>(call: DiskCall, path: string, work: () => T, options: { half?: () => number, skipped?: T, lost?: () => void } = {}): T {
     if (this.#dead) throw new ProcessDied()
     const seen = { call, path, index: this.calls.length + 1 }
     this.calls.push(seen)
     const fault = this.#plan(seen)
+    // While the plan let others run, the process may have ended.
+    if (this.#dead) throw new ProcessDied()
     if (fault === undefined) return work()
     if (fault === 'skip') return options.skipped as T
     if (fault.startsWith('die')) {
@@ -60,7 +68,8 @@ export class FaultyDisk implements Disk {
       throw new ProcessDied()
     }
     options.lost?.()
-    throw Object.assign(systemError(fault, call, path), call === 'pwrite' ? { bytesWritten: 0 } : {})
+    const bytesWritten = fault === 'half-ENOSPC' ? options.half?.() ?? 0 : 0
+    throw Object.assign(systemError(fault === 'half-ENOSPC' ? 'ENOSPC' : fault, call, path), call === 'pwrite' ? { bytesWritten } : {})
   }
 
   open(path: string, mode: 'read' | 'write' | 'create'): DiskFile {
@@ -115,7 +124,10 @@ class FaultyFile implements DiskFile {
 
   pwrite(buffer: Uint8Array, offset: number, length: number, position: number): void {
     this.#disk.run('pwrite', this.path, () => this.#inner.pwrite(buffer, offset, length, position),
-      { half: () => this.#inner.pwrite(buffer, offset, length >> 1, position) })
+      { half: () => {
+        this.#inner.pwrite(buffer, offset, length >> 1, position)
+        return length >> 1
+      } })
   }
 
   fdatasync(): void {

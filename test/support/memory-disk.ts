@@ -7,6 +7,7 @@ import type { Random } from '../../src/base/random.ts'
  * - Each 512-byte sector that was written since the file's last sync is, independently, old, new, a mix of both, or garbage.
  * - Creations, renames and removals since the folder's last sync persist as a random subset; syncing a file does not make
  *   its name durable.
+ * - A folder that was made since its parent's last sync is there or not, with everything in it.
  * - A file's size since its last sync is the old or the new one.
  * - A sync that fails leaves pages clean, readable and lost (as measured on ext4).
  */
@@ -174,8 +175,39 @@ class MemoryFile implements DiskFile {
   }
 }
 
+/** A file as it is on the disk, whatever has been written since. */
+class DurableFile implements DiskFile {
+  readonly path: string
+  readonly #inode: Inode
+
+  constructor(path: string, inode: Inode) {
+    this.path = path
+    this.#inode = inode
+  }
+
+  pread(buffer: Uint8Array, offset: number, length: number, position: number): number {
+    const { durable, durableSize } = this.#inode
+    const count = Math.max(0, Math.min(length, durableSize - position))
+    buffer.fill(0, offset, offset + count)
+    buffer.set(durable.subarray(position, Math.max(position, Math.min(position + count, durable.length))), offset)
+    return count
+  }
+
+  size(): number {
+    return this.#inode.durableSize
+  }
+
+  pwrite(): void { throw systemError('EROFS', 'pwrite', this.path) }
+  truncate(): void { throw systemError('EROFS', 'truncate', this.path) }
+  fdatasync(): void { /* it is synced */ }
+  fsync(): void { /* it is synced */ }
+  close(): void { /* nothing is held */ }
+}
+
 export class MemoryDisk implements Disk {
   readonly #directories = new Map<string, Directory>([['/', new Directory()]])
+  /** Made since their parent's last sync. */
+  readonly #unsyncedDirectories = new Set<string>()
   capacityBytes = Infinity
 
   #directory(path: string, syscall: string): Directory {
@@ -211,14 +243,16 @@ export class MemoryDisk implements Disk {
     directory.apply({ kind: 'unlink', name: basename(path) })
   }
 
-  /** Durable at once: what makes a data folder is not this model's subject. */
   mkdir(path: string): void {
     if (!this.#directories.has(dirname(path))) this.mkdir(dirname(path))
-    if (!this.#directories.has(path)) this.#directories.set(path, new Directory())
+    if (this.#directories.has(path)) return
+    this.#directories.set(path, new Directory())
+    this.#unsyncedDirectories.add(path)
   }
 
   list(path: string): string[] {
-    return [...this.#directory(path, 'scandir').names.keys()].sort()
+    const folders = [...this.#directories.keys()].filter((name) => name !== '/' && dirname(name) === path).map((name) => basename(name))
+    return [...this.#directory(path, 'scandir').names.keys(), ...folders].sort()
   }
 
   exists(path: string): boolean {
@@ -227,6 +261,7 @@ export class MemoryDisk implements Disk {
 
   syncDir(path: string): void {
     this.#directory(path, 'fsync').sync()
+    for (const made of this.#unsyncedDirectories) if (dirname(made) === path) this.#unsyncedDirectories.delete(made)
   }
 
   freeBytes(_path: string): number {
@@ -244,6 +279,8 @@ export class MemoryDisk implements Disk {
     // One fate an inode, by whatever names it is found.
     const inodes = new Map<Inode, Inode>()
     for (const [path, directory] of this.#directories) {
+      if (path !== '/' && !after.#directories.has(dirname(path))) continue // a folder above it is gone
+      if (this.#unsyncedDirectories.has(path) && random.u32() % 2 === 0) continue
       const names = new Map(directory.durable)
       for (const op of directory.pending) if (random.u32() % 2 === 0) applyTo(names, op)
       const copy = new Directory()
@@ -258,12 +295,36 @@ export class MemoryDisk implements Disk {
     return after
   }
 
+  /**
+   * What is on the disk for certain, and stays so while it changes: what a power cut leaves that takes all that it may.
+   * To read only.
+   */
+  durableView(): Disk {
+    const directoryOf = (path: string): Directory | undefined => {
+      for (let at = path; at !== '/'; at = dirname(at)) if (this.#unsyncedDirectories.has(at)) return undefined
+      return this.#directories.get(path)
+    }
+    const refuse = (path: string): never => { throw systemError('EROFS', 'change', path) }
+    return {
+      open(path, mode) {
+        const inode = directoryOf(dirname(path))?.durable.get(basename(path))
+        if (inode === undefined) throw systemError('ENOENT', 'open', path)
+        return mode === 'create' ? refuse(path) : new DurableFile(path, inode)
+      },
+      list: (path) => [...directoryOf(path)?.durable.keys() ?? []].sort(),
+      exists: (path) => directoryOf(path) !== undefined || (directoryOf(dirname(path))?.durable.has(basename(path)) ?? false),
+      freeBytes: (path) => this.freeBytes(path),
+      rename: refuse, unlink: refuse, mkdir: refuse, syncDir: refuse,
+    }
+  }
+
   /** A copy that shares nothing, everything synced: a starting point for many trials. */
   clone(): MemoryDisk {
     const copy = new MemoryDisk()
     copy.capacityBytes = this.capacityBytes
     for (const [path, directory] of this.#directories) {
       copy.mkdir(path)
+      if (path !== '/') copy.syncDir(dirname(path))
       for (const name of directory.names.keys()) copy.writeFile(`${path}/${name}`, this.readFile(`${path}/${name}`))
     }
     return copy

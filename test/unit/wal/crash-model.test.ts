@@ -58,6 +58,7 @@ class Node {
     this.#seed = seed
     this.#seen = seen
     this.disk.mkdir('/data')
+    this.disk.syncDir('/')
   }
 
   #below(bound: number): number {

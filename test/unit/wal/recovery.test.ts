@@ -3,7 +3,8 @@ import { seededRandom } from '../../../src/base/random.ts'
 import { encodeManifest, decodeManifest } from '../../../src/wal/manifest.codec.ts'
 import { examineWal, positionOfLsn, recoverWal, type Recovered } from '../../../src/wal/recovery.ts'
 import { emptyRecordHeader, encodeRecordHeader } from '../../../src/wal/record.codec.ts'
-import { NEXT_NAME } from '../../../src/wal/wal-files.ts'
+import { NEXT_NAME, segmentPath } from '../../../src/wal/wal-files.ts'
+import { WalReader } from '../../../src/wal/wal-reader.ts'
 import { recordFault } from '../../support/fault-record.ts'
 import { CHANGING_CALLS, FaultyDisk, ProcessDied } from '../../support/faulty-disk.ts'
 import { MemoryDisk } from '../../support/memory-disk.ts'
@@ -43,6 +44,7 @@ interface Log {
 function crashedLog(seed: number, groups: number, hasMark: boolean, segmentBytes = 64 * KiB, bytesMax = 700): Log {
   const disk = new MemoryDisk()
   disk.mkdir('/data')
+  disk.syncDir('/')
   const { wal, recovered } = openWal(disk, { segmentBytes, secrets: seededSecrets(seed) })
   const random = seededRandom(seed)
   for (let group = 0; group < groups; group++) {
@@ -125,6 +127,7 @@ t.test('C1: one bit flipped in every byte of a segment, all eight in headers: ea
 t.test('C1 in sealed segments: each flip is noticed by the full check, those of the ends at every start', (t) => {
   const disk = new MemoryDisk()
   disk.mkdir('/data')
+  disk.syncDir('/')
   const { wal } = openWal(disk, { segmentBytes: 4 * KiB })
   const random = seededRandom(3)
   for (let i = 0; i < 12; i++) {
@@ -224,6 +227,7 @@ t.test('a bad record in front of a later group is corruption; nothing is changed
 t.test('a client can not place bytes that pass for a record of the segment', (t) => {
   const disk = new MemoryDisk()
   disk.mkdir('/data')
+  disk.syncDir('/')
   const { wal } = openWal(disk)
   stage(wal, payloadOf(seededRandom(1)))
   wal.commit()
@@ -244,6 +248,7 @@ t.test('a client can not place bytes that pass for a record of the segment', (t)
 function threeSegments(): MemoryDisk {
   const disk = new MemoryDisk()
   disk.mkdir('/data')
+  disk.syncDir('/')
   const { wal } = openWal(disk, { segmentBytes: 64 * KiB })
   const random = seededRandom(21)
   for (let segment = 1; segment <= 3; segment++) {
@@ -287,6 +292,7 @@ t.test('C3: pages zeroed, stale and swapped, files missing, foreign, swapped and
     const foreign = threeSegments()
     const other = new MemoryDisk()
     other.mkdir('/data')
+    other.syncDir('/')
     const otherWal = openWal(other, { nodeId: Uint8Array.from(NODE_ID, (byte) => byte + 1) })
     stage(otherWal.wal, payloadOf(seededRandom(1)))
     otherWal.wal.commit()
@@ -345,6 +351,7 @@ t.test('a log of another node, and one of a newer format, are refused untouched'
 function strayMark(modules: WalModules): Verdict {
   const disk = new MemoryDisk()
   disk.mkdir('/data')
+  disk.syncDir('/')
   const { wal } = openWal(disk)
   stage(wal, payloadOf(seededRandom(1), 300))
   wal.commit()
@@ -399,6 +406,7 @@ t.test('recovery killed at every call to the disk, twice, by kill and by power c
 t.test('what is served after a failed fsync is on the disk: recovery rewrites what it read', (t) => {
   const disk = new MemoryDisk()
   disk.mkdir('/data')
+  disk.syncDir('/')
   let isFailing = false
   const faulty = new FaultyDisk(disk, (call) => (isFailing && call.call === 'fdatasync' ? 'EIO' : undefined))
   const { wal } = openWal(faulty)
@@ -442,6 +450,44 @@ t.test('disk full at the start: all is readable, writes wait for space and then 
   t.end()
 })
 
+t.test('a torn group alone in its segment, a full disk, an orderly stop: the next start is none the worse', (t) => {
+  const disk = new MemoryDisk()
+  disk.mkdir('/data')
+  disk.syncDir('/')
+  openWal(disk).wal.close()
+  disk.flip(segmentPath(DIR, 1), 700, 0xff)
+  disk.capacityBytes = Number.MAX_SAFE_INTEGER
+  disk.capacityBytes -= disk.freeBytes('/') - KiB
+  const { recovered, wal } = openWal(disk)
+  t.match(recovered, { diskFull: true, lastLsn: 0, truncatedBytes: 189 })
+  wal.seal()
+  disk.capacityBytes = Infinity
+  t.match(openWal(disk).recovered, { diskFull: false, lastLsn: 0, truncatedBytes: 0 })
+  t.end()
+})
+
+t.test('whoever stands at the end of a torn log on a full disk reads on when there is space', (t) => {
+  const { disk, ends } = crashedLog(4, 14, true)
+  // What begins like a record and is none: the first one, at a place that is not its own.
+  const file = disk.open(pathOf(1), 'write')
+  file.pwrite(disk.readFile(pathOf(1)), 512, 512, ends.at(-1)!)
+  file.fsync()
+  disk.capacityBytes = Number.MAX_SAFE_INTEGER
+  disk.capacityBytes -= disk.freeBytes('/')
+  const { recovered, wal } = openWal(disk)
+  t.ok(recovered.tail !== undefined && recovered.truncatedBytes > 0)
+  const reader = new WalReader(disk, DIR, { nodeId: NODE_ID })
+  reader.seek(recovered.first)
+  while (reader.next(recovered.end)) { /* to the end */ }
+  disk.capacityBytes = Infinity
+  t.equal(wal.rotate(), 'ok')
+  const { lsn } = stage(wal, payloadOf(seededRandom(9)))
+  wal.commit()
+  t.ok(reader.next(wal.durablePosition))
+  t.equal(reader.header.lsnFirst, lsn)
+  t.end()
+})
+
 t.test('space for the copy is enough: the old file then gives its own', (t) => {
   const { disk, lastLsn } = crashedLog(4, 14, true)
   disk.capacityBytes = Number.MAX_SAFE_INTEGER
@@ -453,6 +499,7 @@ t.test('space for the copy is enough: the old file then gives its own', (t) => {
 t.test('disk full at the very first start', (t) => {
   const disk = new MemoryDisk()
   disk.mkdir('/data')
+  disk.syncDir('/')
   disk.capacityBytes = 1000
   const { recovered, wal } = openWal(disk)
   t.match(recovered, { diskFull: true, lastLsn: 0 })
@@ -536,6 +583,7 @@ const MUTANTS: Readonly<Record<string, { mutations: readonly Mutation[], isCaugh
     isCaught: (modules) => {
       const disk = new MemoryDisk()
       disk.mkdir('/data')
+      disk.syncDir('/')
       const { wal } = openWal(disk)
       const forged = new Uint8Array(512)
       encodeRecordHeader({ ...emptyRecordHeader(), kind: 2, lsnFirst: 50, hlcFirst: 50n, durableOffset: 32 * KiB },

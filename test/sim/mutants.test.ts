@@ -1,0 +1,42 @@
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import t from 'tap'
+import { recordFault } from '../support/fault-record.ts'
+import { mutatedBuild } from '../support/mutant.ts'
+import { MUTANTS } from './mutants.ts'
+import type * as simulation from './simulation.ts'
+
+// What the simulation is worth: each of these bugs is found, by the seeds 1, 2, 3, ... of a mutant of the build.
+
+const SEEDS_MAX = 600
+
+t.setTimeout(1_200_000)
+
+const seedsTaken: Record<string, number> = {}
+const missed: string[] = []
+
+for (const [name, mutations] of Object.entries(MUTANTS)) {
+  t.test(`tooth: ${name}`, async (t) => {
+    const { root, remove } = mutatedBuild(['src', 'test/sim', 'test/support'], mutations)
+    t.teardown(remove)
+    const { simulate } = await import(pathToFileURL(join(root, 'test', 'sim', 'simulation.js')).href) as typeof simulation
+    for (let seed = 1; seed <= SEEDS_MAX; seed++) {
+      const { broken } = await simulate(seed)
+      if (broken === undefined) continue
+      seedsTaken[name] = seed
+      t.pass(`found within ${seed} seeds`)
+      t.comment(`${seed} seeds: ${broken.split('\n')[0]}`)
+      return
+    }
+    missed.push(name)
+    t.fail(`not found within ${SEEDS_MAX} seeds`)
+  })
+}
+
+t.test('the record', async () => {
+  recordFault({
+    id: 'SIM', title: 'bugs planted into the write path, to be found by simulation', trials: Object.keys(MUTANTS).length, unit: 'mutants',
+    failures: missed.length, figures: { seedsMost: Math.max(0, ...Object.values(seedsTaken)) },
+    tooth: Object.entries(seedsTaken).map(([name, seeds]) => `${name}: ${seeds} seeds`).join('; '),
+  })
+})

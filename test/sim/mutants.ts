@@ -1,0 +1,57 @@
+import type { Mutation } from '../support/mutant.ts'
+
+const COMMIT = 'src/commit/commit-stage.js'
+const WRITER = 'src/wal/wal-writer.js'
+const OPENING = 'src/wal/segment-opening.js'
+
+/** Bugs of a write path, each of which simulation must find. */
+export const MUTANTS: Readonly<Record<string, readonly Mutation[]>> = {
+  'acks go out before the sync': [{ file: COMMIT, from: 'this.#sync();\n            this.#unmarked', to: 'acks.flush();\n            this.#sync();\n            this.#unmarked' }],
+  'groups are not synced': [{ file: WRITER, from: 'this.#file.fdatasync();', to: '' }],
+  'a new segment\'s name is not synced': [{ file: OPENING, from: 'disk.syncDir(dir);\n    publishManifest', to: 'publishManifest' }],
+  'the manifest\'s name is not synced':
+    [{ file: 'src/wal/wal-files.js', from: 'join(dir, MANIFEST_NAME));\n    disk.syncDir(dir);', to: 'join(dir, MANIFEST_NAME));' }],
+  'recovery goes on in the old segment': [
+    { file: 'src/wal/recovery.js', from: 'if (rewriteTail(disk, dir, tail)', to: 'if (true) return { ...result(false, tail), goesOn: true };\n        if (rewriteTail(disk, dir, tail)' },
+    {
+      file: WRITER, from: 'const { openSegmentId } = recovered.manifest;',
+      to: `const { openSegmentId } = recovered.manifest;
+        if (recovered.goesOn === true) {
+            const { sealed } = recovered.tail;
+            writer.#tail = undefined;
+            writer.#openFile(openSegmentId);
+            writer.#durable = { ...chainAtEnd([sealed]), offset: sealed.bytesUsed, lastRecordOffset: sealed.lastRecordOffset, recordCount: sealed.recordCount };
+            writer.#current = { ...writer.#durable };
+            return writer;
+        }`,
+    },
+  ],
+  'recovery takes the old segment as it is': [{ file: OPENING, from: 'disk.rename(tmp, path);', to: '' }],
+  'a failed sync is tried again': [{
+    file: WRITER, from: 'this.#file.fdatasync();',
+    to: 'try { this.#file.fdatasync(); } catch (error) { if (error.code !== "EIO") throw error; this.#file.fdatasync(); }',
+  }],
+  'the durable mark moves before the sync': [{
+    file: COMMIT, from: 'position = writer.commit();',
+    to: `writer.write();
+            marks.setDurable({ segmentId: writer.segmentId, offset: writer.recordOffset }, this.#lastLsn, this.#lastHlc);
+            position = writer.sync();`,
+  }],
+  'ids of earlier lives are not looked up': [{
+    file: 'src/node/stages.js', from: 'ids: place.ids().lookup,',
+    to: `ids: ((lookup) => ({
+            mayKnow: (ids, at) => lookup.mayKnow(ids, at), hasRoom: (count) => lookup.hasRoom(count),
+            insert: (...args) => lookup.insert(...args),
+            find: (ids, at) => { const place = lookup.find(ids, at); return place === undefined || place.lsn <= start.recovered.lastLsn ? undefined : place; },
+        }))(place.ids().lookup),`,
+  }],
+  'reads show what is not synced': [{ file: 'src/node/stages.js', from: 'durableLsn: () => place.marks.durableLsn,', to: 'durableLsn: () => Infinity,' }],
+  'the HLC is the wall clock': [{ file: 'src/base/hlc.js', from: 'now > last ? now : last + 1n', to: 'now' }],
+  'a segment ends before its last group is synced': [{
+    file: WRITER, from: 'return this.sync();',
+    to: 'this.#written = false; this.#durable = { ...this.#current }; this.#durableLsn = this.#current.nextLsn - 1; return this.durablePosition;',
+  }],
+  'the log\'s folder is synced only by the start that makes it': [{ file: 'src/wal/wal-files.js', from: 'disk.mkdir(dir);', to: 'if (disk.exists(dir)) return;\n    disk.mkdir(dir);' }],
+  'a full disk is full for ever': [{ file: COMMIT, from: 'writer.diskFull ? 0 : full', to: 'writer.diskFull ? marks.refusal : full' }],
+  'the preparer puts a segment over one that is ready': [{ file: 'src/wal/segment-preparer.js', from: '=== 1)\n            return \'ready\';', to: '=== 2)\n            return \'ready\';' }],
+}
