@@ -8,10 +8,11 @@ import { BATCH, RATE_BATCHES, RATE_SINGLES, sustainedBatches, sustainedSingles }
 
 const PG_BATCHES = 'PostgreSQL, 256 rows a statement'
 const PG_SINGLES = 'PostgreSQL, one row a statement'
+const SINGLE_SESSIONS = 64
 /** More than can be had, for what is made before the run. */
-const ROWS_PER_SECOND_MAX = { batches: 100_000, singles: 30_000 } as const
-/** Each is inserted in two ways, the better of which counts; together they take as long as our node's run. */
-const WAYS = 2
+const ROWS_PER_SECOND_MAX = { batches: 110_000, singles: 30_000 } as const
+/** Of the seconds of a run, for a look at each way of inserting: the better one then has a run of its own, as long as our node's. */
+const LOOK_SHARE = 1 / 6
 
 /** A server for this work alone: while others are measured it keeps no memory and writes no checkpoint. */
 async function withPeer(context: WorkContext, work: (postgres: Postgres) => Promise<void>): Promise<void> {
@@ -23,43 +24,47 @@ async function withPeer(context: WorkContext, work: (postgres: Postgres) => Prom
   }
 }
 
-async function best(context: WorkContext, name: string, ways: readonly [way: string, run: () => Promise<number>][]): Promise<void> {
+async function best(context: WorkContext, name: string, ways: readonly [way: string, run: (seconds: number) => Promise<number>][]): Promise<void> {
+  const { progress, samples, options } = context
+  let better = ways[0]!
   let most = 0
-  for (const [way, run] of ways) {
-    const rate = await run()
-    context.progress(`${way}: ${Math.round(rate)} rows/s`)
-    context.samples.add(`${name}, ${way}`, rate)
-    most = Math.max(most, rate)
+  for (const way of ways) {
+    const rate = await way[1](Math.max(1, Math.ceil(options.seconds * LOOK_SHARE)))
+    progress(`${way[0]}, a look: ${Math.round(rate)} rows/s`)
+    samples.add(`${name}, ${way[0]}`, rate)
+    if (rate <= most) continue
+    most = rate
+    better = way
   }
-  context.samples.add(name, most)
+  const rate = await better[1](options.seconds)
+  progress(`${better[0]} for ${options.seconds} s: ${Math.round(rate)} rows/s`)
+  samples.add(name, rate)
 }
 
-function insertRun({ options, repetition }: WorkContext, kind: keyof typeof ROWS_PER_SECOND_MAX, form: InsertRun['form']): InsertRun {
-  const seconds = Math.max(1, Math.ceil(options.seconds / WAYS))
+function insertRun({ options, repetition }: WorkContext, kind: keyof typeof ROWS_PER_SECOND_MAX, form: InsertRun['form'], seconds: number): InsertRun {
   return {
-    connections: kind === 'batches' ? 8 : 64, rowsPerStatement: kind === 'batches' ? BATCH : 1, seconds, form, seed: repetition + 1,
+    connections: kind === 'batches' ? 8 : SINGLE_SESSIONS, rowsPerStatement: kind === 'batches' ? BATCH : 1, seconds, form, seed: repetition + 1,
     rowsMax: options.quick ? 20_000 : ROWS_PER_SECOND_MAX[kind] * seconds,
   }
 }
 
 const postgresBatches: Work = (context) => withPeer(context, async (postgres) => {
-  const way = (form: InsertRun['form']) => async (): Promise<number> => {
+  const way = (form: InsertRun['form']) => async (seconds: number): Promise<number> => {
     await postgres.reset()
-    return (await runInserts(postgres, insertRun(context, 'batches', form))).rowsPerSecond
+    return (await runInserts(postgres, insertRun(context, 'batches', form, seconds))).rowsPerSecond
   }
   await best(context, PG_BATCHES, [['values of 256 rows', way('values')], ['arrays and unnest', way('arrays')]])
 })
 
 const postgresSingles: Work = (context) => withPeer(context, async (postgres) => {
-  const run = insertRun(context, 'singles', 'values')
   await best(context, PG_SINGLES, [
-    ['node-postgres', async () => {
+    ['node-postgres', async (seconds) => {
       await postgres.reset()
-      return (await runInserts(postgres, run)).rowsPerSecond
+      return (await runInserts(postgres, insertRun(context, 'singles', 'values', seconds))).rowsPerSecond
     }],
-    ['pgbench', async () => {
+    ['pgbench', async (seconds) => {
       await postgres.reset()
-      return runPgbench(postgres, run.connections, run.seconds).rowsPerSecond
+      return runPgbench(postgres, SINGLE_SESSIONS, seconds).rowsPerSecond
     }],
   ])
 })
@@ -81,7 +86,7 @@ function figuresOf(samples: Samples): Figure[] {
     {
       name: `${name}, against PostgreSQL`, value: samples.medianRatio(name, peerName), unit: 'x', better: 'higher', atLeast, aim,
       peer: 'PostgreSQL 15, rows/s', peerValue: samples.median(peerName),
-      note: `${ways.map((way) => `${way} ${Math.round(samples.median(`${peerName}, ${way}`))} rows/s`).join(', ')}; the best of each repetition counts`,
+      note: `${ways.map((way) => `${way} ${Math.round(samples.median(`${peerName}, ${way}`))} rows/s`).join(', ')} in the first seconds; the better way of each repetition runs as long as the node`,
     },
   ]
   return [

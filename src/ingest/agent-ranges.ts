@@ -19,6 +19,7 @@ export class AgentRanges {
   readonly #slots: Int32Array
   readonly #slotShift: number
   readonly #agents: Uint8Array
+  readonly #agentsView: DataView
   readonly #agentSlot: Int32Array
   readonly #firstRange: Int32Array
   readonly #lastRange: Int32Array
@@ -43,6 +44,7 @@ export class AgentRanges {
     this.#slots = new Int32Array(2 ** slotBits)
     this.#slotShift = 32 - slotBits
     this.#agents = new Uint8Array(assertionsMax * AGENT_BYTES)
+    this.#agentsView = new DataView(this.#agents.buffer)
     this.#agentSlot = new Int32Array(assertionsMax)
     this.#firstRange = new Int32Array(assertionsMax)
     this.#lastRange = new Int32Array(assertionsMax)
@@ -60,9 +62,9 @@ export class AgentRanges {
     this.#ranges = 0
   }
 
-  /** LSNs ascend from call to call. */
-  add(bytes: Uint8Array, agentStart: number, lsn: Lsn, segmentId: number, recordOffset: number): void {
-    const agent = this.#isLast(bytes, agentStart) ? this.#lastAgent : this.#numberOf(bytes, agentStart)
+  /** LSNs ascend from call to call. @param view of the same memory as `bytes` */
+  add(bytes: Uint8Array, view: DataView, agentStart: number, lsn: Lsn, segmentId: number, recordOffset: number): void {
+    const agent = this.#lastAgent >= 0 && this.#isAgent(this.#lastAgent, view, agentStart) ? this.#lastAgent : this.#numberOf(bytes, view, agentStart)
     this.#lastAgent = agent
     const last = this.#lastRange[agent]!
     if (last >= 0 && this.#lsn[last]! + this.#rangeCount[last]! === lsn &&
@@ -109,21 +111,17 @@ export class AgentRanges {
     return this.#value.subarray(0, length)
   }
 
-  #isLast(bytes: Uint8Array, agentStart: number): boolean {
-    return this.#lastAgent >= 0 && this.#isAgent(this.#lastAgent, bytes, agentStart)
-  }
-
-  #isAgent(agent: number, bytes: Uint8Array, agentStart: number): boolean {
+  #isAgent(agent: number, view: DataView, agentStart: number): boolean {
     const at = agent * AGENT_BYTES
-    for (let i = 0; i < AGENT_BYTES; i++) if (this.#agents[at + i] !== bytes[agentStart + i]) return false
+    for (let i = 0; i < AGENT_BYTES; i += 4) if (this.#agentsView.getInt32(at + i) !== view.getInt32(agentStart + i)) return false
     return true
   }
 
-  #numberOf(bytes: Uint8Array, agentStart: number): number {
+  #numberOf(bytes: Uint8Array, view: DataView, agentStart: number): number {
     this.#hash.compute(bytes, agentStart)
     let slot = this.#hash.hi >>> this.#slotShift
     for (let known = this.#slots[slot]!; known !== 0; known = this.#slots[slot]!) {
-      if (this.#isAgent(known - 1, bytes, agentStart)) return known - 1
+      if (this.#isAgent(known - 1, view, agentStart)) return known - 1
       slot = (slot + 1) & (this.#slots.length - 1)
     }
     const agent = this.#agentCount++

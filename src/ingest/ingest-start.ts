@@ -74,7 +74,7 @@ function replayInto(hash: IdHash, filter: IdFilter, recents: RecentIds): Replaye
     insert(ids, offset, lsn, hlc, position, index) {
       hash.compute(ids, offset)
       filter.add(hash.hi, hash.lo)
-      recents.insert(ids, offset, lsn, hlc, position.segmentId, position.offset, index)
+      recents.insert(ids, offset, hash.hi, lsn, hlc, position.segmentId, position.offset, index)
     },
   }
 }

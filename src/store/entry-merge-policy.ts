@@ -1,7 +1,7 @@
 import type { EntryRun } from './entry-run-list.ts'
 
 /** So many runs of about one size are merged while there is other work. */
-export const ENTRY_FAN_IN = 8
+export const ENTRY_FAN_IN = 16
 /** Runs of fewer entries count as of one size. */
 const SMALL_ENTRIES = 512
 

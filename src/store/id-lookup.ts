@@ -73,8 +73,9 @@ export class IdLookup {
   /** Makes a new id known. The caller has asked `hasRoom` and `find`. */
   insert(ids: Uint8Array, offset: number, lsn: Lsn, hlc: bigint, position: WalPosition, index: number): void {
     this.#hash.compute(ids, offset)
-    this.#filter.add(this.#hash.hi, this.#hash.lo)
-    const inserted = this.#recents.insert(ids, offset, lsn, hlc, position.segmentId, position.offset, index)
+    const { hi, lo } = this.#hash
+    this.#filter.add(hi, lo)
+    const inserted = this.#recents.insert(ids, offset, hi, lsn, hlc, position.segmentId, position.offset, index)
     assert(inserted, 'no room among the recent ids')
   }
 

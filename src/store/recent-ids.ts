@@ -103,9 +103,10 @@ export class RecentIds {
   /**
    * Writer only: adds an id that is not there. False, with nothing done, where the older generation must be flushed
    * first. LSNs ascend.
+   * @param hi upper half of the id's fingerprint by IdHash, which every caller has at hand
    */
   insert(
-    ids: Uint8Array, offset: number, lsn: Lsn, hlc: bigint, segmentId: number, recordOffset: number, index: number,
+    ids: Uint8Array, offset: number, hi: number, lsn: Lsn, hlc: bigint, segmentId: number, recordOffset: number, index: number,
   ): boolean {
     let g = this.#writing
     if (this.#count(g) === this.entriesMax) {
@@ -122,9 +123,8 @@ export class RecentIds {
     words[at + ENTRY_SEGMENT_ID / 4] = segmentId
     words[at + ENTRY_RECORD_OFFSET / 4] = recordOffset
     words[at + ENTRY_INDEX / 4] = index
-    this.#hash.compute(ids, offset)
     const slots = this.#slots[g]
-    let slot = this.#hash.hi >>> this.#slotShift
+    let slot = hi >>> this.#slotShift
     while (slots[slot] !== 0) slot = (slot + 1) & this.#slotMask
     Atomics.store(slots, slot, count + 1)
     Atomics.store(this.#header, COUNT_INDEX + g, count + 1)

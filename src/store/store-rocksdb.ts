@@ -58,7 +58,7 @@ const familyOf = (column: ColumnName): string => column === DEFAULT_FAMILY_COLUM
  */
 function columnOptions({ memtableBytes, blockCacheBytes }: RocksStoreOptions): Record<string, RocksColumnOptions> {
   const column = (memtableShare: number, cacheShare: number, blockSize: number): RocksColumnOptions => ({
-    compaction: 'level',
+    compaction: 'universal',
     memtableMemoryBudget: Math.max(256 * 1024, Math.floor(memtableBytes * memtableShare)),
     compression: false,
     // The native side reads a u32.

@@ -9,12 +9,15 @@ import { ENTRY_BYTES, recentIdsBytes, slotCountOf } from '../../../src/store/rec
 const key = new Uint8Array(createHash('sha256').update('key').digest())
 const idOf = (n: number): Uint8Array => new Uint8Array(createHash('sha256').update(String(n)).digest())
 
+const hash = new IdHash(key)
+const hiOf = (id: Uint8Array): number => { hash.compute(id, 0); return hash.hi }
+
 const placeOf = (n: number): { lsn: number, hlc: bigint, segmentId: number, recordOffset: number, index: number } => ({
   lsn: n, hlc: (BigInt(n) << 40n) + 0xffff_0001n, segmentId: 0xffff_ffff - n, recordOffset: 0xf000_0000 + n, index: n % 65_535,
 })
 const insert = (recents: RecentIds, n: number): boolean => {
   const { lsn, hlc, segmentId, recordOffset, index } = placeOf(n)
-  return recents.insert(idOf(n), 0, lsn, hlc, segmentId, recordOffset, index)
+  return recents.insert(idOf(n), 0, hiOf(idOf(n)), lsn, hlc, segmentId, recordOffset, index)
 }
 
 t.test('sizes', async (t) => {
@@ -116,7 +119,7 @@ t.test('inserts that the log dropped are taken back, over a turn of the generati
 t.test('ids that share a prefix, and LSNs beyond 32 bits', async (t) => {
   const recents = RecentIds.create(64, new IdHash(key), () => 0)
   const same = (n: number): Uint8Array => { const id = idOf(0); id[31] = n; return id }
-  for (let n = 0; n < 50; n++) t.equal(recents.insert(same(n), 0, 2 ** 40 + n, 2n ** 63n + BigInt(n), 1, 2, 3), true)
+  for (let n = 0; n < 50; n++) t.equal(recents.insert(same(n), 0, hiOf(same(n)), 2 ** 40 + n, 2n ** 63n + BigInt(n), 1, 2, 3), true)
   for (let n = 0; n < 50; n++) {
     t.match(recents.find(same(n), 0), { lsn: 2 ** 40 + n, hlc: 2n ** 63n + BigInt(n) })
   }
@@ -161,7 +164,7 @@ t.test('a reader in another thread finds every id or finds it flushed, and never
   const words = new Uint32Array(id.buffer)
   for (let lsn = 1; lsn <= 300_000; lsn++) {
     words.fill(lsn)
-    if (!recents.insert(id, 0, lsn, BigInt(lsn), 1, lsn, lsn % 65_535)) throw new Error('full')
+    if (!recents.insert(id, 0, hiOf(id), lsn, BigInt(lsn), 1, lsn, lsn % 65_535)) throw new Error('full')
     Atomics.store(shared, LAST, BigInt(lsn))
     const finished = recents.finished(lsn)
     if (finished !== undefined) Atomics.store(shared, FLUSHED, BigInt(finished.lastLsn))
