@@ -24,7 +24,7 @@ t.setTimeout(890_000)
 
 const KILLS = trialCount(160)
 const KILLS_MIN = Math.min(KILLS, 24)
-const USUAL_MS = 80_000
+const USUAL_MS = 50_000
 /** On one data directory, each start being the recovery of the kill before. */
 const KILLS_PER_DIR = 8
 const STREAM_MS_MAX = 30_000

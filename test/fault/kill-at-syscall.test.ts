@@ -24,7 +24,7 @@ t.setTimeout(890_000)
 const CHAINS = Math.ceil(trialCount(300) / 4)
 /** A machine that does something else as well does fewer of them, and says how many. */
 const CHAINS_MIN = Math.min(CHAINS, 12)
-const USUAL_MS = 160_000
+const USUAL_MS = 100_000
 const RECOVERIES_KILLED = 3
 /** Every so many chains with all threads: there the n-th call is another one each time, and a start costs three times as much. */
 const THREADED_EVERY = 8

@@ -16,7 +16,7 @@ t.setTimeout(800_000)
 const KILLS = trialCount(200)
 /** A machine that does something else as well does fewer of them, and says how many. */
 const KILLS_MIN = Math.min(KILLS, 20)
-const USUAL_MS = 160_000
+const USUAL_MS = 100_000
 const KILLS_PER_DIR = Math.min(50, KILLS)
 const READY_MS_MAX = 5000
 /** Where even a start from nothing takes long, something else has the machine: so many times as long then. */

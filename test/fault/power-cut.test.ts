@@ -16,7 +16,7 @@ t.setTimeout(800_000)
 const CUTS_PER_KIND = trialCount(30)
 /** A machine that does something else as well does fewer of them, and says how many. */
 const CUTS_MIN = Math.min(CUTS_PER_KIND, 10)
-const USUAL_MS_PER_KIND = 50_000
+const USUAL_MS_PER_KIND = 35_000
 const STREAM_MS_MIN = 150
 const STREAM_MS_SPAN = 350
 const IMAGE_BYTES = 400 * MiB

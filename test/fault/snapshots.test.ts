@@ -23,7 +23,7 @@ t.setTimeout(890_000)
 
 const SNAPSHOTS_PER_KIND = trialCount(60)
 const SNAPSHOTS_MIN = Math.min(SNAPSHOTS_PER_KIND, 20)
-const USUAL_MS_PER_KIND = 45_000
+const USUAL_MS_PER_KIND = 30_000
 /** A stream is ended, and the copies of it are read, so often: it is not to grow beyond what can be read quickly. */
 const SNAPSHOTS_PER_STREAM = 60
 const PAUSE_MS_MAX = 40
