@@ -60,7 +60,8 @@ export interface IngestDependencies {
 
 /**
  * Follows the durable log into the store. Running and recovery are the same code: what is applied, and up to where, is
- * one write batch, so a start goes on behind it. Applying a record again writes the same bytes under the same keys.
+ * one write batch, so a start goes on behind it. Applying a record again changes no answer: entries that stand twice are
+ * read once, points of the log and ranges of agents say the same again.
  *
  * Each step writes at most one batch of records. Where a write fails, everything is kept and the next step writes it
  * again: a full disk heals by itself when there is space.
