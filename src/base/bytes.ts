@@ -45,3 +45,11 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
 export function copyBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes)
 }
+
+/** Big-endian, as numbers in keys are: the order of bytes is the order of numbers. */
+export function writeU32Be(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24
+  bytes[at + 1] = value >>> 16
+  bytes[at + 2] = value >>> 8
+  bytes[at + 3] = value
+}

@@ -53,7 +53,7 @@ export const OPTIONS = {
   verifyThreads: number('threads', 0, 0, 256, 'threads', 'Threads that check, hash and verify signatures. 0: cores minus one, at least one.'),
   lensThreads: number('threads', 0, 0, 256, 'threads', 'Threads that answer queries. 0: half of the cores, at least one.'),
   merkleThreads: number('threads', 1, 1, 64, 'threads', 'Threads that hash commit groups and sign receipts.'),
-  backgroundNice: number('threads', 5, 0, 19, 'nice', 'Nice value of the threads that no client waits for: ingest, RocksDB\'s flushes and compactions. The higher, the more they give way to verifying, committing and answering. Linux only; 0 leaves them as they are.'),
+  backgroundNice: number('threads', 5, 0, 19, 'nice', 'Nice value of the threads that no client waits for: ingest, the scrubber, RocksDB\'s flushes and compactions. The higher, the more they give way to verifying, committing and answering. Linux only; 0 leaves them as they are.'),
   ringBytes: number('threads', 16 * MiB, 256 * KiB, 1 * GiB, 'bytes', 'Size of each ring between two threads; a power of two. A full ring is back-pressure.'),
 
   frameBytesMax: number('limits', 4 * MiB, 64 * KiB, 64 * MiB, 'bytes', 'Largest WebSocket message or HTTP body taken in one piece. At most a quarter of ringBytes.'),

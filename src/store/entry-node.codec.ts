@@ -1,3 +1,4 @@
+import { writeU32Be } from '../base/bytes.ts'
 import { DbError } from '../base/errors.ts'
 import type { EntryArena } from './entry-arena.ts'
 import {
@@ -188,11 +189,4 @@ export class EntryNode {
 
 function damaged(): never {
   throw new DbError('store_corrupt', 'a page of the index of subjects is damaged; run "stemedb store rebuild"')
-}
-
-function writeU32Be(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 24
-  bytes[at + 1] = value >>> 16
-  bytes[at + 2] = value >>> 8
-  bytes[at + 3] = value
 }

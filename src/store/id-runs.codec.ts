@@ -1,3 +1,4 @@
+import { writeU32Be } from '../base/bytes.ts'
 import { DbError } from '../base/errors.ts'
 import type { Lsn } from '../base/lsn.ts'
 import {
@@ -136,10 +137,3 @@ export class IdPage {
 }
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-
-function writeU32Be(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 24
-  bytes[at + 1] = value >>> 16
-  bytes[at + 2] = value >>> 8
-  bytes[at + 3] = value
-}
