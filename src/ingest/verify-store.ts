@@ -264,7 +264,8 @@ class Verification {
       if (++done % PROGRESS_EVERY === 0) onProgress?.({ phase: 'sp', done, total: this.#assertions })
     }
     const listed = decodeEntryRunList(store.get('sp', ENTRY_LIST_KEY)).runs.reduce((sum, run) => sum + run.entries, 0)
-    if (done !== listed) this.#problem({ kind: 'sp', message: `the runs say that they have ${listed} entries, and have ${done}` })
+    const held = done + cursor.repeatedCount
+    if (held !== listed) this.#problem({ kind: 'sp', message: `the runs say that they have ${listed} entries, and have ${held}` })
   }
 
   #readAgents(): void {

@@ -4,7 +4,7 @@ import { holdProcess, systemClock } from '../base/clock.ts'
 import { nodeDisk } from '../base/disk-node.ts'
 import { systemSecrets } from '../base/random.ts'
 import { toHex } from '../base/bytes.ts'
-import { errnoOf } from '../base/errors.ts'
+import { DbError, errnoOf } from '../base/errors.ts'
 import type { Config } from '../config/options.ts'
 import { connectionsMax } from '../front/front-limits.ts'
 import { createFront, type Front } from '../front/server.ts'
@@ -111,7 +111,19 @@ function assemble(config: Config, log: Log, store: Store, reserve: SpaceReserve,
 }
 
 /** For the owner only, db/ too, which RocksDB would make for everybody. A folder that is there keeps its mode. */
+/** @throws {DbError} `io_error` */
 function makeDataDir(config: Config): void {
+  try {
+    nameDataDir(config)
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno === undefined) throw error
+    throw new DbError('io_error', `the data directory ${config.dataDir} can not be made or synced: ${errno === 'EROFS' ? 'read-only file system' : errno}`,
+      { path: config.dataDir, errno }, { cause: error })
+  }
+}
+
+function nameDataDir(config: Config): void {
   nodeDisk.mkdir(join(config.dataDir, 'db'))
   // Whoever made them: an earlier start may have died before its sync, and all that will be acked hangs on these names.
   nodeDisk.syncDir(config.dataDir)

@@ -149,6 +149,7 @@ export class EntryRangeCursor {
   readonly #lt: Uint8Array | undefined
   #sources: Source[] = []
   #lastKey: Uint8Array | undefined
+  #repeated = 0
 
   constructor(reader: EntryReader, gte: Uint8Array, lt: Uint8Array | undefined) {
     this.#reader = reader
@@ -182,7 +183,13 @@ export class EntryRangeCursor {
       if (!this.#settle(source)) this.seek(behind(key))
       else if (!this.#isInRange(source)) this.#sources = this.#sources.filter((other) => other !== source)
       if (value !== undefined) return { key, value }
+      this.#repeated++
     }
+  }
+
+  /** Entries that were left out, because they had been given already. */
+  get repeatedCount(): number {
+    return this.#repeated
   }
 
   #lowest(): Source | undefined {

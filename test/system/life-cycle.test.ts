@@ -46,7 +46,17 @@ async function write(server: RunningServer, from: number, count: number): Promis
   return acks.reduce((sum, ack) => sum + ack.results.length, 0)
 }
 
+/** Acked is durable; the indexes follow a moment later. */
+async function untilIndexed(server: RunningServer): Promise<void> {
+  for (;;) {
+    const { durable_lsn: durable, applied_lsn: applied } = await (await fetch(`${server.url}/v1/health`)).json() as { durable_lsn: number, applied_lsn: number }
+    if (applied >= durable) return
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
 async function answersOf(server: RunningServer, prefix: string): Promise<number> {
+  await untilIndexed(server)
   const response = await fetch(`${server.url}/v1/query?prefix=${prefix}&limit=1000`)
   t.equal(response.status, 200)
   return (await response.json() as { answers: unknown[] }).answers.length
