@@ -17,6 +17,8 @@ import { Scheduler, type Actor } from './scheduler.ts'
 import { SimPreparer } from './sim-preparer.ts'
 import { plainDisk, type World } from './world.ts'
 
+/** Reads a disk that rots, which the simulated one does not. */
+const NOT_SIMULATED: ThreadKind = 'scrub'
 /** As node.ts drains its threads. */
 const STOP_ORDER: readonly ThreadKind[] = ['verify', 'wal', 'merkle', 'lens', 'ingest']
 /** Turns in which a node with a failed thread may still do things, until its main thread ends the process. */
@@ -134,6 +136,7 @@ export class Life {
       waitForAckSpace: () => pipeline.drain(),
     }
     for (const kind of THREAD_KINDS) {
+      if (kind === NOT_SIMULATED) continue
       for (let index = 0; index < threadCounts(config)[kind]; index++) {
         const { stage } = await STAGE_BUILDERS[kind]({ ...start, index }, machine)
         this.#stages.push(new StageActor(kind, index, weights[kind]!, stage, (error) => this.#fail(error), () => this.#noteBlocked(kind)))
@@ -289,8 +292,5 @@ export class Life {
     throw error
   }
 }
-
-/** Reads a disk that rots, which the simulated one does not. */
-const NOT_SIMULATED: ThreadKind = 'scrub'
 
 assert(THREAD_KINDS.every((kind) => kind === NOT_SIMULATED || STOP_ORDER.includes(kind)), 'all stages are stopped')

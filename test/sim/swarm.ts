@@ -47,7 +47,7 @@ export function swarmOf(random: Random): Swarm {
     hlcDriftMaxMs: 60_000,
   })
   return {
-    config, clients: 1 + below(5), window: oneOf(1, 2, 5), batchMax, subjects: oneOf(2, 8), lives: 3 + below(4),
+    config, clients: 1 + below(5), window: oneOf(1, 2, 5, 12), batchMax, subjects: oneOf(2, 8), lives: 3 + below(4),
     turnsMax: oneOf(150, 400, 900),
     weights: {
       client: 2 * weight(), front: weight(), verify: weight(), wal: weight(), ingest: weight(), lens: weight(), merkle: 2,
