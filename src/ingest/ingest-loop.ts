@@ -120,18 +120,18 @@ export class IngestLoop {
   }
 
   /**
-   * Flushes a finished generation of ids, applies what is durable, merges runs a little; where there is nothing to apply,
-   * it merges more eagerly.
+   * Flushes a finished generation of ids, applies what is durable, merges runs a little.
+   * @param quiet nothing has come for a while: merge whatever costs little for its size
    * @returns units of work done; 0 where there was none.
    * @throws {DbError} `disk_full`: call again later. `io_error`, `wal_corrupt`, `store_corrupt`: final.
    */
-  step(): number {
+  step(quiet = false): number {
     if (this.#failure !== undefined) throw this.#failure.error
     const flushed = this.#flushIds()
     const before = this.#applied.assertions
     const records = this.#applyNext()
     const budget = Math.max(MERGE_ENTRIES_MIN, MERGE_PER_ASSERTION * (this.#applied.assertions - before))
-    const merged = (this.#deps.runs.mergeStep(budget) ? 1 : 0) + (this.#deps.entryRuns.mergeStep(budget, flushed + records === 0) ? 1 : 0)
+    const merged = (this.#deps.runs.mergeStep(budget) ? 1 : 0) + (this.#deps.entryRuns.mergeStep(budget, quiet && flushed + records === 0) ? 1 : 0)
     if (flushed + records + merged === 0 && this.#held) this.#refuseStuck()
     return flushed + records + merged
   }

@@ -12,6 +12,14 @@ import { startIngest, type IngestStartOptions } from './ingest-start.ts'
 
 /** Pause after a write that found the disk full, in milliseconds. */
 const RETRY_MS = 250
+/**
+ * Pause after a batch of few records, in milliseconds: a batch costs a write of its own whatever its size, and under a
+ * stream of single assertions each commit group would become one.
+ */
+const GATHER_MS = 2
+const FEW_RECORDS = 256
+/** Without anything to apply for so long, the indexes are quiet, and merging takes nothing from anybody. In milliseconds. */
+const QUIET_MS = 250
 
 export interface IngestStageOptions
   extends Omit<IngestStartOptions, 'meta' | 'durablePosition' | 'onApplied' | 'onIdsFlushed'> {
@@ -26,7 +34,9 @@ export class IngestStage implements Stage {
   readonly blockedOn: Bell
   readonly #options: IngestStageOptions
   readonly #loop: IngestLoop
-  #retryAtMs = 0
+  /** Not before then, whatever has come. */
+  #notBeforeMs = 0
+  #appliedAtMs = 0
 
   /**
    * Returns when filter, recent ids and indexes have come to the end of the log. The commit stage starts after it.
@@ -50,18 +60,20 @@ export class IngestStage implements Stage {
   step(): StepOutcome {
     const { clock, metrics } = this.#options
     const startedMs = clock.monoMs()
-    if (startedMs < this.#retryAtMs) return 'idle'
-    const before = this.#loop.applied.assertions
+    if (startedMs < this.#notBeforeMs) return 'idle'
+    const before = this.#loop.applied
     try {
-      if (this.#loop.step() === 0) return 'idle'
+      if (this.#loop.step(startedMs - this.#appliedAtMs >= QUIET_MS) === 0) return 'idle'
     } catch (error) {
       if (!isDbError(error) || !isRetryableStoreError(error.code)) throw error
       metrics.inc('storage_operation_errors_total', { operation: 'write' })
-      this.#retryAtMs = clock.monoMs() + RETRY_MS
+      this.#notBeforeMs = clock.monoMs() + RETRY_MS
       return 'idle'
     }
-    const applied = this.#loop.applied.assertions - before
+    const applied = this.#loop.applied.assertions - before.assertions
     if (applied > 0) {
+      this.#appliedAtMs = clock.monoMs()
+      if (this.#loop.applied.records - before.records < FEW_RECORDS) this.#notBeforeMs = this.#appliedAtMs + GATHER_MS
       metrics.inc('assertions_ingested_total', applied)
       metrics.observe('ingest_batch_latency_seconds', (clock.monoMs() - startedMs) / 1000)
     }
@@ -70,11 +82,21 @@ export class IngestStage implements Stage {
   }
 
   idleMs(): number {
-    return this.#retryAtMs > this.#options.clock.monoMs() ? RETRY_MS : 1000
+    const nowMs = this.#options.clock.monoMs()
+    if (this.#notBeforeMs > nowMs) return this.#notBeforeMs - nowMs
+    return nowMs - this.#appliedAtMs < QUIET_MS ? QUIET_MS : 1000
   }
 
+  /** Applies what had to wait for more; what the disk has no room for is replayed at the next start. */
   finish(): void {
-    // What is applied is in the store; the rest is replayed at the next start.
+    try {
+      for (let before = -1; before !== this.#loop.applied.records;) {
+        before = this.#loop.applied.records
+        this.#loop.step()
+      }
+    } catch (error) {
+      if (!isDbError(error) || !isRetryableStoreError(error.code)) throw error
+    }
   }
 
   #report(): void {
