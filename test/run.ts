@@ -23,7 +23,7 @@ const GROUPS: readonly Group[] = [
   { name: 'sim', jobs: 2, fileTimeoutMs: 1_200_000 },
   { name: 'fuzz', jobs: 2, fileTimeoutMs: 180_000 },
   { name: 'system', jobs: 1, fileTimeoutMs: 300_000 },
-  { name: 'fault', jobs: 1, fileTimeoutMs: 900_000 },
+  { name: 'fault', jobs: 1, fileTimeoutMs: 1_200_000 },
 ]
 
 const testRoot = dirname(fileURLToPath(import.meta.url))
