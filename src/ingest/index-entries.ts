@@ -167,7 +167,8 @@ export class IndexEntries {
   #writeKey(assertion: AssertionView, notHigh: number, notLow: number, ids: Uint8Array, idOffset: number): number {
     const { bytes: key, end } = this.arena
     const start = end + ENTRY_KEY
-    let at = start + this.#writeText(assertion.view, assertion.bytes, assertion.subjectStart, assertion.subjectLength, start)
+    this.#writeText(assertion.view, assertion.bytes, assertion.subjectStart, assertion.subjectLength, start)
+    let at = start + assertion.subjectLength
     key[at++] = SP_SEPARATOR
     for (let i = 0, from = assertion.predicateStart; i < assertion.predicateLength; i++) key[at++] = assertion.bytes[from + i]!
     key[at++] = SP_SEPARATOR
@@ -178,12 +179,11 @@ export class IndexEntries {
   }
 
   /** A text to a place that is a multiple of 4: four bytes at a time, as far as they go. */
-  #writeText(view: DataView, bytes: Uint8Array, from: number, length: number, to: number): number {
+  #writeText(view: DataView, bytes: Uint8Array, from: number, length: number, to: number): void {
     const { words, bytes: out } = this.arena
     const whole = length & ~3
     for (let i = 0, word = to >>> 2; i < whole; i += 4) words[word++] = view.getUint32(from + i, true)
     for (let i = whole; i < length; i++) out[to + i] = bytes[from + i]!
-    return length
   }
 
   #damaged(record: LogRecord, why: string): never {

@@ -16,12 +16,6 @@ export function nodeKey(run: number, level: number, number: number, key: Uint8Ar
   return key
 }
 
-/** The run of a node's key, undefined where it is no node's. */
-export function runOfNodeKey(key: Uint8Array): number | undefined {
-  if (key.length !== NODE_KEY_BYTES || key[0] !== ENTRIES_NODE) return undefined
-  return new DataView(key.buffer, key.byteOffset, key.length).getUint32(NODE_KEY_RUN)
-}
-
 const ENTRY_KEY_WORD = ENTRY_KEY / 4
 
 /** Packs nodes into a buffer of its own. */
