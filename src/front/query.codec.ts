@@ -27,7 +27,7 @@ export function encodeIdQuery(requestId: bigint, id: Uint8Array): Uint8Array {
   QueryRequest.addRequestId(builder, requestId)
   QueryRequest.addKind(builder, QUERY_BY_ID)
   QueryRequest.addId(builder, Hash.createHash(builder, [...id]))
-  builder.finish(QueryRequest.endQueryRequest(builder))
+  builder.finish(QueryRequest.endQueryRequest(builder), 'SQRQ')
   return builder.asUint8Array()
 }
 
@@ -44,7 +44,7 @@ export function encodeLensQuery(requestId: bigint, query: LensQuery): Uint8Array
   if (predicate !== 0) QueryRequest.addPredicate(builder, predicate)
   QueryRequest.addLens(builder, lens)
   QueryRequest.addLimit(builder, query.limit)
-  builder.finish(QueryRequest.endQueryRequest(builder))
+  builder.finish(QueryRequest.endQueryRequest(builder), 'SQRQ')
   return builder.asUint8Array()
 }
 

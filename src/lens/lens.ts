@@ -1,6 +1,9 @@
 import type { Hlc } from '../base/hlc.ts'
 import type { Assertion } from '../record/assertion.ts'
 
+/** What of the records beside assertions a lens looks at. */
+export type LensNeed = 'votes' | 'trust' | 'epochs'
+
 /**
  * A lens decides at read time what contradicting claims come to. It is a pure function of the candidates and the context, so
  * that every node with the same assertions gives the same answer:
@@ -19,6 +22,8 @@ export interface Lens {
    * assertions too.
    */
   readonly reads: 'stamps' | 'claims'
+  /** What must be in the context. Absent: nothing. */
+  readonly needs?: readonly LensNeed[]
   /** Never throws. The winners are elements of `candidates`. */
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C>
 }
@@ -32,21 +37,50 @@ export interface Candidate {
   readonly assertion?: Assertion
 }
 
-/** What is the same for all candidates of one query. Votes, epochs and trust will join here. */
+/** What an assertion's votes come to: one vote an agent, its last. */
+export interface VoteTally {
+  /** Sums of the weights, 0..1 each, of those who agree and of those who disagree. */
+  readonly agreeWeight: number
+  readonly disagreeWeight: number
+  readonly agreeCount: number
+  readonly disagreeCount: number
+}
+
+/** What is the same for all candidates of one query. */
 export interface LensContext {
   /** The moment that the question is about: the node's wall clock, or that of `as_of`. */
   readonly nowMs: number
+  /** Days until confidence of a tier has halved, by tier; Infinity: it never does. Absent: no decay. */
+  readonly halfLifeDays?: readonly number[]
+  /** Numbers this far apart, relative to the greater magnitude, are one value. Absent: 0. */
+  readonly tolerance?: number
+  /** Tier 5 candidates from which a pair without any of tiers 0 to 2 is to be looked at by a person. */
+  readonly escalationCount?: number
+  /** Set for a lens that needs `votes`. */
+  readonly votesOf?: (id: Uint8Array) => VoteTally
+  /** 0..1, 0.5 where nothing is known. Set for a lens that needs `trust`. */
+  readonly trustOf?: (agent: Uint8Array) => number
+  /** Whether another epoch has taken this one's place. Set for a lens that needs `epochs`. */
+  readonly isSuperseded?: (epoch: Uint8Array) => boolean
 }
 
 export interface Resolution<C extends Candidate> {
   /**
-   * By rank, the best first; empty for an empty set and for nothing else. Most lenses give one. Those that show a
+   * By rank, the best first; empty for an empty set, and where a lens has left out every candidate. Most lenses give one. Those that show a
    * conflict give one for each side: a tier, a cluster of equal values.
    */
   readonly answers: readonly LensAnswer<C>[]
   /** 0: all agree; 1: they could not disagree more. Absent where the lens does not say. */
   readonly conflict?: number
+  /** 0..1: how sure the resolution is. Absent where the lens does not say. */
+  readonly certainty?: number
+  /** `unanimous`, `agreed`, `contested` or `escalate`. Absent where the lens does not say. */
+  readonly status?: ConflictStatus
+  /** Candidates that the lens did not weigh, and why. */
+  readonly leftOut?: readonly { readonly candidate: C, readonly why: string }[]
 }
+
+export type ConflictStatus = 'unanimous' | 'agreed' | 'contested' | 'escalate'
 
 export interface LensAnswer<C extends Candidate> {
   /** Which side this is (a tier, a value); empty where there is one answer only. */
@@ -57,6 +91,13 @@ export interface LensAnswer<C extends Candidate> {
    * order is promised.
    */
   readonly supporters: readonly C[]
+  /** What this side weighs, and its part of all sides (0..1). */
+  readonly weight?: number
+  readonly share?: number
+  /** Independent sources among the supporters. */
+  readonly sources?: number
+  /** Conflict inside this side, 0..1. */
+  readonly conflict?: number
   /** Why it won, in a sentence that a person understands. */
   readonly why: string
 }

@@ -16,6 +16,7 @@ import { threadMetrics, type ThreadMetrics } from '../observe/thread-metrics.ts'
 import { LensStage } from '../query/lens-stage.ts'
 import { LogAssertionReader } from '../query/log-assertion-reader.ts'
 import { QueryExecutor } from '../query/execute.ts'
+import { recordReader } from '../query/record-reader.ts'
 import { StoreSource } from '../query/store-source.ts'
 import { initHash } from '../record/blake3.ts'
 import { Bell } from '../ring/bell.ts'
@@ -187,15 +188,17 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
   const { config, index, memory: { rings, bells } } = start
   const log = place.reader(RECORD_READ_BYTES)
   const { lookup } = place.ids()
+  const { clock } = place
+  const source = new StoreSource({
+    store: place.store,
+    find: (ids, offset) => lookup.find(ids, offset),
+    appliedLsn: () => place.marks.appliedLsn,
+    durableLsn: () => place.marks.durableLsn,
+  })
+  const reader = new LogAssertionReader((segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out))
   const executor = new QueryExecutor({
-    source: new StoreSource({
-      store: place.store,
-      find: (ids, offset) => lookup.find(ids, offset),
-      appliedLsn: () => place.marks.appliedLsn,
-      durableLsn: () => place.marks.durableLsn,
-    }),
-    reader: new LogAssertionReader((segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out)),
-    clock: place.clock,
+    source, reader, clock,
+    records: (asOfHlc) => recordReader({ source, reader, clock }, asOfHlc),
     limitMax: config.queryLimitMax,
     replyBytesMax: config.frameBytesMax,
   })

@@ -5,6 +5,7 @@ import { DbError, isDbError } from '../base/errors.ts'
 import type { Candidate, Lens } from '../lens/lens.ts'
 import { decodeAssertion } from '../wire/assertion.codec.ts'
 import type { AssertionReader, CandidateSource, EntryCursor, IndexEntry, StoredAssertion } from './candidate-source.ts'
+import type { KindDependencies } from './kinds/registry.ts'
 import { planOf, requestIdOf, type QueryPlan } from './plan.ts'
 import { ReplyBuilder } from './reply.codec.ts'
 
@@ -21,6 +22,8 @@ export interface QueryDependencies {
   readonly source: CandidateSource
   readonly reader: AssertionReader
   readonly clock: Clock
+  /** Votes, trust, epochs and aliases as of a moment. */
+  readonly records: KindDependencies['records']
   /** Largest limit that a request may name. */
   readonly limitMax: number
   /** Longest QueryReply. */
@@ -30,6 +33,9 @@ export interface QueryDependencies {
 }
 
 type LensPlan = Extract<QueryPlan, { kind: 'lens' }>
+type DocumentPlan = Extract<QueryPlan, { kind: 'document' }>
+
+const utf8 = new TextEncoder()
 
 /** The newest entries of one subject and predicate. */
 interface Pair {
@@ -66,7 +72,11 @@ export class QueryExecutor {
     try {
       const plan = planOf(request, this.#deps)
       this.#reply.begin()
-      return plan.kind === 'id' ? this.#byId(plan.requestId, plan.id) : this.#throughLens(plan)
+      switch (plan.kind) {
+        case 'id': return this.#byId(plan.requestId, plan.id)
+        case 'document': return this.#document(plan)
+        case 'lens': return this.#throughLens(plan)
+      }
     } catch (error) {
       if (!isDbError(error)) throw error
       return this.#reply.refuse(requestIdOf(request), error.number, error.message)
@@ -79,6 +89,14 @@ export class QueryExecutor {
     const place = source.byId(id)
     // Not found is an answer, not a refusal.
     if (place !== undefined && !this.#reply.found(reader.read(place))) throw tooLong()
+    return this.#reply.finish(requestId, seenLsn, false)
+  }
+
+  #document({ requestId, answer, request }: DocumentPlan): Uint8Array {
+    const { source, reader, clock, limitMax, records } = this.#deps
+    const seenLsn = source.appliedLsn()
+    const document = utf8.encode(JSON.stringify(answer(request, { source, reader, records, clock, limitMax })))
+    if (!this.#reply.document(document)) throw tooLong()
     return this.#reply.finish(requestId, seenLsn, false)
   }
 

@@ -7,6 +7,7 @@ import type { Lens } from '../lens/lens.ts'
 import { LENS_DEFAULT, lensOf } from '../lens/registry.ts'
 import { HASH_BYTES, PREDICATE_BYTES_MAX, SUBJECT_BYTES_MAX } from '../record/limits.ts'
 import { verifyBuffer, verifyFault } from '../wire/verifier.ts'
+import { DOCUMENT_KINDS, type DocumentKind } from './kinds/registry.ts'
 
 /** Kinds of QueryRequest, append-only. */
 export const QUERY_BY_ID = 1
@@ -18,6 +19,7 @@ const LENS_NAME_BYTES_MAX = 64
 
 export type QueryPlan =
   | { readonly kind: 'id', readonly requestId: bigint, readonly id: Uint8Array }
+  | { readonly kind: 'document', readonly requestId: bigint, readonly answer: DocumentKind, readonly request: QueryRequest }
   | {
     readonly kind: 'lens', readonly requestId: bigint, readonly subject: Uint8Array, readonly subjectIsPrefix: boolean,
     readonly predicate: Uint8Array | undefined, readonly lens: Lens, readonly limit: number,
@@ -59,8 +61,11 @@ export function planOf(bytes: Uint8Array, limits: PlanLimits): QueryPlan {
         predicate: predicateOf(request), limit: limitOf(request, limits.limitMax),
         lens: (limits.lensOf ?? lensOf)(lensNameOf(request)),
       }
-    default:
-      return refuse('kind', `is ${request.kind()}; it must be 1 (by id) or 2 (through a lens)`)
+    default: {
+      const answer = DOCUMENT_KINDS.get(request.kind())
+      if (answer === undefined) return refuse('kind', `is ${request.kind()}, which this node does not know`)
+      return { kind: 'document', requestId, answer, request }
+    }
   }
 }
 

@@ -29,6 +29,7 @@ export class ReplyBuilder {
   readonly #bytesMax: number
   #answers: number[] = []
   #found = 0
+  #document = 0
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
@@ -38,6 +39,7 @@ export class ReplyBuilder {
     this.#builder.clear()
     this.#answers = []
     this.#found = 0
+    this.#document = 0
   }
 
   get answerCount(): number {
@@ -70,6 +72,13 @@ export class ReplyBuilder {
     return true
   }
 
+  /** False where the document does not fit. */
+  document(json: Uint8Array): boolean {
+    if (!this.#fits(json.length)) return false
+    this.#document = this.#builder.createByteVector(json)
+    return true
+  }
+
   /** The reply, in memory of the builder: valid until the next `begin`. */
   finish(requestId: bigint, seenLsn: Lsn, truncated: boolean): Uint8Array {
     const builder = this.#builder
@@ -78,9 +87,10 @@ export class ReplyBuilder {
     QueryReply.addRequestId(builder, requestId)
     QueryReply.addAnswers(builder, answers)
     if (this.#found !== 0) QueryReply.addFound(builder, this.#found)
+    if (this.#document !== 0) QueryReply.addDocument(builder, this.#document)
     QueryReply.addSeenLsn(builder, BigInt(seenLsn))
     QueryReply.addTruncated(builder, truncated)
-    builder.finish(QueryReply.endQueryReply(builder))
+    builder.finish(QueryReply.endQueryReply(builder), 'SQRP')
     return builder.asUint8Array()
   }
 
@@ -93,7 +103,7 @@ export class ReplyBuilder {
     QueryReply.addRequestId(builder, requestId)
     QueryReply.addRefused(builder, code)
     QueryReply.addDetail(builder, text)
-    builder.finish(QueryReply.endQueryReply(builder))
+    builder.finish(QueryReply.endQueryReply(builder), 'SQRP')
     return builder.asUint8Array()
   }
 

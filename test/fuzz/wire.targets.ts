@@ -135,6 +135,7 @@ const queryRequestTarget: FuzzTarget = {
   run(input) {
     const plan = planOf(input, LIMITS)
     if (plan.kind === 'id') return plan.id.length === 32
+    if (plan.kind === 'document') return true
     if (plan.limit < 1 || plan.limit > LIMITS.limitMax || plan.subject.length > 1024) throw new Error('a plan beyond its limits')
     if (plan.subject.includes(0) || plan.predicate?.includes(0) === true) throw new Error('a zero reaches into the next part of an index key')
     return true

@@ -4,7 +4,9 @@
 
 import * as flatbuffers from 'flatbuffers';
 
+import { Explanation } from './explanation.js';
 import { Found } from './found.js';
+import { Side } from './side.js';
 
 
 export class Answer {
@@ -39,6 +41,9 @@ predicate(optionalEncoding?:any):string|Uint8Array {
   return this.bb!.__string(this.bb_pos + offset, optionalEncoding);
 }
 
+/**
+ * Those that the lens was given.
+ */
 candidates():number {
   const offset = this.bb!.__offset(this.bb_pos, 8);
   return offset ? this.bb!.readUint32(this.bb_pos + offset) : 0;
@@ -59,8 +64,52 @@ why(optionalEncoding?:any):string|Uint8Array|null {
   return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
 }
 
+/**
+ * 0: all agree, 1: they could not disagree more; -1 where the lens does not say.
+ */
+conflict():number {
+  const offset = this.bb!.__offset(this.bb_pos, 14);
+  return offset ? this.bb!.readFloat64(this.bb_pos + offset) : -1.0;
+}
+
+/**
+ * How sure the resolution is, 0..1; -1 where the lens does not say.
+ */
+certainty():number {
+  const offset = this.bb!.__offset(this.bb_pos, 16);
+  return offset ? this.bb!.readFloat64(this.bb_pos + offset) : -1.0;
+}
+
+/**
+ * unanimous, agreed, contested, escalate; absent where the lens does not say.
+ */
+status():string|null
+status(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null
+status(optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 18);
+  return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
+}
+
+/**
+ * By rank, for lenses that show a conflict.
+ */
+sides(index: number, obj?:Side):Side|null {
+  const offset = this.bb!.__offset(this.bb_pos, 20);
+  return offset ? (obj || new Side()).__init(this.bb!.__indirect(this.bb!.__vector(this.bb_pos + offset) + index * 4), this.bb!) : null;
+}
+
+sidesLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 20);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+explanation(obj?:Explanation):Explanation|null {
+  const offset = this.bb!.__offset(this.bb_pos, 22);
+  return offset ? (obj || new Explanation()).__init(this.bb!.__indirect(this.bb_pos + offset), this.bb!) : null;
+}
+
 static startAnswer(builder:flatbuffers.Builder) {
-  builder.startObject(5);
+  builder.startObject(10);
 }
 
 static addSubject(builder:flatbuffers.Builder, subjectOffset:flatbuffers.Offset) {
@@ -81,6 +130,38 @@ static addWinner(builder:flatbuffers.Builder, winnerOffset:flatbuffers.Offset) {
 
 static addWhy(builder:flatbuffers.Builder, whyOffset:flatbuffers.Offset) {
   builder.addFieldOffset(4, whyOffset, 0);
+}
+
+static addConflict(builder:flatbuffers.Builder, conflict:number) {
+  builder.addFieldFloat64(5, conflict, -1.0);
+}
+
+static addCertainty(builder:flatbuffers.Builder, certainty:number) {
+  builder.addFieldFloat64(6, certainty, -1.0);
+}
+
+static addStatus(builder:flatbuffers.Builder, statusOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(7, statusOffset, 0);
+}
+
+static addSides(builder:flatbuffers.Builder, sidesOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(8, sidesOffset, 0);
+}
+
+static createSidesVector(builder:flatbuffers.Builder, data:flatbuffers.Offset[]):flatbuffers.Offset {
+  builder.startVector(4, data.length, 4);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addOffset(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startSidesVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(4, numElems, 4);
+}
+
+static addExplanation(builder:flatbuffers.Builder, explanationOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(9, explanationOffset, 0);
 }
 
 static endAnswer(builder:flatbuffers.Builder):flatbuffers.Offset {

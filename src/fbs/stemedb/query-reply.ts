@@ -62,10 +62,23 @@ found(obj?:Found):Found|null {
 }
 
 /**
+ * What a list gives.
+ */
+listed(index: number, obj?:Found):Found|null {
+  const offset = this.bb!.__offset(this.bb_pos, 14);
+  return offset ? (obj || new Found()).__init(this.bb!.__indirect(this.bb!.__vector(this.bb_pos + offset) + index * 4), this.bb!) : null;
+}
+
+listedLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 14);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+/**
  * Applied LSN that the answer saw.
  */
 seenLsn():bigint {
-  const offset = this.bb!.__offset(this.bb_pos, 14);
+  const offset = this.bb!.__offset(this.bb_pos, 16);
   return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
 }
 
@@ -73,12 +86,48 @@ seenLsn():bigint {
  * More answers were there than the limit.
  */
 truncated():boolean {
-  const offset = this.bb!.__offset(this.bb_pos, 16);
+  const offset = this.bb!.__offset(this.bb_pos, 18);
   return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
 }
 
+/**
+ * Where the next page begins; absent behind the last one.
+ */
+cursor(index: number):number|null {
+  const offset = this.bb!.__offset(this.bb_pos, 20);
+  return offset ? this.bb!.readUint8(this.bb!.__vector(this.bb_pos + offset) + index) : 0;
+}
+
+cursorLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 20);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+cursorArray():Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 20);
+  return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
+}
+
+/**
+ * A JSON document (UTF-8), for the kinds whose answer is one: 4 to 10.
+ */
+document(index: number):number|null {
+  const offset = this.bb!.__offset(this.bb_pos, 22);
+  return offset ? this.bb!.readUint8(this.bb!.__vector(this.bb_pos + offset) + index) : 0;
+}
+
+documentLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 22);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+documentArray():Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 22);
+  return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
+}
+
 static startQueryReply(builder:flatbuffers.Builder) {
-  builder.startObject(7);
+  builder.startObject(10);
 }
 
 static addRequestId(builder:flatbuffers.Builder, requestId:bigint) {
@@ -113,12 +162,60 @@ static addFound(builder:flatbuffers.Builder, foundOffset:flatbuffers.Offset) {
   builder.addFieldOffset(4, foundOffset, 0);
 }
 
+static addListed(builder:flatbuffers.Builder, listedOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(5, listedOffset, 0);
+}
+
+static createListedVector(builder:flatbuffers.Builder, data:flatbuffers.Offset[]):flatbuffers.Offset {
+  builder.startVector(4, data.length, 4);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addOffset(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startListedVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(4, numElems, 4);
+}
+
 static addSeenLsn(builder:flatbuffers.Builder, seenLsn:bigint) {
-  builder.addFieldInt64(5, seenLsn, BigInt('0'));
+  builder.addFieldInt64(6, seenLsn, BigInt('0'));
 }
 
 static addTruncated(builder:flatbuffers.Builder, truncated:boolean) {
-  builder.addFieldInt8(6, +truncated, +false);
+  builder.addFieldInt8(7, +truncated, +false);
+}
+
+static addCursor(builder:flatbuffers.Builder, cursorOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(8, cursorOffset, 0);
+}
+
+static createCursorVector(builder:flatbuffers.Builder, data:number[]|Uint8Array):flatbuffers.Offset {
+  builder.startVector(1, data.length, 1);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt8(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startCursorVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(1, numElems, 1);
+}
+
+static addDocument(builder:flatbuffers.Builder, documentOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(9, documentOffset, 0);
+}
+
+static createDocumentVector(builder:flatbuffers.Builder, data:number[]|Uint8Array):flatbuffers.Offset {
+  builder.startVector(1, data.length, 1);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt8(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startDocumentVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(1, numElems, 1);
 }
 
 static endQueryReply(builder:flatbuffers.Builder):flatbuffers.Offset {

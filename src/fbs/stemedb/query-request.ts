@@ -25,8 +25,12 @@ static getSizePrefixedRootAsQueryRequest(bb:flatbuffers.ByteBuffer, obj?:QueryRe
   return (obj || new QueryRequest()).__init(bb.readInt32(bb.position()) + bb.position(), bb);
 }
 
+static bufferHasIdentifier(bb:flatbuffers.ByteBuffer):boolean {
+  return bb.__has_identifier('SQRQ');
+}
+
 /**
- * Given by the front; echoed.
+ * Given by the front, or by a client over the WebSocket; echoed.
  */
 requestId():bigint {
   const offset = this.bb!.__offset(this.bb_pos, 4);
@@ -34,13 +38,17 @@ requestId():bigint {
 }
 
 /**
- * 1 by id, 2 by subject and predicate through a lens. 0 is reserved.
+ * 1 by id, 2 through a lens, 3 list (what matches, unresolved), 4 trace, 5 trust of an agent, 6 concepts, 7 aliases,
+ * 8 source, 9 epochs, 10 votes on an assertion. 0 is reserved.
  */
 kind():number {
   const offset = this.bb!.__offset(this.bb_pos, 6);
   return offset ? this.bb!.readUint8(this.bb_pos + offset) : 0;
 }
 
+/**
+ * Of an assertion (1, 4, 10), an agent (5) or a source's content (8).
+ */
 id(obj?:Hash):Hash|null {
   const offset = this.bb!.__offset(this.bb_pos, 8);
   return offset ? (obj || new Hash()).__init(this.bb_pos + offset, this.bb!) : null;
@@ -71,6 +79,9 @@ predicate(optionalEncoding?:any):string|Uint8Array|null {
   return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
 }
 
+/**
+ * A chain of names, the first one first, separated by commas.
+ */
 lens():string|null
 lens(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null
 lens(optionalEncoding?:any):string|Uint8Array|null {
@@ -86,8 +97,169 @@ limit():number {
   return offset ? this.bb!.readUint32(this.bb_pos + offset) : 0;
 }
 
+agent(obj?:Hash):Hash|null {
+  const offset = this.bb!.__offset(this.bb_pos, 20);
+  return offset ? (obj || new Hash()).__init(this.bb_pos + offset, this.bb!) : null;
+}
+
+source(obj?:Hash):Hash|null {
+  const offset = this.bb!.__offset(this.bb_pos, 22);
+  return offset ? (obj || new Hash()).__init(this.bb_pos + offset, this.bb!) : null;
+}
+
+epoch(obj?:Hash):Hash|null {
+  const offset = this.bb!.__offset(this.bb_pos, 24);
+  return offset ? (obj || new Hash()).__init(this.bb_pos + offset, this.bb!) : null;
+}
+
+/**
+ * Bit n: lifecycle n is wanted.
+ */
+lifecycles():number {
+  const offset = this.bb!.__offset(this.bb_pos, 26);
+  return offset ? this.bb!.readUint8(this.bb_pos + offset) : 0;
+}
+
+/**
+ * Bit n: tier n is wanted.
+ */
+tiers():number {
+  const offset = this.bb!.__offset(this.bb_pos, 28);
+  return offset ? this.bb!.readUint8(this.bb_pos + offset) : 0;
+}
+
+/**
+ * Accepted at or after this HLC, and before that one.
+ */
+fromHlc():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 30);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+untilHlc():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 32);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+/**
+ * Asserted by the agent's own clock at or after, and before.
+ */
+assertedFromMs():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 34);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+assertedUntilMs():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 36);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+confidenceMin():number {
+  const offset = this.bb!.__offset(this.bb_pos, 38);
+  return offset ? this.bb!.readFloat64(this.bb_pos + offset) : 0.0;
+}
+
+/**
+ * As in Assertion; 0: any object.
+ */
+objectKind():number {
+  const offset = this.bb!.__offset(this.bb_pos, 40);
+  return offset ? this.bb!.readUint8(this.bb_pos + offset) : 0;
+}
+
+objectText():string|null
+objectText(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null
+objectText(optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 42);
+  return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
+}
+
+objectNumber():number {
+  const offset = this.bb!.__offset(this.bb_pos, 44);
+  return offset ? this.bb!.readFloat64(this.bb_pos + offset) : 0.0;
+}
+
+objectBoolean():boolean {
+  const offset = this.bb!.__offset(this.bb_pos, 46);
+  return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
+}
+
+/**
+ * The answer of that moment: nothing accepted after this HLC counts. 0: now.
+ */
+asOfHlc():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 48);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+/**
+ * What was acked with this LSN must be seen. Checked by the front; the lens thread refuses where it is not so.
+ */
+minLsn():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 50);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+/**
+ * Where the page before ended, as its reply said.
+ */
+cursor(index: number):number|null {
+  const offset = this.bb!.__offset(this.bb_pos, 52);
+  return offset ? this.bb!.readUint8(this.bb!.__vector(this.bb_pos + offset) + index) : 0;
+}
+
+cursorLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 52);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+cursorArray():Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 52);
+  return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
+}
+
+/**
+ * Says of every candidate what became of it, and how long each stage took.
+ */
+explain():boolean {
+  const offset = this.bb!.__offset(this.bb_pos, 54);
+  return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
+}
+
+/**
+ * Two numbers this far apart, relative to the greater, count as one value. 0: equal only.
+ */
+tolerance():number {
+  const offset = this.bb!.__offset(this.bb_pos, 56);
+  return offset ? this.bb!.readFloat64(this.bb_pos + offset) : 0.0;
+}
+
+/**
+ * Follow aliases of the subject.
+ */
+aliases():boolean {
+  const offset = this.bb!.__offset(this.bb_pos, 58);
+  return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
+}
+
+/**
+ * Most steps from the start (trace).
+ */
+depth():number {
+  const offset = this.bb!.__offset(this.bb_pos, 60);
+  return offset ? this.bb!.readUint32(this.bb_pos + offset) : 0;
+}
+
+/**
+ * With stored content (source).
+ */
+withContent():boolean {
+  const offset = this.bb!.__offset(this.bb_pos, 62);
+  return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
+}
+
 static startQueryRequest(builder:flatbuffers.Builder) {
-  builder.startObject(8);
+  builder.startObject(30);
 }
 
 static addRequestId(builder:flatbuffers.Builder, requestId:bigint) {
@@ -122,17 +294,117 @@ static addLimit(builder:flatbuffers.Builder, limit:number) {
   builder.addFieldInt32(7, limit, 0);
 }
 
+static addAgent(builder:flatbuffers.Builder, agentOffset:flatbuffers.Offset) {
+  builder.addFieldStruct(8, agentOffset, 0);
+}
+
+static addSource(builder:flatbuffers.Builder, sourceOffset:flatbuffers.Offset) {
+  builder.addFieldStruct(9, sourceOffset, 0);
+}
+
+static addEpoch(builder:flatbuffers.Builder, epochOffset:flatbuffers.Offset) {
+  builder.addFieldStruct(10, epochOffset, 0);
+}
+
+static addLifecycles(builder:flatbuffers.Builder, lifecycles:number) {
+  builder.addFieldInt8(11, lifecycles, 0);
+}
+
+static addTiers(builder:flatbuffers.Builder, tiers:number) {
+  builder.addFieldInt8(12, tiers, 0);
+}
+
+static addFromHlc(builder:flatbuffers.Builder, fromHlc:bigint) {
+  builder.addFieldInt64(13, fromHlc, BigInt('0'));
+}
+
+static addUntilHlc(builder:flatbuffers.Builder, untilHlc:bigint) {
+  builder.addFieldInt64(14, untilHlc, BigInt('0'));
+}
+
+static addAssertedFromMs(builder:flatbuffers.Builder, assertedFromMs:bigint) {
+  builder.addFieldInt64(15, assertedFromMs, BigInt('0'));
+}
+
+static addAssertedUntilMs(builder:flatbuffers.Builder, assertedUntilMs:bigint) {
+  builder.addFieldInt64(16, assertedUntilMs, BigInt('0'));
+}
+
+static addConfidenceMin(builder:flatbuffers.Builder, confidenceMin:number) {
+  builder.addFieldFloat64(17, confidenceMin, 0.0);
+}
+
+static addObjectKind(builder:flatbuffers.Builder, objectKind:number) {
+  builder.addFieldInt8(18, objectKind, 0);
+}
+
+static addObjectText(builder:flatbuffers.Builder, objectTextOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(19, objectTextOffset, 0);
+}
+
+static addObjectNumber(builder:flatbuffers.Builder, objectNumber:number) {
+  builder.addFieldFloat64(20, objectNumber, 0.0);
+}
+
+static addObjectBoolean(builder:flatbuffers.Builder, objectBoolean:boolean) {
+  builder.addFieldInt8(21, +objectBoolean, +false);
+}
+
+static addAsOfHlc(builder:flatbuffers.Builder, asOfHlc:bigint) {
+  builder.addFieldInt64(22, asOfHlc, BigInt('0'));
+}
+
+static addMinLsn(builder:flatbuffers.Builder, minLsn:bigint) {
+  builder.addFieldInt64(23, minLsn, BigInt('0'));
+}
+
+static addCursor(builder:flatbuffers.Builder, cursorOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(24, cursorOffset, 0);
+}
+
+static createCursorVector(builder:flatbuffers.Builder, data:number[]|Uint8Array):flatbuffers.Offset {
+  builder.startVector(1, data.length, 1);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addInt8(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startCursorVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(1, numElems, 1);
+}
+
+static addExplain(builder:flatbuffers.Builder, explain:boolean) {
+  builder.addFieldInt8(25, +explain, +false);
+}
+
+static addTolerance(builder:flatbuffers.Builder, tolerance:number) {
+  builder.addFieldFloat64(26, tolerance, 0.0);
+}
+
+static addAliases(builder:flatbuffers.Builder, aliases:boolean) {
+  builder.addFieldInt8(27, +aliases, +false);
+}
+
+static addDepth(builder:flatbuffers.Builder, depth:number) {
+  builder.addFieldInt32(28, depth, 0);
+}
+
+static addWithContent(builder:flatbuffers.Builder, withContent:boolean) {
+  builder.addFieldInt8(29, +withContent, +false);
+}
+
 static endQueryRequest(builder:flatbuffers.Builder):flatbuffers.Offset {
   const offset = builder.endObject();
   return offset;
 }
 
 static finishQueryRequestBuffer(builder:flatbuffers.Builder, offset:flatbuffers.Offset) {
-  builder.finish(offset);
+  builder.finish(offset, 'SQRQ');
 }
 
 static finishSizePrefixedQueryRequestBuffer(builder:flatbuffers.Builder, offset:flatbuffers.Offset) {
-  builder.finish(offset, undefined, true);
+  builder.finish(offset, 'SQRQ', true);
 }
 
 }

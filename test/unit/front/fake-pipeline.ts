@@ -189,7 +189,7 @@ export class FakePipeline implements Pipeline {
       QueryReply.addRequestId(builder, request.requestId())
       QueryReply.addRefused(builder, ERROR_CODES[this.refuseQueries].number)
       QueryReply.addDetail(builder, detail)
-      builder.finish(QueryReply.endQueryReply(builder))
+      builder.finish(QueryReply.endQueryReply(builder), 'SQRP')
       return builder.asUint8Array()
     }
     return request.kind() === 1 ? this.#byId(builder, request) : this.#byLens(builder, request)
@@ -203,7 +203,7 @@ export class FakePipeline implements Pipeline {
     QueryReply.addRequestId(builder, request.requestId())
     if (found !== 0) QueryReply.addFound(builder, found)
     QueryReply.addSeenLsn(builder, BigInt(this.#lsn))
-    builder.finish(QueryReply.endQueryReply(builder))
+    builder.finish(QueryReply.endQueryReply(builder), 'SQRP')
     return builder.asUint8Array()
   }
 
@@ -231,7 +231,7 @@ export class FakePipeline implements Pipeline {
     QueryReply.addAnswers(builder, vector)
     QueryReply.addSeenLsn(builder, BigInt(this.#lsn))
     QueryReply.addTruncated(builder, all.length > request.limit())
-    builder.finish(QueryReply.endQueryReply(builder))
+    builder.finish(QueryReply.endQueryReply(builder), 'SQRP')
     return builder.asUint8Array()
   }
 }

@@ -4,7 +4,7 @@ import t from 'tap'
 import { bytesEqual, toHex } from '../../../src/base/bytes.ts'
 import { errorNameOf } from '../../../src/base/error-codes.ts'
 import { isDbError } from '../../../src/base/errors.ts'
-import { hlcOf } from '../../../src/base/hlc.ts'
+import { hlcOf, type Hlc } from '../../../src/base/hlc.ts'
 import { Hash } from '../../../src/fbs/stemedb/hash.ts'
 import { QueryReply } from '../../../src/fbs/stemedb/query-reply.ts'
 import { QueryRequest } from '../../../src/fbs/stemedb/query-request.ts'
@@ -14,6 +14,7 @@ import type { AssertionReader, CandidateSource, EntryCursor, EntryRange, IndexEn
 import { CANDIDATES_MAX, ENTRIES_READ_MAX, QueryExecutor, REPLY_BYTES_MIN, type QueryDependencies } from '../../../src/query/execute.ts'
 import { LogAssertionReader } from '../../../src/query/log-assertion-reader.ts'
 import { QUERY_BY_ID, QUERY_BY_LENS } from '../../../src/query/plan.ts'
+import { recordReader, type RecordReader } from '../../../src/query/record-reader.ts'
 import { StoreSource } from '../../../src/query/store-source.ts'
 import type { Assertion } from '../../../src/record/assertion.ts'
 import { assertionIdOf, hashReady } from '../../../src/record/claim.ts'
@@ -46,7 +47,7 @@ function requestOf({ kind, id, subject, prefix, predicate, lens, limit }: Ask): 
   if (predicateAt !== 0) QueryRequest.addPredicate(builder, predicateAt)
   if (lensAt !== 0) QueryRequest.addLens(builder, lensAt)
   QueryRequest.addLimit(builder, limit ?? 0)
-  builder.finish(QueryRequest.endQueryRequest(builder))
+  builder.finish(QueryRequest.endQueryRequest(builder), 'SQRQ')
   return builder.asUint8Array().slice()
 }
 
@@ -80,7 +81,9 @@ const clock = { wallMs: () => NOW_MS, monoMs: () => 0, timer: () => () => {} }
 
 function executorOver(log: TestLog, change: Partial<QueryDependencies> = {}, durableLsn = (): number => log.nextLsn - 1): QueryExecutor {
   const source = new StoreSource({ store: log.store, find: log.find, appliedLsn: () => log.nextLsn - 1, durableLsn })
-  return new QueryExecutor({ source, reader: new LogAssertionReader(log.readRange), clock, limitMax: 1000, replyBytesMax: 1 << 20, ...change })
+  const reader = new LogAssertionReader(log.readRange)
+  const records = (asOfHlc: Hlc | undefined): RecordReader => recordReader({ source, reader, clock }, asOfHlc)
+  return new QueryExecutor({ source, reader, records, clock, limitMax: 1000, replyBytesMax: 1 << 20, ...change })
 }
 
 const dose = (value: number, change: Partial<Assertion> = {}): Assertion => claim({ object: { kind: 'number', value }, ...change })
@@ -255,8 +258,8 @@ const fixedReader: AssertionReader = {
 
 t.test('work is bounded whatever is stored', async (t) => {
   const counted = { steps: 0, skips: 0, closed: 0 }
-  const over = (pairs: number, versions: number): QueryExecutor => new QueryExecutor(
-    { source: wideSource(pairs, versions, counted), reader: fixedReader, clock, limitMax: 1000, replyBytesMax: 1 << 24 })
+  const over = (pairs: number, versions: number): QueryExecutor => executorOver(new TestLog(),
+    { source: wideSource(pairs, versions, counted), reader: fixedReader, limitMax: 1000, replyBytesMax: 1 << 24 })
   const hot = ask(over(2, 1_000_000), requestOf({ subject: 's/', prefix: true }))
   t.match(hot.answers.map(({ candidates }) => candidates), [CANDIDATES_MAX, CANDIDATES_MAX])
   t.match(hot.answers[0]?.why, /Only the newest 1000 candidates/)
