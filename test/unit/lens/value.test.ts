@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { conflictScore, statusOf } from '../../../src/lens/conflict.ts'
 import { distinct, IdTable } from '../../../src/lens/id-table.ts'
+import { momentOf } from '../../../src/lens/order.ts'
 import { countSources, originsOf } from '../../../src/lens/origins.ts'
 import { QUANTITY_CHARACTERS_MAX, quantityOf } from '../../../src/lens/quantity.ts'
 import { clustersOf, LABEL_CHARACTERS_MAX, toleranceOf, valuesEqual, valueText } from '../../../src/lens/value.ts'
@@ -177,4 +178,10 @@ t.test('origins: by source, and by the parent\'s where that is among the candida
   for (const ring of [[a, b, tail, least], [tail, b, a, least], [b, least, tail, a]]) {
     t.equal(new Set(clustered(ring)).size, 1, 'a ring goes back to what its least id cites')
   }
+})
+
+t.test('the moment of an HLC is as toISOString says it', async (t) => {
+  fc.assert(fc.property(fc.integer({ min: 0, max: 2 ** 48 - 1 }), fc.integer({ min: 0, max: 65_535 }), (wallMs, counter) =>
+    momentOf(hlcOf(wallMs, counter)) === new Date(wallMs).toISOString()))
+  for (const wallMs of [0, 999, DAY_MS - 1, DAY_MS, NOW_MS, 2 ** 48 - 1]) t.equal(momentOf(hlcOf(wallMs)), new Date(wallMs).toISOString())
 })
