@@ -35,16 +35,20 @@ export class StoreSource implements CandidateSource {
 
   entries(range: EntryRange): EntryCursor {
     const { subject, subjectIsPrefix, predicate } = range
-    return new StoreCursor(this.#reader.entries(spRange(subject, subjectIsPrefix ? undefined : predicate, { subjectIsPrefix })))
+    const bounds = spRange(subject, subjectIsPrefix ? undefined : predicate, { subjectIsPrefix })
+    return new StoreCursor(this.#reader.entries(bounds), bounds.gte)
   }
 }
 
 class StoreCursor implements EntryCursor {
   readonly #cursor: EntryRangeCursor
+  readonly #start: Uint8Array
   #lastKey: Uint8Array | undefined
 
-  constructor(cursor: EntryRangeCursor) {
+  /** @param start the least key of the range */
+  constructor(cursor: EntryRangeCursor, start: Uint8Array = new Uint8Array(0)) {
     this.#cursor = cursor
+    this.#start = start
   }
 
   next(): IndexEntry | undefined {
@@ -61,6 +65,10 @@ class StoreCursor implements EntryCursor {
     const behind = last.slice(0, last.length - SP_TAIL_BYTES)
     behind[behind.length - 1] = 1
     this.#cursor.seek(behind)
+  }
+
+  seek(key: Uint8Array): void {
+    if (Buffer.compare(key, this.#lastKey ?? this.#start) > 0) this.#cursor.seek(key)
   }
 
   close(): void {
