@@ -28,6 +28,8 @@ export interface EntryRange {
   readonly subjectIsPrefix: boolean
   /** With a prefix, the cursor gives all predicates and the caller leaves out what it does not want. */
   readonly predicate: Uint8Array | undefined
+  /** Only what was accepted at or before it. What is newer is stepped over by a seek for each pair, not read. */
+  readonly asOfHlc?: Hlc | undefined
 }
 
 /**

@@ -1,6 +1,7 @@
+import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
 import { EntryReader, type EntryRangeCursor } from '../store/entry-cursor.ts'
-import { decodeSpKey, decodeSpValue, spRange } from '../store/keyspace.codec.ts'
+import { decodeSpKey, decodeSpValue, spKeyAsOf, spRange } from '../store/keyspace.codec.ts'
 import { SP_TAIL_BYTES } from '../store/keyspace.layout.ts'
 import type { Store } from '../store/store.ts'
 import type { CandidateSource, EntryCursor, EntryRange, IndexEntry, Place } from './candidate-source.ts'
@@ -34,28 +35,35 @@ export class StoreSource implements CandidateSource {
   }
 
   entries(range: EntryRange): EntryCursor {
-    const { subject, subjectIsPrefix, predicate } = range
-    const bounds = spRange(subject, subjectIsPrefix ? undefined : predicate, { subjectIsPrefix })
-    return new StoreCursor(this.#reader.entries(bounds), bounds.gte)
+    const { subject, subjectIsPrefix, predicate, asOfHlc } = range
+    const asOf = asOfHlc === undefined ? {} : { asOf: asOfHlc }
+    const bounds = spRange(subject, subjectIsPrefix ? undefined : predicate, { subjectIsPrefix, ...asOf })
+    return new StoreCursor(this.#reader.entries(bounds), asOfHlc, bounds.gte)
   }
 }
 
 class StoreCursor implements EntryCursor {
   readonly #cursor: EntryRangeCursor
+  readonly #asOfHlc: Hlc | undefined
   readonly #start: Uint8Array
   #lastKey: Uint8Array | undefined
 
   /** @param start the least key of the range */
-  constructor(cursor: EntryRangeCursor, start: Uint8Array = new Uint8Array(0)) {
+  constructor(cursor: EntryRangeCursor, asOfHlc: Hlc | undefined, start: Uint8Array = new Uint8Array(0)) {
     this.#cursor = cursor
+    this.#asOfHlc = asOfHlc
     this.#start = start
   }
 
   next(): IndexEntry | undefined {
-    const found = this.#cursor.next()
-    if (found === undefined) return undefined
-    this.#lastKey = found.key
-    return { ...decodeSpKey(found.key), ...decodeSpValue(found.value) }
+    for (;;) {
+      const found = this.#cursor.next()
+      if (found === undefined) return undefined
+      this.#lastKey = found.key
+      const key = decodeSpKey(found.key)
+      if (this.#asOfHlc === undefined || key.hlc <= this.#asOfHlc) return { ...key, ...decodeSpValue(found.value) }
+      this.#cursor.seek(spKeyAsOf(found.key, this.#asOfHlc))
+    }
   }
 
   skipPair(): void {

@@ -87,6 +87,11 @@ export function spRange(
   return options.asOf === undefined ? { gte: start, lt } : { gte: concatBytes(start, u64(~options.asOf)), lt }
 }
 
+/** The least key that an entry of the same subject and predicate can have that is not newer than `asOf`. */
+export function spKeyAsOf(key: Uint8Array, asOf: Hlc): Uint8Array {
+  return concatBytes(key.subarray(0, key.length - SP_TAIL_BYTES), u64(~asOf))
+}
+
 /** The first key behind all that begin with `prefix`; undefined where there is none. */
 export function prefixEnd(prefix: Uint8Array): Uint8Array | undefined {
   let length = prefix.length

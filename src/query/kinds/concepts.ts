@@ -3,7 +3,7 @@ import type { QueryRequest } from '../../fbs/stemedb/query-request.ts'
 import { SUBJECT_BYTES_MAX } from '../../record/limits.ts'
 import { prefixEnd } from '../../store/keyspace.codec.ts'
 import type { EntryCursor, IndexEntry } from '../candidate-source.ts'
-import { limitField, refuseParameter, subjectField } from '../request-fields.ts'
+import { asOfField, limitField, refuseParameter, subjectField } from '../request-fields.ts'
 import type { KindDependencies } from './kind.ts'
 
 /** Predicates that are listed of one subject. */
@@ -59,7 +59,7 @@ export function conceptsDocument(request: QueryRequest, { source, limitMax, docu
   const prefix = subjectField(request) ?? new Uint8Array(0)
   const limit = limitField(request, limitMax)
   const from = cursorField(request, prefix)
-  const cursor = source.entries({ subject: prefix, subjectIsPrefix: true, predicate: undefined })
+  const cursor = source.entries({ subject: prefix, subjectIsPrefix: true, predicate: undefined, asOfHlc: asOfField(request) })
   try {
     const walk = new Walk(cursor)
     if (from !== undefined) walk.seek(from)
