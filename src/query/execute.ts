@@ -18,6 +18,8 @@ export { CANDIDATES_MAX, ENTRIES_READ_MAX } from './pairs.ts'
 
 /** Every refusal fits into a reply of this size. */
 export const REPLY_BYTES_MIN = 4096
+/** What a reply takes beside its document. */
+const DOCUMENT_ROOM_BYTES = 2048
 
 export interface QueryDependencies {
   readonly source: CandidateSource
@@ -86,8 +88,9 @@ export class QueryExecutor {
   }
 
   #document({ requestId, answer, request }: DocumentPlan, seenLsn: Lsn): Uint8Array {
-    const { source, reader, clock, limitMax, records } = this.#deps
-    const document = utf8.encode(JSON.stringify(answer(request, { source, reader, records, clock, limitMax })))
+    const { source, reader, clock, limitMax, records, replyBytesMax } = this.#deps
+    const deps = { source, reader, records, clock, limitMax, documentBytesMax: replyBytesMax - DOCUMENT_ROOM_BYTES }
+    const document = utf8.encode(JSON.stringify(answer(request, deps)))
     if (!this.#reply.document(document)) tooLong()
     return this.#reply.finish(requestId, seenLsn)
   }

@@ -44,7 +44,7 @@ export class StoreSource implements CandidateSource {
     const asOf = asOfHlc === undefined ? {} : { asOf: asOfHlc }
     const { gte, lt } = spRange(subject, subjectIsPrefix ? undefined : predicate, { subjectIsPrefix, ...asOf })
     const start = from === undefined ? gte! : later(gte!, keyOf(from))
-    return new StoreCursor(this.#reader.entries({ gte: start, ...lt === undefined ? {} : { lt } }), asOfHlc)
+    return new StoreCursor(this.#reader.entries({ gte: start, ...lt === undefined ? {} : { lt } }), asOfHlc, start)
   }
 }
 
@@ -60,11 +60,14 @@ function keyOf({ subject, predicate, behind }: EntryPosition): Uint8Array {
 class StoreCursor implements EntryCursor {
   readonly #cursor: EntryRangeCursor
   readonly #asOfHlc: Hlc | undefined
+  readonly #start: Uint8Array
   #lastKey: Uint8Array | undefined
 
-  constructor(cursor: EntryRangeCursor, asOfHlc: Hlc | undefined) {
+  /** @param start the least key of the range */
+  constructor(cursor: EntryRangeCursor, asOfHlc: Hlc | undefined, start: Uint8Array = new Uint8Array(0)) {
     this.#cursor = cursor
     this.#asOfHlc = asOfHlc
+    this.#start = start
   }
 
   next(): IndexEntry | undefined {
@@ -86,6 +89,10 @@ class StoreCursor implements EntryCursor {
     const behind = last.slice(0, last.length - SP_TAIL_BYTES)
     behind[behind.length - 1] = 1
     this.#cursor.seek(behind)
+  }
+
+  seek(key: Uint8Array): void {
+    if (Buffer.compare(key, this.#lastKey ?? this.#start) > 0) this.#cursor.seek(key)
   }
 
   close(): void {

@@ -177,6 +177,7 @@ function wideSource(pairs: number, versions: number, counted: { steps: number, s
           counted.skips++
           version = versions
         },
+        seek: () => t.fail('nobody seeks here'),
         close: () => void counted.closed++,
       }
     },
