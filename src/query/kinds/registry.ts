@@ -1,4 +1,5 @@
 import { conceptsDocument } from './concepts.ts'
+import { equivocationsDocument } from './equivocations.ts'
 import type { DocumentKind } from './kind.ts'
 
 export type { DocumentKind, KindDependencies } from './kind.ts'
@@ -10,8 +11,10 @@ export const QUERY_ALIASES = 7
 export const QUERY_SOURCE = 8
 export const QUERY_EPOCHS = 9
 export const QUERY_VOTES = 10
+export const QUERY_EQUIVOCATIONS = 14
 
 /** By `QueryRequest.kind`. */
 export const DOCUMENT_KINDS: ReadonlyMap<number, DocumentKind> = new Map<number, DocumentKind>([
   [QUERY_CONCEPTS, conceptsDocument],
+  [QUERY_EQUIVOCATIONS, equivocationsDocument],
 ])
