@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { toHex } from '../../base/bytes.ts'
+import { DbError } from '../../base/errors.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Secrets } from '../../base/random.ts'
 import type { Config } from '../../config/options.ts'
@@ -46,7 +47,7 @@ export class Auditor {
   readonly #segments: AuditSegments
   readonly #log: AuditLog
   readonly #reader: AuditReader
-  #chance = new Uint8Array(0)
+  #chance: Uint8Array = new Uint8Array(0)
   #chanceAt = 0
   #lastAtMs = 0
   #opened: Promise<void> | undefined
@@ -60,11 +61,14 @@ export class Auditor {
     this.#reader = new AuditReader(this.#segments, this.#log)
   }
 
-  /** Finds the records of earlier runs; before the first query. Rejects with the system's error where the folder can not be read. */
+  /** Finds the records of earlier runs; before the first query. @throws {DbError} as rejection: `io_error` */
   open(): Promise<void> {
     this.#opened ??= this.#segments.open().then(() => {
-      this.#lastAtMs = this.#segments.lastAtMs
+      this.#lastAtMs = Math.max(this.#lastAtMs, this.#segments.lastAtMs)
       this.#parts.metrics.set('audit_disk_usage_bytes', this.#segments.bytes)
+    }, (cause: unknown) => {
+      this.#opened = undefined
+      throw new DbError('io_error', `the audit can not be read: ${String(cause)}`, {}, { cause })
     })
     return this.#opened
   }
