@@ -25,6 +25,7 @@ export type { AckedAssertion, AssertResult, BatchAck, BatchReceipt, RefusedAsser
 export type { StreamOptions } from './streams.ts'
 export type { AssertionDraft } from './draft.ts'
 export type { Welcome } from './frames.ts'
+export { httpConcepts, httpEquivocations, httpTrace, type Concepts, type Equivocations, type Trace } from './http-trace.ts'
 export type { QueryAnswer, QueryParameters, QueryReply, StoredAssertion } from './http.ts'
 export { createSigner, newSecretKey, type Signer } from './signer.ts'
 export { DbError, isDbError } from '../base/errors.ts'
