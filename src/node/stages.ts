@@ -35,6 +35,7 @@ import { keyPairOfSeed } from '../verify/keys.ts'
 import { BatchVerifier, type VerifyPolicy } from '../verify/verify-batch.ts'
 import { WalReader } from '../wal/wal-reader.ts'
 import { WalWriter } from '../wal/wal-writer.ts'
+import { buildFeedStage } from './feed.ts'
 import type { NodeMemory, ThreadKind } from './memory.ts'
 import { buildScrubStage } from './scrub.ts'
 import type { ThreadStart } from './thread.messages.ts'
@@ -214,5 +215,5 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
 /** By kind, what the threads and the inline mode build alike. */
 export const STAGE_BUILDERS: Readonly<Record<ThreadKind, (start: ThreadStart, machine?: Machine) => Promise<HostedStage>>> = {
   ingest: buildIngestStage, wal: buildWalStage, verify: buildVerifyStage, merkle: buildMerkleStage, lens: buildLensStage,
-  scrub: buildScrubStage,
+  feed: buildFeedStage, scrub: buildScrubStage,
 }
