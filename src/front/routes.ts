@@ -19,6 +19,7 @@ export const ROUTES = Object.freeze([
   { method: 'POST', path: '/v1/assert/batch', operationId: 'assertBatch', metric: 'assert_batch' },
   { method: 'GET', path: '/v1/assertions/{id}', operationId: 'getAssertion', metric: 'assertion' },
   { method: 'GET', path: '/v1/query', operationId: 'query', metric: 'query' },
+  { method: 'GET', path: '/v1/feed', operationId: 'feed', metric: 'feed' },
   { method: 'GET', path: '/v1/stream', operationId: 'openStream', metric: 'websocket' },
   { method: 'GET', path: '/livez', operationId: 'livez', metric: 'livez', always: true },
   { method: 'GET', path: '/readyz', operationId: 'readyz', metric: 'readyz', always: true },

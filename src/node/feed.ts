@@ -1,17 +1,15 @@
-import { systemClock } from '../base/clock.ts'
-import { nodeDisk } from '../base/disk-node.ts'
 import { KiB } from '../base/units.ts'
 import { FeedStage } from '../feed/feed-stage.ts'
+import { windowBytesOf } from '../feed/feed-window.ts'
 import { Feed } from '../feed/feed.ts'
 import { logPlaceOf } from '../feed/log-places.ts'
 import { threadMetrics } from '../observe/thread-metrics.ts'
 import { Bell } from '../ring/bell.ts'
 import { Marks } from '../ring/marks.ts'
 import { RingReader, RingWriter } from '../ring/ring.ts'
-import { attachRocksStore } from '../store/store-rocksdb.ts'
 import type { Stage } from '../thread/stage.ts'
 import { WalReader } from '../wal/wal-reader.ts'
-import type { Machine } from './stages.ts'
+import { thisMachine, type Machine } from './machine.ts'
 import type { ThreadStart } from './thread.messages.ts'
 import { walDirOf, walNodeIdOf } from './wal-place.ts'
 
@@ -19,13 +17,9 @@ import { walDirOf, walNodeIdOf } from './wal-place.ts'
 const CHUNK_BYTES = 256 * KiB
 const OPEN_FILES_MAX = 2
 
-/** Deliveries alone must not fill what a connection may have waiting, or they would end it. */
-const windowBytesOf = (subscriptionBufferBytesMax: number, sendBufferBytesMax: number): number =>
-  Math.min(subscriptionBufferBytesMax, sendBufferBytesMax / 2)
-
 /** Of its own file, so that this thread loads no lenses and no verifiers. */
-export function buildFeedStage(start: ThreadStart, machine?: Machine): Promise<{ readonly stage: Stage, readonly bell: Bell }> {
-  const { disk, clock, attachStore } = machine ?? { disk: nodeDisk, clock: systemClock, attachStore: attachRocksStore }
+export function buildFeedStage(start: ThreadStart, machine: Machine = thisMachine): Promise<{ readonly stage: Stage, readonly bell: Bell }> {
+  const { disk, clock, attachStore } = machine
   const { config, index, memory: { marks: marksBuffer, metrics, rings, bells }, nodeId, recovered } = start
   const marks = new Marks(marksBuffer)
   const store = attachStore(start.storeHandle)
@@ -38,7 +32,7 @@ export function buildFeedStage(start: ThreadStart, machine?: Machine): Promise<{
     durableLsn: () => marks.durableLsn,
     clock,
     metrics: threadMetrics(metrics.feed[index]!),
-    windowBytes: windowBytesOf(config.subscriptionBufferBytesMax, config.sendBufferBytesMax),
+    windowBytes: windowBytesOf(config),
     lagBytesMax: config.subscriptionLagBytesMax,
     stallMsMax: config.subscriptionStallMsMax,
     walSegmentBytes: config.walSegmentBytes,
