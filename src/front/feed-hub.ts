@@ -110,12 +110,17 @@ export class FeedHub implements FeedListener {
     return new FeedSink(this.#nextSink++, bufferedBytes)
   }
 
+  /** @throws {DbError} `starting`, `shutting_down` */
+  checkOpen(): void {
+    const { writable } = this.#options.pipeline.status()
+    if (this.#isClosing || writable === 'shutting_down') throw new DbError('shutting_down', 'the node is shutting down')
+    if (writable === 'starting') throw new DbError('starting', 'the node is starting')
+  }
+
   /** @throws {DbError} `subscriptions_exhausted`, `overloaded`, `starting`, `shutting_down`. */
   subscribe({ sink, filter, fromLsn, untilLsn = 0 }: SubscribeOptions, subscriber: Subscriber): HubSubscription {
     const { config: { subscriptionsMax }, pipeline } = this.#options
-    const { writable } = pipeline.status()
-    if (this.#isClosing || writable === 'shutting_down') throw new DbError('shutting_down', 'the node is shutting down')
-    if (writable === 'starting') throw new DbError('starting', 'the node is starting')
+    this.checkOpen()
     if (this.#subscriptions.size >= subscriptionsMax) {
       throw new DbError('subscriptions_exhausted', `there are ${subscriptionsMax} subscriptions already`)
     }

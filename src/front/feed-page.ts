@@ -29,6 +29,7 @@ export interface PageOptions {
 /** Answers with one page of matches, as JSON. @throws {DbError} those of `FeedHub.subscribe` */
 export function readPage(exchange: Exchange, { filter, limit, fromLsn }: PageOptions, parts: HandlerParts): void {
   const { pipeline } = parts.options
+  parts.feed.hub.checkOpen()
   const { appliedLsn, durableLsn } = pipeline.status()
   if (fromLsn > durableLsn + 1) {
     throw new DbError('lsn_in_future', `from_lsn is ${fromLsn}, the next LSN of this node is ${durableLsn + 1}`, { parameter: 'from_lsn' })
