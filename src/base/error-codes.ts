@@ -65,6 +65,9 @@ export const ERROR_CODES = Object.freeze({
   lsn_not_reached: code(39, 503, 'fail', true, 'LSN not reached in time', 'Read again, or read where it was written.'),
   lsn_in_future: code(40, 400, 'fail', false, 'LSN is in the future', 'Pass an LSN that an ack of this node named.'),
   connections_exhausted: code(41, 503, 'fail', true, 'Too many connections', 'Reuse connections, or raise sessionsMax.'),
+  subscriptions_exhausted: code(42, 503, 'fail', true, 'Too many subscriptions', 'End some, or raise subscriptionsMax or subscriptionsPerSessionMax.'),
+  subscriber_too_slow: code(43, 503, 'fail', true, 'Subscriber too slow', 'Read faster, then subscribe again from the LSN behind the last one: nothing is lost.'),
+  lsn_unavailable: code(44, 410, 'fail', false, 'LSN is no longer there', 'Start from the first LSN of this node\'s log, which is named.'),
 
   // 50..69: the data on this node.
   data_dir_locked: code(50, 503, 'fail', false, 'Data directory in use', 'Stop the other process, or use another data directory.'),
@@ -77,6 +80,9 @@ export const ERROR_CODES = Object.freeze({
 
   // 57..: what a client finds out by itself.
   unreachable: code(57, 503, 'info', true, 'Node not reachable', 'Check the address and that the node runs. What was sent and not acked may be stored: resend, the id makes it safe.'),
+
+  // The shape of a request again: 2..19 are used up.
+  record_invalid: code(58, 422, 'fail', false, 'No such record', 'Subjects under steme:// are for records; docs/formats/records.md has their shapes.'),
 } as const satisfies Record<string, ErrorCode>)
 
 export type ErrorName = keyof typeof ERROR_CODES

@@ -2,6 +2,7 @@ import { ERROR_CODES } from '../base/error-codes.ts'
 import { bytesEqual, concatBytes } from '../base/bytes.ts'
 import { DbError, isDbError } from '../base/errors.ts'
 import { assertionIdOf } from '../record/claim.ts'
+import { checkRecord } from '../record/records.ts'
 import { rootOfIds } from '../merkle/tree.ts'
 import { realmHashOf } from '../merkle/signed-message.ts'
 import { encodeAssertion } from '../wire/assertion.codec.ts'
@@ -15,6 +16,7 @@ import { Link } from './link.ts'
 import type { ClientOptions } from './options.ts'
 import { Outbox, type OutboxEntry } from './outbox.ts'
 import { sealBatch, type SignMode } from './seal.ts'
+import { Subscriptions, type SubscribeFilter, type SubscribeOptions, type Subscription, type Watch, type WatchParameters } from './subscriptions.ts'
 import { AssertSession, streamOf, transformOf, writableOf, type SessionHost, type StreamOptions } from './streams.ts'
 import type { NodeUrls } from './urls.ts'
 
@@ -63,6 +65,7 @@ export class StemeClient implements SessionHost {
   readonly #batches = new Map<bigint, Batch>()
   readonly #lanes = new Set<AssertSession>()
   readonly #single: AssertSession
+  readonly #subscriptions: Subscriptions
   #room: (() => void)[] = []
   #idle: (() => void)[] = []
   #sealing: Promise<void> = Promise.resolve()
@@ -82,6 +85,11 @@ export class StemeClient implements SessionHost {
     this.#options = options
     this.#urls = urls
     this.#single = new AssertSession(this)
+    const link = (): Link => this.#link
+    this.#subscriptions = new Subscriptions({
+      get isUp() { return link().isUp },
+      send: (frame) => link().send(frame), platform: options.platform, backoff: options.reconnect,
+    })
     this.#link = new Link({
       url: urls.webSocket, openSocket: options.openSocket, platform: options.platform,
       connectTimeoutMs: options.connectTimeoutMs, backoff: options.reconnect,
@@ -174,6 +182,26 @@ export class StemeClient implements SessionHost {
     return httpQuery(this.#options.fetch, this.#urls.http, parameters)
   }
 
+  /**
+   * Follows the node's log: every assertion that matches, once, by ascending LSN, from now on or from an LSN. It survives lost
+   * connections and restarts of the node without a gap. `break` in the loop ends it, and so does `close`.
+   * @throws {DbError} `parameter_invalid`; and from the iteration `lsn_in_future`, `lsn_unavailable`, `unreachable`.
+   */
+  subscribe(filter: SubscribeFilter = {}, options: SubscribeOptions = {}): Subscription {
+    this.checkOpen()
+    return this.#subscriptions.subscribe(filter, options)
+  }
+
+  /**
+   * The answers of a lens: those of now, and again whenever a winner or a status has changed. Changes that come faster than they
+   * are consumed are told as one.
+   * @throws {DbError} `parameter_invalid`, also from the iteration; `unreachable`.
+   */
+  watch(parameters: WatchParameters): Watch {
+    this.checkOpen()
+    return this.#subscriptions.watch(parameters)
+  }
+
   // ---- end ----
 
   /**
@@ -236,6 +264,7 @@ export class StemeClient implements SessionHost {
     const { signer, platform } = this.#options
     const assertion = completeDraft(draft, signer?.publicKey, platform.wallMs())
     const id = assertionIdOf(assertion)
+    checkRecord(assertion)
     const encoded = encodeAssertion(assertion)
     const bytes = Lane.itemBytes(encoded.length, this.#limits.signedSingly) + BATCH_OVERHEAD_BYTES
     if (bytes > this.welcome.frameBytesMax) {
@@ -315,7 +344,7 @@ export class StemeClient implements SessionHost {
     if (expected !== undefined && expected !== welcome.realm) {
       throw new DbError('parameter_invalid', `the node is of realm "${welcome.realm}", not "${expected}"`)
     }
-    if (signer === undefined && welcome.signaturesRequired) {
+    if (signer === undefined && welcome.signaturesRequired && !this.#options.readOnly) {
       throw new DbError('signature_missing', 'the node takes signed assertions only; pass a signer')
     }
     this.#welcome = welcome
@@ -330,11 +359,13 @@ export class StemeClient implements SessionHost {
     this.#onReady?.resolve()
     this.#onReady = undefined
     this.#options.onState?.({ state: 'up' })
+    this.#subscriptions.up()
     this.#pump()
   }
 
   #down(reason: DbError, retryInMs: number): void {
     this.#outbox.disconnected()
+    this.#subscriptions.down()
     this.#state = 'down'
     this.#options.onState?.({ state: 'down', reason, retryInMs })
   }
@@ -359,6 +390,7 @@ export class StemeClient implements SessionHost {
     this.#stopPump?.()
     this.#link.stop()
     this.#outbox.drain()
+    this.#subscriptions.end(state === 'failed' ? error : undefined)
     for (const session of this.#lanes) session.fail(error)
     this.#lanes.clear()
     for (const batch of this.#batches.values()) {
@@ -380,6 +412,8 @@ export class StemeClient implements SessionHost {
       if (this.#batches.size === 0) for (const session of [...this.#lanes]) session.flush()
     } else if (frame.kind === 'receipt') {
       this.#receipt(frame)
+    } else if (frame.kind !== 'welcome' && frame.kind !== 'error') {
+      this.#subscriptions.frame(frame)
     }
   }
 
