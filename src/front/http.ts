@@ -5,6 +5,7 @@ import type { Admission } from './admission.ts'
 import { handleAssert } from './assert-handler.ts'
 import { handleBatch } from './batch-handler.ts'
 import { ArrivingBodies, BodyBudget } from './body.ts'
+import { handleConstraints, handleLayered, handleSkeptic } from './conflict-handlers.ts'
 import { Exchange, type ExchangeHost, type Headers } from './exchange.ts'
 import { RETRY_AFTER_OVERLOADED_MS, RETRY_DELAY_MS, bodyBytesMax } from './front-limits.ts'
 import type { Handler, HandlerParts, RequestInfo } from './handler.ts'
@@ -12,6 +13,7 @@ import type { FrontOptions } from './hooks.ts'
 import { openapiDocument } from './openapi.ts'
 import { errorOf } from './problem.ts'
 import type { Queries } from './queries.ts'
+import { handleQueries } from './queries-handler.ts'
 import { addressKey } from './rate-limiter.ts'
 import { handleAssertion, handleQuery } from './read-handlers.ts'
 import { RequestIds } from './request-ids.ts'
@@ -26,6 +28,10 @@ const HANDLERS: Readonly<Record<OperationId, Handler>> = {
   assertBatch: handleBatch,
   getAssertion: handleAssertion,
   query: handleQuery,
+  queryMany: handleQueries,
+  skeptic: handleSkeptic,
+  layered: handleLayered,
+  constraints: handleConstraints,
   openStream: handleStream,
   livez: handleLivez,
   readyz: handleReadyz,
