@@ -173,6 +173,29 @@ ${EXIT_HELP}`))
     (await import('./concepts.ts')).runConcepts(prefix ?? '', options, console))
 }
 
+function addFeed(program: Command, console: Console, finish: (code: number) => void): void {
+  const feed = common(program.command('feed')
+    .summary('follow what is claimed, as it comes')
+    .description('Shows every assertion that matches, in the order of the node\'s log, until Ctrl-C. A lost connection is found again, and nothing is missed\nor shown twice. With --lens: the resolved answer, whenever it changes.')
+    .argument('[subject]', 'a whole subject, or with --prefix its beginning; default: everything')
+    .option('--prefix', 'all subjects that begin like this')
+    .option('--predicate <name>', 'only this one')
+    .option('--tier <tiers>', 'only these, separated by commas: 0..5 or their names')
+    .option('--agent <key>', 'only this agent\'s: 64 hex digits or did:key:z6Mk...')
+    .option('--from-lsn <lsn>', 'begin there, not now')
+    .option('--lens <name>', 'follow the answer of a lens')
+    .option('--limit <count>', 'end after so many')
+    .addOption(urlOption())
+    .addHelpText('after', `
+Examples:
+  stemedb feed
+  stemedb feed debian/ --prefix --predicate version --from-lsn 1 --json
+  stemedb feed drug/aspirin/safety --lens recency
+${EXIT_HELP}`))
+  action(feed, console, finish, async ([subject], options: import('./feed.ts').FeedOptions) =>
+    (await import('./feed.ts')).runFeed(subject, options, console))
+}
+
 function addKeygen(program: Command, console: Console, finish: (code: number) => void): void {
   const command = common(program.command('keygen')
     .summary('make an agent\'s key')
@@ -300,7 +323,8 @@ First minute:
   stemedb assert sky colour blue --confidence 0.9      # in another
   stemedb query sky
 ${EXIT_HELP}`)
-  for (const add of [addServe, addAssert, addReading, addExploring, addImport, addLoad, addTune, addKeygen, addData, addConfig]) add(program, console, finish)
+  const groups = [addServe, addAssert, addReading, addExploring, addFeed, addImport, addLoad, addTune, addKeygen, addData, addConfig]
+  for (const add of groups) add(program, console, finish)
   const quiet = (command: Command): void => {
     command.exitOverride().configureOutput({
       writeOut: (text) => console.out(text.trimEnd()),

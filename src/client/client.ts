@@ -24,6 +24,8 @@ export type { BatchOptions, ConnectOptions, ReconnectOptions, StateEvent } from 
 export type { AckedAssertion, AssertResult, BatchAck, BatchReceipt, RefusedAssertion } from './acks.ts'
 export type { StreamOptions } from './streams.ts'
 export type { AssertionDraft } from './draft.ts'
+export type { AnswerChange, WatchedAnswer } from './feed-frames.ts'
+export type { SubscribeFilter, SubscribeOptions, Subscription, Watch, WatchParameters } from './subscriptions.ts'
 export type { Welcome } from './frames.ts'
 export { httpConcepts, httpEquivocations, httpTrace, type Concepts, type Equivocations, type Trace } from './http-trace.ts'
 export type { QueryAnswer, QueryParameters, QueryReply, StoredAssertion } from './http.ts'

@@ -16,6 +16,7 @@ import { Link } from './link.ts'
 import type { ClientOptions } from './options.ts'
 import { Outbox, type OutboxEntry } from './outbox.ts'
 import { sealBatch, type SignMode } from './seal.ts'
+import { Subscriptions, type SubscribeFilter, type SubscribeOptions, type Subscription, type Watch, type WatchParameters } from './subscriptions.ts'
 import { AssertSession, streamOf, transformOf, writableOf, type SessionHost, type StreamOptions } from './streams.ts'
 import type { NodeUrls } from './urls.ts'
 
@@ -64,6 +65,7 @@ export class StemeClient implements SessionHost {
   readonly #batches = new Map<bigint, Batch>()
   readonly #lanes = new Set<AssertSession>()
   readonly #single: AssertSession
+  readonly #subscriptions: Subscriptions
   #room: (() => void)[] = []
   #idle: (() => void)[] = []
   #sealing: Promise<void> = Promise.resolve()
@@ -83,6 +85,11 @@ export class StemeClient implements SessionHost {
     this.#options = options
     this.#urls = urls
     this.#single = new AssertSession(this)
+    const link = (): Link => this.#link
+    this.#subscriptions = new Subscriptions({
+      get isUp() { return link().isUp },
+      send: (frame) => link().send(frame), platform: options.platform, backoff: options.reconnect,
+    })
     this.#link = new Link({
       url: urls.webSocket, openSocket: options.openSocket, platform: options.platform,
       connectTimeoutMs: options.connectTimeoutMs, backoff: options.reconnect,
@@ -173,6 +180,26 @@ export class StemeClient implements SessionHost {
   /** What the node holds about a subject, resolved by a lens. */
   query(parameters: QueryParameters): Promise<QueryReply> {
     return httpQuery(this.#options.fetch, this.#urls.http, parameters)
+  }
+
+  /**
+   * Follows the node's log: every assertion that matches, once, by ascending LSN, from now on or from an LSN. It survives lost
+   * connections and restarts of the node without a gap. `break` in the loop ends it, and so does `close`.
+   * @throws {DbError} `parameter_invalid`; and from the iteration `lsn_in_future`, `lsn_unavailable`, `unreachable`.
+   */
+  subscribe(filter: SubscribeFilter = {}, options: SubscribeOptions = {}): Subscription {
+    this.checkOpen()
+    return this.#subscriptions.subscribe(filter, options)
+  }
+
+  /**
+   * The answers of a lens: those of now, and again whenever a winner or a status has changed. Changes that come faster than they
+   * are consumed are told as one.
+   * @throws {DbError} `parameter_invalid`, also from the iteration; `unreachable`.
+   */
+  watch(parameters: WatchParameters): Watch {
+    this.checkOpen()
+    return this.#subscriptions.watch(parameters)
   }
 
   // ---- end ----
@@ -317,7 +344,7 @@ export class StemeClient implements SessionHost {
     if (expected !== undefined && expected !== welcome.realm) {
       throw new DbError('parameter_invalid', `the node is of realm "${welcome.realm}", not "${expected}"`)
     }
-    if (signer === undefined && welcome.signaturesRequired) {
+    if (signer === undefined && welcome.signaturesRequired && !this.#options.readOnly) {
       throw new DbError('signature_missing', 'the node takes signed assertions only; pass a signer')
     }
     this.#welcome = welcome
@@ -332,11 +359,13 @@ export class StemeClient implements SessionHost {
     this.#onReady?.resolve()
     this.#onReady = undefined
     this.#options.onState?.({ state: 'up' })
+    this.#subscriptions.up()
     this.#pump()
   }
 
   #down(reason: DbError, retryInMs: number): void {
     this.#outbox.disconnected()
+    this.#subscriptions.down()
     this.#state = 'down'
     this.#options.onState?.({ state: 'down', reason, retryInMs })
   }
@@ -361,6 +390,7 @@ export class StemeClient implements SessionHost {
     this.#stopPump?.()
     this.#link.stop()
     this.#outbox.drain()
+    this.#subscriptions.end(state === 'failed' ? error : undefined)
     for (const session of this.#lanes) session.fail(error)
     this.#lanes.clear()
     for (const batch of this.#batches.values()) {
@@ -382,6 +412,8 @@ export class StemeClient implements SessionHost {
       if (this.#batches.size === 0) for (const session of [...this.#lanes]) session.flush()
     } else if (frame.kind === 'receipt') {
       this.#receipt(frame)
+    } else if (frame.kind !== 'welcome' && frame.kind !== 'error') {
+      this.#subscriptions.frame(frame)
     }
   }
 

@@ -64,6 +64,12 @@ export const OPTIONS = {
   httpRequestsMax: number('limits', 1024, 1, 65_535, 'requests', 'Most HTTP requests under way at a time; more are refused with 503. As many more may have their bodies on the way; beyond that the slowest is ended with 408.'),
   ratePerSecond: number('limits', 0, 0, 10_000_000, 'assertions/s', 'Most assertions a second from one remote address, over HTTP and WebSocket. 0: no limit.'),
   queryLimitMax: number('limits', 1000, 1, 100_000, 'assertions', 'Largest limit that a query may name.'),
+  subscriptionsMax: number('limits', 10_000, 0, 1_000_000, 'subscriptions', 'Most live subscriptions at a time, over WebSocket and SSE. 0: none.'),
+  subscriptionsPerSessionMax: number('limits', 64, 1, 65_535, 'subscriptions', 'Most live subscriptions of one WebSocket connection.'),
+  subscriptionBufferBytesMax: number('limits', 256 * KiB, 16 * KiB, 64 * MiB, 'bytes', 'Bytes of deliveries that may be under way to one connection. What is beyond is not queued: it is read from the log again when there is room. Never more than half of sendBufferBytesMax.'),
+  subscriptionLagBytesMax: number('limits', 1 * GiB, 1 * MiB, 1024 * GiB, 'bytes', 'WAL bytes that a subscriber who has been live may fall behind before its subscription is ended with subscriber_too_slow.'),
+  subscriptionStallMsMax: number('limits', 30_000, 1000, 3_600_000, 'ms', 'Longest time in which a subscriber may take nothing of what waits for it before its subscription is ended with subscriber_too_slow.'),
+  subscriptionHeartbeatMs: number('limits', 5000, 100, 600_000, 'ms', 'Interval at which subscribers are told up to which LSN they have everything.'),
   vectorLengthMax: number('limits', 4096, 1, 65_536, 'floats', 'Longest vector of an assertion.'),
 
   walSegmentBytes: number('wal', 64 * MiB, 64 * KiB, 1 * GiB, 'bytes', 'Size of a WAL segment, written in full ahead of its use so that a group costs one fdatasync and no allocation. Must hold four frames.'),

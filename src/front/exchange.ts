@@ -78,6 +78,11 @@ export class Exchange {
     return this.#streaming
   }
 
+  /** Only the header is wanted. */
+  get isHead(): boolean {
+    return this.#head
+  }
+
   /** Calls `close` once when the exchange ends, whichever way; at once where it has. */
   onClose(close: () => void): void {
     if (this.open) this.#closers.push(close)

@@ -9,6 +9,8 @@ import { whoOf, type Auditor } from './audit/auditor.ts'
 import { ArrivingBodies, BodyBudget } from './body.ts'
 import { handleConstraints, handleLayered, handleSkeptic } from './conflict-handlers.ts'
 import { Exchange, type ExchangeHost, type Headers } from './exchange.ts'
+import { handleFeed } from './feed-handlers.ts'
+import type { LensWatchParts } from './feed-lens.ts'
 import { RETRY_AFTER_OVERLOADED_MS, RETRY_DELAY_MS, bodyBytesMax } from './front-limits.ts'
 import type { Handler, HandlerParts, RequestInfo } from './handler.ts'
 import type { FrontOptions } from './hooks.ts'
@@ -40,6 +42,7 @@ const HANDLERS: Readonly<Record<OperationId, Handler>> = {
   listEquivocations: handleEquivocations,
   listAudit: handleAudit,
   getAuditRecord: handleAuditRecord,
+  feed: handleFeed,
   openStream: handleStream,
   livez: handleLivez,
   readyz: handleReadyz,
@@ -59,6 +62,7 @@ export interface HttpParts {
   readonly slots: SlotTable
   readonly queries: Queries
   readonly auditor: Auditor
+  readonly feed: LensWatchParts
 }
 
 /** The HTTP side: from uWebSockets' callbacks to handlers, with what every request and response has in common. */
@@ -71,9 +75,11 @@ export class HttpEndpoint implements ExchangeHost {
   readonly #arriving: ArrivingBodies
   readonly #routes = new WeakMap<Exchange, Route>()
   readonly #retries: { exchange: Exchange, attempt: () => void }[] = []
+  /** Event streams that are open: they are as many as subscriptions may be, and no requests under way. */
+  readonly #streams = new Set<Exchange>()
   #openCount = 0
 
-  constructor({ options, admission, slots, queries, auditor }: HttpParts) {
+  constructor({ options, admission, slots, queries, auditor, feed }: HttpParts) {
     this.#options = options
     this.#admission = admission
     this.realm = options.config.realm
@@ -86,6 +92,7 @@ export class HttpEndpoint implements ExchangeHost {
       slots,
       queries,
       auditor,
+      feed: { ...feed, streams: this.#streams },
       body: {
         clock: options.clock,
         metrics: options.metrics,
@@ -112,7 +119,7 @@ export class HttpEndpoint implements ExchangeHost {
     const exchange = this.#open(res, req, route)
     if (match.kind === 'none') return exchange.problem(new DbError('not_found', 'no such path'))
     if (match.kind === 'method') return this.#answerMethod(exchange, method, match.allow)
-    if (this.#openCount - this.#arriving.count > this.#options.config.httpRequestsMax && route.always !== true) {
+    if (this.#openCount - this.#arriving.count - this.#streams.size > this.#options.config.httpRequestsMax && route.always !== true) {
       return exchange.problem(new DbError('overloaded', 'too many requests are under way', { retryAfterMs: RETRY_AFTER_OVERLOADED_MS }))
     }
     const request = requestInfo(req, match.parameters)
@@ -219,5 +226,6 @@ function requestInfo(req: HttpRequest, parameters: Readonly<Record<string, strin
     contentLength: contentLengthOf(req),
     accept: req.getHeader('accept'),
     ifNoneMatch: req.getHeader('if-none-match'),
+    lastEventId: req.getHeader('last-event-id'),
   }
 }

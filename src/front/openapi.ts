@@ -1,8 +1,9 @@
 import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
-import { ACKS_TYPE, ASSERTION_TYPE, BATCH_TYPE, JSON_TYPE, NDJSON_TYPE } from './media.ts'
+import { ACKS_TYPE, ASSERTION_TYPE, BATCH_TYPE, EVENT_STREAM_TYPE, JSON_TYPE, NDJSON_TYPE } from './media.ts'
 import { PROBLEM_MEDIA_TYPE } from './problem.ts'
 import type { ParametersSchema } from './parameters.ts'
 import { ROUTES, type OperationId } from './routes.ts'
+import { FEED_PARAMETERS, FEED_SCHEMAS } from './schemas-feed.ts'
 import { PROBE_PARAMETERS, SCHEMAS } from './schemas.ts'
 import { CONSTRAINTS_PARAMETERS, PAIR_PARAMETERS, QUERY_PARAMETERS } from './schemas-query.ts'
 import { AUDIT_PARAMETERS, CONCEPTS_PARAMETERS, EQUIVOCATIONS_PARAMETERS, TRACE_PARAMETERS } from './schemas-trace.ts'
@@ -142,6 +143,15 @@ const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
     tag: 'operate', summary: 'One recorded query', description: 'By the `stemedb-query-id` that its response carried.',
     responses: { 200: ['The record.', json('AuditRecord')] }, problems: ['parameter_invalid', 'not_acceptable', 'not_found', 'overloaded', 'timeout'],
   },
+  feed: {
+    tag: 'read',
+    summary: 'Follow the log: every match, or every change of an answer',
+    description: 'By `Accept`: `text/event-stream` follows (events `assertion`, `answer`, `end`; the id is the LSN, so `Last-Event-ID` goes on behind it), JSON is one page.',
+    parameters: FEED_PARAMETERS,
+    responses: { 200: ['A page, or a stream that ends with an event `end`.', { [JSON_TYPE]: ref('FeedPage'), [EVENT_STREAM_TYPE]: { type: 'string' } }] },
+    problems: ['parameter_invalid', 'not_acceptable', 'lsn_in_future', 'lsn_unavailable', 'subscriptions_exhausted', 'subscriber_too_slow',
+      'overloaded', 'starting', 'shutting_down', 'wal_corrupt'],
+  },
   openStream: {
     tag: 'write',
     summary: 'WebSocket, subprotocol stemedb.v1',
@@ -237,6 +247,6 @@ export function openapiDocument(version: string): Json {
     },
     tags: [{ name: 'write' }, { name: 'read' }, { name: 'operate' }],
     paths,
-    components: { schemas: SCHEMAS },
+    components: { schemas: { ...SCHEMAS, ...FEED_SCHEMAS } },
   }
 }

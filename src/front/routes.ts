@@ -28,6 +28,7 @@ export const ROUTES = Object.freeze([
   { method: 'GET', path: '/v1/equivocations', operationId: 'listEquivocations', metric: 'equivocations' },
   { method: 'GET', path: '/v1/audit', operationId: 'listAudit', metric: 'audit' },
   { method: 'GET', path: '/v1/audit/{query_id}', operationId: 'getAuditRecord', metric: 'audit' },
+  { method: 'GET', path: '/v1/feed', operationId: 'feed', metric: 'feed' },
   { method: 'GET', path: '/v1/stream', operationId: 'openStream', metric: 'websocket' },
   { method: 'GET', path: '/livez', operationId: 'livez', metric: 'livez', always: true },
   { method: 'GET', path: '/readyz', operationId: 'readyz', metric: 'readyz', always: true },

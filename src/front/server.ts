@@ -13,6 +13,8 @@ import type { FrontOptions } from './hooks.ts'
 import { HttpEndpoint } from './http.ts'
 import type { PipelineHandler } from './pipeline.ts'
 import { Queries } from './queries.ts'
+import { FeedHub } from './feed-hub.ts'
+import { LensAsker } from './feed-lens.ts'
 import { RateLimiter } from './rate-limiter.ts'
 import { STREAM_PATH } from './routes.ts'
 import { SlotTable } from './slots.ts'
@@ -45,6 +47,7 @@ class UwsFront implements Front, PipelineHandler {
   readonly #slots: SlotTable
   readonly #queries: Queries
   readonly #auditor: Auditor
+  readonly #feed: FeedHub
   readonly #http: HttpEndpoint
   readonly #stream: Stream
   readonly #app: TemplatedApp
@@ -64,13 +67,16 @@ class UwsFront implements Front, PipelineHandler {
       config, clock, metrics, secrets: options.secrets, isDiskFull: () => pipeline.status().writable === 'disk_full',
       onFault: (error) => options.onFault?.(error),
     })
-    this.#http = new HttpEndpoint({ options, admission: this.#admission, slots: this.#slots, queries: this.#queries, auditor: this.#auditor })
+    this.#feed = new FeedHub(options)
+    const feed = { options, hub: this.#feed, asker: new LensAsker(this.#queries) }
+    this.#http = new HttpEndpoint({ options, admission: this.#admission, slots: this.#slots, queries: this.#queries, auditor: this.#auditor, feed })
     const gate = new ConnectionGate(connectionsMax(config, options.filesMax ?? Infinity))
     this.#stream = new Stream({
       options,
       admission: this.#admission,
       slots: this.#slots,
       gate,
+      feed,
       refuse: (res, req, error) => this.#http.refuseUpgrade(res, req, error),
     })
     this.#app = appFor(config)
@@ -108,6 +114,7 @@ class UwsFront implements Front, PipelineHandler {
   async drain(): Promise<void> {
     this.#admission.draining = true
     this.#stopListening()
+    this.#feed.endAll()
     // The clock's timers do not keep the process alive, and the last socket may be gone before a drain is done.
     const awake = new MessageChannel().port1
     awake.ref()
@@ -155,6 +162,10 @@ class UwsFront implements Front, PipelineHandler {
 
   reply(reply: Uint8Array): void {
     this.#queries.reply(reply)
+  }
+
+  feed(message: Uint8Array): void {
+    this.#feed.receive(message)
   }
 
   flush(): void {

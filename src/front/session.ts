@@ -3,6 +3,7 @@ import type { AckView } from '../commit/ack.layout.ts'
 import type { CLOSE_REASONS } from '../observe/metrics.ts'
 import { AcksEncoder } from './acks.codec.ts'
 import type { Admission } from './admission.ts'
+import type { SocketFeed } from './feed-socket.ts'
 import { DIRTY_SESSIONS_MAX } from './front-limits.ts'
 import type { SlotHandle, SlotOwner } from './slots.ts'
 
@@ -31,6 +32,8 @@ export class Session implements SlotOwner {
   unackedBytes = 0
   /** Acks of the drain under way. */
   encoder: AcksEncoder | undefined
+  /** Its live subscriptions, where it has had one. */
+  feed: SocketFeed | undefined
   /** Set where this side closes. */
   closeReason: CloseReason | undefined
   readonly #outbox: Outbox
@@ -52,6 +55,11 @@ export class Session implements SlotOwner {
     // A receipt says that its batch is durable; the client should have read so in the ack before.
     this.#outbox.sendAcks(this)
     this.send(frame)
+  }
+
+  /** What the system has not taken yet of what was sent. */
+  get bufferedBytes(): number {
+    return this.socket?.getBufferedAmount() ?? 0
   }
 
   /**

@@ -242,6 +242,10 @@ export class Clients implements PipelineHandler {
     if (rank !== ack.accepted || next !== ack.outcomeCount) throw new Violation(`the ack of request ${ack.requestId} does not add up`)
   }
 
+  readonly feed = (): void => {
+    throw new Violation('a message of the feed, though nobody has subscribed')
+  }
+
   readonly reply = (bytes: Uint8Array): void => {
     const reply = QueryReply.getRootAsQueryReply(new ByteBuffer(bytes.slice()))
     const query = this.#queries.get(reply.requestId())
