@@ -112,7 +112,8 @@ function describeAssertion(node: Node & { node: 'assertion' }, paint: Paint): st
   if (node.record === 'source') return `${paint.strong(what)}  ${id}`
   const votes = node.votes === undefined || node.votes.agree + node.votes.disagree === 0 ? ''
     : `  ${node.votes.agree} for (${round(node.votes.agree_weight)}), ${node.votes.disagree} against (${round(node.votes.disagree_weight)})`
-  return `${paint.strong(`${printable(subject)}  ${printable(predicate)}  ${what}`)}  ${confidence}  ${lifecycle}  ${shortKey(agent)}${votes}  ${id}${reason}`
+  const gone = node.stands === false ? `  ${paint.alarm(printable(node.why ?? 'does not count'))}` : ''
+  return `${paint.strong(`${printable(subject)}  ${printable(predicate)}  ${what}`)}  ${confidence}  ${lifecycle}  ${shortKey(agent)}${votes}  ${id}${gone}${reason}`
 }
 
 const round = (value: number): string => String(Math.round(value * 100) / 100)

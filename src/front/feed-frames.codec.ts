@@ -15,7 +15,7 @@ import { Unsubscribe } from '../fbs/stemedb/unsubscribe.ts'
 import { bytesOfLatin1, latin1Of, type FeedFilter } from '../feed/filter.ts'
 import { AGENT_BYTES } from '../record/limits.ts'
 import { verifyBuffer, verifyFault } from '../wire/verifier.ts'
-import { QUERY_BY_LENS } from './query.codec.ts'
+import { QUERY_BY_LENS } from '../query/plan.ts'
 
 const SSUB = 0x42555353 // little-endian
 const SUNS = 0x534e5553

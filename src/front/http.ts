@@ -7,6 +7,7 @@ import { handleBatch } from './batch-handler.ts'
 import { handleAudit, handleAuditRecord } from './audit-handlers.ts'
 import { whoOf, type Auditor } from './audit/auditor.ts'
 import { ArrivingBodies, BodyBudget } from './body.ts'
+import { handleConstraints, handleLayered, handleSkeptic } from './conflict-handlers.ts'
 import { Exchange, type ExchangeHost, type Headers } from './exchange.ts'
 import { handleFeed } from './feed-handlers.ts'
 import type { LensWatchParts } from './feed-lens.ts'
@@ -16,6 +17,7 @@ import type { FrontOptions } from './hooks.ts'
 import { openapiDocument } from './openapi.ts'
 import { errorOf } from './problem.ts'
 import type { Queries } from './queries.ts'
+import { handleQueries } from './queries-handler.ts'
 import { addressKey } from './rate-limiter.ts'
 import { handleAssertion, handleQuery } from './read-handlers.ts'
 import { handleConcepts, handleEquivocations, handleTrace } from './trace-handlers.ts'
@@ -31,6 +33,10 @@ const HANDLERS: Readonly<Record<OperationId, Handler>> = {
   assertBatch: handleBatch,
   getAssertion: handleAssertion,
   query: handleQuery,
+  queryMany: handleQueries,
+  skeptic: handleSkeptic,
+  layered: handleLayered,
+  constraints: handleConstraints,
   trace: handleTrace,
   listConcepts: handleConcepts,
   listEquivocations: handleEquivocations,

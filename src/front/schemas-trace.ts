@@ -30,6 +30,8 @@ const traceNode: Schema = {
       votes: object({
         agree: whole('Agents that agree.'), disagree: whole('Agents that disagree.'), agree_weight: { type: 'number' }, disagree_weight: { type: 'number' },
       }, undefined, 'One vote an agent. Absent where the walk did not come to it.'),
+      stands: { type: 'boolean', description: 'It counts among the claims of its subject and predicate. Absent where those were not read.' },
+      why: { type: 'string', description: 'Why it does not.' },
       assertion: { type: 'object', description: 'As `Assertion`, without its vector, long texts shortened.' },
       abridged: list({ type: 'string' }, 'Members of it that were shortened or left out.'),
     }, ['node', 'id', 'depth', 'lsn', 'hlc', 'signed_by', 'assertion']),

@@ -12,6 +12,7 @@ export const PAIR_BYTES_MAX = 16 * MiB
 /** A claim of a pair, in the shape in which lenses and equivocation.ts take it. */
 export interface PairClaim extends ReadAssertion {
   readonly id: Uint8Array
+  readonly hlc: Hlc
 }
 
 export interface PairClaims {
@@ -40,7 +41,7 @@ export function readPair(
       if (claims.length >= claimsMax || bytes >= bytesMax) return { claims, cut: true, bytes }
       const stored = reader.read(entry)
       bytes += stored.bytes.length
-      claims.push({ id: stored.id, place: entry, stored, assertion: decodeAssertion(stored.bytes) })
+      claims.push({ id: stored.id, hlc: stored.hlc, place: entry, stored, assertion: decodeAssertion(stored.bytes) })
     }
     return { claims, cut: false, bytes }
   } finally {

@@ -25,6 +25,10 @@ export interface AssertionNode extends AnyNode {
   superseded?: boolean
   /** One vote an agent. Absent where the walk did not come to it. */
   votes?: VotesJson
+  /** Whether it counts among the claims of its subject and predicate. Absent where the walk did not read those. */
+  stands?: boolean
+  /** Why it does not. */
+  why?: string
   readonly assertion: Omit<AssertionJson, 'vector'>
   /** Members that were shortened or left out. */
   readonly abridged?: readonly string[]

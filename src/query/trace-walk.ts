@@ -2,6 +2,7 @@ import { bytesEqual, toHex } from '../base/bytes.ts'
 import type { Hlc } from '../base/hlc.ts'
 import { equivocationsOf, equivocatorsOf, type Equivocation } from '../lens/equivocation.ts'
 import { MiB } from '../base/units.ts'
+import { standing } from '../lens/standing.ts'
 import { agentToDidKey } from '../record/agent-key.ts'
 import { assertionToJson } from '../record/assertion.json.ts'
 import {
@@ -79,10 +80,27 @@ export class TraceWalk {
         else this.#aroundAssertion(visit)
       }
     }
+    this.#tellStanding()
     for (const node of this.graph.nodes) {
       if (node.node === 'agent') node.equivocates = [...this.#pairs.values()].some(({ equivocators }) => equivocators.has(node.id))
     }
     return true
+  }
+
+  #tellStanding(): void {
+    for (const { claims } of this.#pairs.values()) {
+      const { standing: those, leftOut } = standing(claims)
+      for (const { id } of those) this.#tell(id, true)
+      for (const { candidate: { id }, why } of leftOut) this.#tell(id, false, why)
+    }
+  }
+
+  #tell(id: Uint8Array, stands: boolean, why?: string): void {
+    const node = this.graph.get(`assertion:${toHex(id)}`)
+    // Of a record it is not standing that counts, but whether it is the last word of its agent.
+    if (node?.node !== 'assertion' || node.record !== undefined) return
+    node.stands = stands
+    if (why !== undefined) node.why = why
   }
 
   /** Pairs in which a node of the graph contradicts what its key has said. */

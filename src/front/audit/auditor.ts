@@ -75,17 +75,18 @@ export class Auditor {
 
   /**
    * To be called when a query is asked. Undefined: it is not recorded.
-   * @param request the QueryRequest buffer; it is kept until the end
+   * @param request the QueryRequest buffer; its memory may be reused after the call
    */
   begin(who: AuditWho, endpoint: string, request: Uint8Array): AuditedQuery | undefined {
     if (!this.#isWanted()) return undefined
     const startedMonoMs = this.#parts.clock.monoMs()
+    const kept = request.slice()
     let isOver = false
     return {
       end: (reply) => {
         if (isOver) return undefined
         isOver = true
-        return this.#record(who, endpoint, request, reply, startedMonoMs)
+        return this.#record(who, endpoint, kept, reply, startedMonoMs)
       },
     }
   }

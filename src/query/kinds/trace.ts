@@ -14,8 +14,8 @@ export const TRACE_DEPTH_MAX = 16
 export const TRACE_PROOFS_MAX = 8
 /** Of all nodes and edges, as JSON. */
 export const TRACE_BYTES_MAX = 1024 * 1024
-/** Of the document, what the graph does not count: its frame, and what is added to nodes at the end. */
-const HEAD_BYTES = 32 * 1024
+/** Of the document, what the graph may fill; the rest is for its frame and for what nodes are told at the end. */
+const GRAPH_PART = 0.5
 
 export interface TraceDocument {
   readonly id: string
@@ -45,7 +45,7 @@ function depthField(request: QueryRequest): number {
 export function traceDocument(request: QueryRequest, deps: KindDependencies): TraceDocument {
   const id = idField(request)
   const depth = depthField(request)
-  const walk = new TraceWalk(deps, asOfField(request), Math.max(0, Math.min(TRACE_BYTES_MAX, deps.documentBytesMax - HEAD_BYTES)))
+  const walk = new TraceWalk(deps, asOfField(request), Math.min(TRACE_BYTES_MAX, Math.floor(deps.documentBytesMax * GRAPH_PART)))
   if (!walk.walk(id, depth)) throw new DbError('not_found', 'no assertion has this id')
   const { graph, unexpanded } = walk
   const equivocations = proofsOf(walk, deps)

@@ -82,6 +82,9 @@ t.test('versions, the source and who else cites it, the epoch and what took its 
     'vote asserted_by a6', 'vote votes_on one',
   ], 'its pair only: who says something else of that source is not asked')
   t.match(all.nodes[0], { node: 'assertion', id: toHex(one!), depth: 0, lsn: 3, signed_by: 'nobody', assertion: { subject: 'drug/aspirin', source_uri: 'https://example.org/a' } })
+  t.match(all.nodes.filter(({ node }) => node === 'assertion').map((node) => node as AssertionNode).filter(({ stands }) => stands !== undefined)
+    .map(({ id, stands }) => [id, stands]).sort(), [[one!, false], [two!, false], [back!, false], [citing!, true]].map(([id, stands]) => [toHex(id as Uint8Array), stands]).sort(),
+  'what was replaced or taken back counts no longer')
   const node = (id: Uint8Array): unknown => all.nodes.find((candidate) => candidate.id === toHex(id))
   t.match(node(epoch2!), { node: 'assertion', record: 'epoch', depth: 2, assertion: { note: 'the trial ended' } })
   t.match(node(source), { node: 'source', uris: ['https://example.org/a'], depth: 1 })
