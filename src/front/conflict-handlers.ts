@@ -6,7 +6,7 @@ import type { Exchange } from './exchange.ts'
 import type { HandlerParts, RequestInfo } from './handler.ts'
 import { JSON_TYPE, negotiate } from './media.ts'
 import { parametersReader, type ParametersSchema } from './parameters.ts'
-import { replyToJson, type AnswerJson, type SideJson } from './query.codec.ts'
+import { replyToJson, type AnswerJson, type QuerySpec, type SideJson } from './query.codec.ts'
 import { askedQueryOf, type GivenParameters } from './query-spec.ts'
 import { askQuery } from './read-handlers.ts'
 import { CONSTRAINTS_PARAMETERS, PAIR_PARAMETERS } from './schemas-query.ts'
@@ -23,7 +23,7 @@ function handlerOf(endpoint: QueryEndpoint, schema: ParametersSchema, fixed: Giv
     // What is shaped is taken from the whole assertion.
     askQuery(exchange, parts, endpoint, asked, (reply) => {
       const { seen_lsn, answers } = replyToJson(reply)
-      const answer = answers[0] ?? nothing(String(given['subject']), String(given['predicate'] ?? ''))
+      const answer = answers[0] ?? nothing(asked.spec)
       const { conflict = 0, status = null, certainty, explanation, subject, candidates, why } = answer
       exchange.json(200, withFields({
         seen_lsn, subject, candidates, conflict_score: conflict, status, ...(certainty === undefined ? {} : { certainty }), why,
@@ -33,7 +33,7 @@ function handlerOf(endpoint: QueryEndpoint, schema: ParametersSchema, fixed: Giv
   }
 }
 
-const nothing = (subject: string, predicate: string): AnswerJson =>
+const nothing = ({ subject = '', predicate = '' }: QuerySpec): AnswerJson =>
   ({ subject, predicate, candidates: 0, winner: null, why: 'Nothing is known about that.' })
 
 /** Cuts the assertions within to the members that are wanted. */

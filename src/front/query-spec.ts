@@ -204,6 +204,5 @@ function objectOfMembers(name: string, members: Readonly<Record<string, unknown>
   const { type, value, ...others } = members
   if (!isKind(type) || Object.keys(others).length > 0) return refuse(name, 'must be {"type": ..., "value": ...}')
   const wanted = type === 'number' || type === 'boolean' ? type : 'string'
-  // eslint-disable-next-line valid-typeof
   return typeof value === wanted ? { kind: type, value } as ObjectValue : refuse(name, `must have a ${wanted} as its value`)
 }

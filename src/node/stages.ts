@@ -13,6 +13,8 @@ import { measuredDisk } from '../observe/measured-disk.ts'
 import { threadMetrics, type ThreadMetrics } from '../observe/thread-metrics.ts'
 import { LensStage } from '../query/lens-stage.ts'
 import { LogAssertionReader } from '../query/log-assertion-reader.ts'
+import { LOG_BLOCK_BYTES, LogCache } from '../query/log-cache.ts'
+import type { ReadRange } from '../query/log-walker.ts'
 import { QueryExecutor } from '../query/execute.ts'
 import { recordReader } from '../query/record-reader.ts'
 import { StoreSource } from '../query/store-source.ts'
@@ -184,7 +186,9 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
     appliedLsn: () => place.marks.appliedLsn,
     durableLsn: () => place.marks.durableLsn,
   })
-  const reader = new LogAssertionReader((segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out))
+  const readRange: ReadRange = (segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out)
+  const isCached = config.lensLogCacheBytes >= LOG_BLOCK_BYTES
+  const reader = new LogAssertionReader(isCached ? new LogCache(readRange, config.lensLogCacheBytes, () => place.marks.durablePosition).readRange : readRange)
   const executor = new QueryExecutor({
     source, reader, clock,
     records: (asOfHlc) => recordReader({ source, reader, clock }, asOfHlc),
