@@ -10,7 +10,7 @@ import type { FeedCommand } from './feed-command.codec.ts'
 import { FeedCursor, type FeedLog } from './feed-cursor.ts'
 import { encodeEndMessage, encodeHeartbeatMessage, encodeSubscribedMessage } from './feed-message.codec.ts'
 import { NUMBERS_MAX } from './feed.layout.ts'
-import { Sink, type LogPlace, type Subscription } from './subscription.ts'
+import { Sink, type Carrier, type LogPlace, type Subscription } from './subscription.ts'
 
 /** Places in the log that are read at a time: each has a buffer and files of its own. */
 export const CURSORS_MAX = 8
@@ -333,9 +333,9 @@ export class Feed implements EmissionHost {
     for (const subscription of [...this.#waiting]) this.#carry(subscription)
   }
 
-  #dropIfEmpty(cursor: FeedCursor): void {
-    const at = this.#cursors.indexOf(cursor)
-    if (at < 0 || cursor.index.size > 0) return
+  #dropIfEmpty(cursor: Carrier): void {
+    const at = this.#cursors.findIndex((one) => one === cursor)
+    if (at < 0 || !cursor.isEmpty) return
     this.#cursors.splice(at, 1)
     cursor.close()
     if (cursor === this.#live) this.#live = undefined
