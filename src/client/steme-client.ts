@@ -6,7 +6,7 @@ import { checkRecord } from '../record/records.ts'
 import { rootOfIds } from '../merkle/tree.ts'
 import { realmHashOf } from '../merkle/signed-message.ts'
 import { encodeAssertion } from '../wire/assertion.codec.ts'
-import { batchAckOf, refusedResults, resultsOf, type AckedAssertion, type BatchAck, type BatchReceipt, type LaneItem } from './acks.ts'
+import { batchAckOf, refusedResults, resultsOf, type AckedAssertion, type BatchAck, type LaneItem } from './acks.ts'
 import { backoffMs } from './backoff.ts'
 import { completeDraft, type AssertionDraft } from './draft.ts'
 import type { AckFrame, ServerFrame, Welcome } from './frames.ts'
@@ -15,6 +15,7 @@ import { BATCH_OVERHEAD_BYTES, Lane, type LaneLimits } from './lane.ts'
 import { Link } from './link.ts'
 import type { ClientOptions } from './options.ts'
 import { Outbox, type OutboxEntry } from './outbox.ts'
+import { receiptWait, type ReceiptWait } from './receipt-wait.ts'
 import { sealBatch, type SignMode } from './seal.ts'
 import { Subscriptions, type SubscribeFilter, type SubscribeOptions, type Subscription, type Watch, type WatchParameters } from './subscriptions.ts'
 import { AssertSession, streamOf, transformOf, writableOf, type SessionHost, type StreamOptions } from './streams.ts'
@@ -28,25 +29,6 @@ interface Batch {
   readonly reject: (error: DbError) => void
   readonly receipt: ReceiptWait | undefined
   isAcked: boolean
-}
-
-interface ReceiptWait {
-  readonly promise: Promise<BatchReceipt>
-  readonly resolve: (receipt: BatchReceipt) => void
-  readonly reject: (error: DbError) => void
-  stopTimer: (() => void) | undefined
-}
-
-function receiptWait(): ReceiptWait {
-  let resolve!: ReceiptWait['resolve']
-  let reject!: ReceiptWait['reject']
-  const promise = new Promise<BatchReceipt>((yes, no) => {
-    resolve = yes
-    reject = no
-  })
-  // Whoever does not look at the receipt shall not be ended by it.
-  promise.catch(() => undefined)
-  return { promise, resolve, reject, stopTimer: undefined }
 }
 
 export type ClientState = 'connecting' | 'up' | 'down' | 'closed' | 'failed'

@@ -9,7 +9,7 @@ import { SIGNED_BY_AGENT, SIGNED_BY_BATCH, SIGNED_BY_NOBODY } from './delivery.c
 import { AssertionFields } from './filter.ts'
 import { MatchIndex, type MatchGroup } from './match-index.ts'
 import { Piece } from './piece.ts'
-import type { LogPlace, Subscription } from './subscription.ts'
+import type { Carrier, LogPlace, Subscription } from './subscription.ts'
 
 /** Payload of the log that one piece is made of, but at least one record. */
 const PIECE_BYTES = 256 * 1024
@@ -29,7 +29,7 @@ export interface FeedLog {
 }
 
 /** A place in the log that moves forward, and the subscriptions that it carries along: what it reads is matched against all of them at once. */
-export class FeedCursor {
+export class FeedCursor implements Carrier {
   readonly index = new MatchIndex<Subscription>()
   readonly piece = new Piece()
   /** Every assertion below has been looked at. */
@@ -55,6 +55,10 @@ export class FeedCursor {
     this.nextLsn = place.lsnFirst
     this.position = place.position
     log.seek(place.position)
+  }
+
+  get isEmpty(): boolean {
+    return this.index.size === 0
   }
 
   attach(subscription: Subscription): void {

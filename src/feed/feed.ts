@@ -1,7 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
-import type { DbError} from '../base/errors.ts';
-import { isDbError } from '../base/errors.ts'
+import { isDbError, type DbError } from '../base/errors.ts'
 import { hlcWallMs } from '../base/hlc.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
 import type { ThreadMetrics } from '../observe/thread-metrics.ts'
@@ -11,7 +10,7 @@ import type { FeedCommand } from './feed-command.codec.ts'
 import { FeedCursor, type FeedLog } from './feed-cursor.ts'
 import { encodeEndMessage, encodeHeartbeatMessage, encodeSubscribedMessage } from './feed-message.codec.ts'
 import { NUMBERS_MAX } from './feed.layout.ts'
-import { Sink, type LogPlace, type Subscription } from './subscription.ts'
+import { Sink, type Carrier, type LogPlace, type Subscription } from './subscription.ts'
 
 /** Places in the log that are read at a time: each has a buffer and files of its own. */
 export const CURSORS_MAX = 8
@@ -136,7 +135,7 @@ export class Feed implements EmissionHost {
       const { heldSinceMs, sink, wasLive, cursor } = subscription
       if (heldSinceMs !== undefined && nowMs - Math.max(heldSinceMs, sink.movedMs) > stallMsMax) {
         this.#end(subscription, 'subscriber_too_slow', `nothing was taken for ${stallMsMax} ms`)
-      } else if (wasLive && cursor !== this.#live && this.#lagBytes(subscription) > lagBytesMax) {
+      } else if (wasLive && (cursor === undefined || cursor !== this.#live) && this.#lagBytes(subscription) > lagBytesMax) {
         this.#end(subscription, 'subscriber_too_slow', `it is more than ${lagBytesMax} bytes of the log behind`)
       }
     }
@@ -311,18 +310,32 @@ export class Feed implements EmissionHost {
       metrics.observe('feed_latency_seconds', Math.max(0, clock.wallMs() - hlcWallMs(cursor.piece.hlcFirst)) / 1000)
     }
     cursor.piece.clear()
-    if (failure !== undefined) {
-      // Damage that reading met: those who need what is there can not go on; the node can.
-      for (const subscription of [...cursor.index.members()]) this.#end(subscription, failure.code, failure.message)
-    } else {
-      for (const subscription of [...cursor.bounded()]) if (subscription.untilLsn < cursor.nextLsn) this.#end(subscription, undefined, '')
-    }
+    if (failure !== undefined) return this.#giveUp(cursor, failure)
+    for (const subscription of [...cursor.bounded()]) if (subscription.untilLsn < cursor.nextLsn) this.#end(subscription, undefined, '')
     this.#dropIfEmpty(cursor)
   }
 
-  #dropIfEmpty(cursor: FeedCursor): void {
-    const at = this.#cursors.indexOf(cursor)
-    if (at < 0 || cursor.index.size > 0) return
+  /** Reading met damage: those who need what is there can not go on; those who begin behind it can, and so can the node. */
+  #giveUp(cursor: FeedCursor, failure: DbError): void {
+    this.#cursors.splice(this.#cursors.indexOf(cursor), 1)
+    if (cursor === this.#live) this.#live = undefined
+    for (const subscription of [...cursor.index.members()]) {
+      const place = this.#options.placeOf(subscription.nextLsn)
+      if (place === undefined || place.lsnFirst <= cursor.nextLsn) {
+        this.#end(subscription, failure.code, failure.message)
+        continue
+      }
+      cursor.detach(subscription)
+      subscription.place = place
+      this.#carry(subscription)
+    }
+    cursor.close()
+    for (const subscription of [...this.#waiting]) this.#carry(subscription)
+  }
+
+  #dropIfEmpty(cursor: Carrier): void {
+    const at = this.#cursors.findIndex((one) => one === cursor)
+    if (at < 0 || !cursor.isEmpty) return
     this.#cursors.splice(at, 1)
     cursor.close()
     if (cursor === this.#live) this.#live = undefined

@@ -1,11 +1,20 @@
 import type { Lsn, WalPosition } from '../base/lsn.ts'
-import type { FeedCursor } from './feed-cursor.ts'
 import type { FeedFilter } from './filter.ts'
 
 /** A record of the log, and the LSN of its first assertion. */
 export interface LogPlace {
   readonly position: WalPosition
   readonly lsnFirst: Lsn
+}
+
+/** What carries subscriptions along the log: a `FeedCursor`. */
+export interface Carrier {
+  /** Every assertion below has been looked at. */
+  readonly nextLsn: Lsn
+  readonly position: WalPosition
+  readonly isEmpty: boolean
+  detach(subscription: Subscription): void
+  close(): void
 }
 
 /** One subscription, as the feed thread knows it. Its whole state is a place in the log. */
@@ -19,7 +28,7 @@ export interface Subscription {
   /** Whatever is below has been sent, or is not for it. While a cursor carries it, the cursor may be farther. */
   nextLsn: Lsn
   /** The cursor that carries it. Undefined: it is held, or waits for a cursor. */
-  cursor: FeedCursor | undefined
+  cursor: Carrier | undefined
   /** Where its next record is, where that is known; undefined: to be looked up by `nextLsn`. */
   place: LogPlace | undefined
   /** It has followed the end of the log once. */

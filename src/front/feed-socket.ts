@@ -10,7 +10,7 @@ import {
 } from './feed-frames.codec.ts'
 import type { DeliveredFrame, FeedSink, HubSubscription, Subscriber } from './feed-hub.ts'
 import { LensWatch, type LensWatchParts } from './feed-lens.ts'
-import type { Session } from './session.ts'
+import type { Session, SessionFeed } from './session.ts'
 
 interface Entry {
   readonly subscriptions: () => readonly HubSubscription[]
@@ -18,7 +18,7 @@ interface Entry {
 }
 
 /** The live subscriptions of one WebSocket connection. Made with its first one. */
-export class SocketFeed {
+export class SocketFeed implements SessionFeed {
   readonly #session: Session
   readonly #parts: LensWatchParts
   readonly #sink: FeedSink

@@ -3,7 +3,6 @@ import type { AckView } from '../commit/ack.layout.ts'
 import type { CLOSE_REASONS } from '../observe/metrics.ts'
 import { AcksEncoder } from './acks.codec.ts'
 import type { Admission } from './admission.ts'
-import type { SocketFeed } from './feed-socket.ts'
 import { DIRTY_SESSIONS_MAX } from './front-limits.ts'
 import type { SlotHandle, SlotOwner } from './slots.ts'
 
@@ -20,6 +19,17 @@ export interface SocketData {
   readonly session: Session
 }
 
+/** The live subscriptions of a connection (feed-socket.ts). */
+export interface SessionFeed {
+  /** Frames of a client. @throws {DbError} where they are none. */
+  subscribe(frame: Uint8Array): void
+  unsubscribe(frame: Uint8Array): void
+  /** The socket has sent something of what waited. */
+  drained(): void
+  /** The connection is gone. */
+  close(): void
+}
+
 /** One WebSocket connection. */
 export class Session implements SlotOwner {
   /** What its rate is counted under. */
@@ -33,7 +43,7 @@ export class Session implements SlotOwner {
   /** Acks of the drain under way. */
   encoder: AcksEncoder | undefined
   /** Its live subscriptions, where it has had one. */
-  feed: SocketFeed | undefined
+  feed: SessionFeed | undefined
   /** Set where this side closes. */
   closeReason: CloseReason | undefined
   readonly #outbox: Outbox
