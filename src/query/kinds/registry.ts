@@ -1,5 +1,10 @@
+import { aliasesDocument } from './aliases.ts'
 import { conceptsDocument } from './concepts.ts'
+import { epochsDocument } from './epochs.ts'
 import type { DocumentKind } from './kind.ts'
+import { sourceDocument } from './source.ts'
+import { trustDocument } from './trust.ts'
+import { votesDocument } from './votes.ts'
 
 export type { DocumentKind, KindDependencies } from './kind.ts'
 
@@ -13,5 +18,10 @@ export const QUERY_VOTES = 10
 
 /** By `QueryRequest.kind`. */
 export const DOCUMENT_KINDS: ReadonlyMap<number, DocumentKind> = new Map<number, DocumentKind>([
+  [QUERY_TRUST, trustDocument],
   [QUERY_CONCEPTS, conceptsDocument],
+  [QUERY_ALIASES, aliasesDocument],
+  [QUERY_SOURCE, sourceDocument],
+  [QUERY_EPOCHS, epochsDocument],
+  [QUERY_VOTES, votesDocument],
 ])
