@@ -1,4 +1,5 @@
 import { DbError } from '../base/errors.ts'
+import { parseHalfLives, parseTolerance } from './lens-values.ts'
 import type { Config, OptionName } from './options.ts'
 
 const isPowerOfTwo = (value: number): boolean => value > 0 && Number.isInteger(Math.log2(value))
@@ -29,5 +30,7 @@ export function validateConfig(config: Config): void {
   rule((config.tlsCertFile === '') === (config.tlsKeyFile === ''), 'tlsCertFile', 'needs tlsKeyFile, and the other way round')
   rule(config.trustReporters === '' || config.trustReporters.split(',').every((key) => AGENT_KEY.test(key.trim())), 'trustReporters',
     'must be keys of 64 hex digits or did:key:z6Mk..., separated by commas')
+  rule(parseHalfLives(config.decayHalfLifeDays) !== undefined, 'decayHalfLifeDays', 'must be six numbers above 0 or inf, because each of the six tiers has its own')
+  rule(parseTolerance(config.consensusTolerance) !== undefined, 'consensusTolerance', 'must be a number from 0 to 1, because it is a part of the greater number')
   rule(config.realm.length > 0 && config.realm.length <= 255, 'realm', 'must have 1 to 255 characters')
 }
