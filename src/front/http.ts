@@ -14,6 +14,9 @@ import { errorOf } from './problem.ts'
 import type { Queries } from './queries.ts'
 import { addressKey } from './rate-limiter.ts'
 import { handleAssertion, handleQuery } from './read-handlers.ts'
+import {
+  handleAlias, handleAliases, handleEpoch, handleEpochs, handleOutcome, handleSource, handleSourceByHash, handleSources, handleTrust, handleVote, handleVotes,
+} from './record-handlers.ts'
 import { RequestIds } from './request-ids.ts'
 import { matchRoute, type OperationId, type Route } from './routes.ts'
 import type { SlotTable } from './slots.ts'
@@ -25,6 +28,17 @@ const HANDLERS: Readonly<Record<OperationId, Handler>> = {
   assert: handleAssert,
   assertBatch: handleBatch,
   getAssertion: handleAssertion,
+  listVotes: handleVotes,
+  vote: handleVote,
+  declareEpoch: handleEpoch,
+  listEpochs: handleEpochs,
+  listAliases: handleAliases,
+  alias: handleAlias,
+  getTrust: handleTrust,
+  reportOutcome: handleOutcome,
+  listSources: handleSources,
+  registerSource: handleSource,
+  getSource: handleSourceByHash,
   query: handleQuery,
   openStream: handleStream,
   livez: handleLivez,
@@ -35,7 +49,7 @@ const HANDLERS: Readonly<Record<OperationId, Handler>> = {
   describeProblem: handleProblem,
 }
 
-const WRITES: ReadonlySet<string> = new Set<OperationId>(['assert', 'assertBatch'])
+const WRITES: ReadonlySet<string> = new Set<OperationId>(['assert', 'assertBatch', 'vote', 'declareEpoch', 'alias', 'reportOutcome', 'registerSource'])
 /** For requests that no route takes. */
 const NO_ROUTE: Route = { method: 'GET', path: '', operationId: '', metric: 'other' }
 

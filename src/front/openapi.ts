@@ -1,9 +1,11 @@
 import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
 import { ACKS_TYPE, ASSERTION_TYPE, BATCH_TYPE, JSON_TYPE, NDJSON_TYPE } from './media.ts'
+import { recordOperations } from './openapi-records.ts'
 import { PROBLEM_MEDIA_TYPE } from './problem.ts'
 import type { ParametersSchema } from './parameters.ts'
 import { ROUTES, type OperationId } from './routes.ts'
 import { PROBE_PARAMETERS, QUERY_PARAMETERS, SCHEMAS } from './schemas.ts'
+import { RECORD_SCHEMAS } from './schemas-records.ts'
 
 /**
  * The OpenAPI 3.1 document of /openapi.json, made from the table of routes, the schemas, the error codes, and what is
@@ -78,6 +80,7 @@ const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
     },
     problems: [...QUERY_PROBLEMS, 'not_found'],
   },
+  ...recordOperations([...WRITE_PROBLEMS, ...JSON_PROBLEMS], [...QUERY_PROBLEMS, 'lsn_not_reached', 'lsn_in_future']),
   query: {
     tag: 'read',
     summary: 'Resolve claims through a lens',
@@ -180,6 +183,6 @@ export function openapiDocument(version: string): Json {
     },
     tags: [{ name: 'write' }, { name: 'read' }, { name: 'operate' }],
     paths,
-    components: { schemas: SCHEMAS },
+    components: { schemas: { ...SCHEMAS, ...RECORD_SCHEMAS } },
   }
 }
