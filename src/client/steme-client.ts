@@ -15,6 +15,7 @@ import { BATCH_OVERHEAD_BYTES, Lane, type LaneLimits } from './lane.ts'
 import { Link } from './link.ts'
 import type { ClientOptions } from './options.ts'
 import { Outbox, type OutboxEntry } from './outbox.ts'
+import { RecordWriter } from './record-writer.ts'
 import { sealBatch, type SignMode } from './seal.ts'
 import { AssertSession, streamOf, transformOf, writableOf, type SessionHost, type StreamOptions } from './streams.ts'
 import type { NodeUrls } from './urls.ts'
@@ -56,7 +57,7 @@ export type ClientState = 'connecting' | 'up' | 'down' | 'closed' | 'failed'
  * Invariants: at most `pendingBytesMax` bytes and `pendingAssertionsMax` assertions are held; an assertion is reported
  * acked only after the node said so; what is not acked when a connection ends is sent again on the next one.
  */
-export class StemeClient implements SessionHost {
+export class StemeClient extends RecordWriter implements SessionHost {
   readonly #options: ClientOptions
   readonly #urls: NodeUrls
   readonly #link: Link
@@ -80,6 +81,7 @@ export class StemeClient implements SessionHost {
 
   /** Use `connect`. */
   constructor(options: ClientOptions, urls: NodeUrls) {
+    super()
     this.#options = options
     this.#urls = urls
     this.#single = new AssertSession(this)
