@@ -16,6 +16,7 @@ import { Link } from './link.ts'
 import type { ClientOptions } from './options.ts'
 import { Outbox, type OutboxEntry } from './outbox.ts'
 import { receiptWait, type ReceiptWait } from './receipt-wait.ts'
+import { RecordWriter } from './record-writer.ts'
 import { sealBatch, type SignMode } from './seal.ts'
 import { Subscriptions, type SubscribeFilter, type SubscribeOptions, type Subscription, type Watch, type WatchParameters } from './subscriptions.ts'
 import { AssertSession, streamOf, transformOf, writableOf, type SessionHost, type StreamOptions } from './streams.ts'
@@ -39,7 +40,7 @@ export type ClientState = 'connecting' | 'up' | 'down' | 'closed' | 'failed'
  * Invariants: at most `pendingBytesMax` bytes and `pendingAssertionsMax` assertions are held; an assertion is reported
  * acked only after the node said so; what is not acked when a connection ends is sent again on the next one.
  */
-export class StemeClient implements SessionHost {
+export class StemeClient extends RecordWriter implements SessionHost {
   readonly #options: ClientOptions
   readonly #urls: NodeUrls
   readonly #link: Link
@@ -64,6 +65,7 @@ export class StemeClient implements SessionHost {
 
   /** Use `connect`. */
   constructor(options: ClientOptions, urls: NodeUrls) {
+    super()
     this.#options = options
     this.#urls = urls
     this.#single = new AssertSession(this)

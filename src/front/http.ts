@@ -21,6 +21,9 @@ import { handleQueries } from './queries-handler.ts'
 import { addressKey } from './rate-limiter.ts'
 import { handleAssertion, handleQuery } from './read-handlers.ts'
 import { handleConcepts, handleEquivocations, handleTrace } from './trace-handlers.ts'
+import {
+  handleAlias, handleAliases, handleEpoch, handleEpochs, handleOutcome, handleSource, handleSourceByHash, handleSources, handleTrust, handleVote, handleVotes,
+} from './record-handlers.ts'
 import { RequestIds } from './request-ids.ts'
 import { matchRoute, type OperationId, type Route } from './routes.ts'
 import type { SlotTable } from './slots.ts'
@@ -32,6 +35,17 @@ const HANDLERS: Readonly<Record<OperationId, Handler>> = {
   assert: handleAssert,
   assertBatch: handleBatch,
   getAssertion: handleAssertion,
+  listVotes: handleVotes,
+  vote: handleVote,
+  declareEpoch: handleEpoch,
+  listEpochs: handleEpochs,
+  listAliases: handleAliases,
+  alias: handleAlias,
+  getTrust: handleTrust,
+  reportOutcome: handleOutcome,
+  listSources: handleSources,
+  registerSource: handleSource,
+  getSource: handleSourceByHash,
   query: handleQuery,
   queryMany: handleQueries,
   skeptic: handleSkeptic,
@@ -52,7 +66,7 @@ const HANDLERS: Readonly<Record<OperationId, Handler>> = {
   describeProblem: handleProblem,
 }
 
-const WRITES: ReadonlySet<string> = new Set<OperationId>(['assert', 'assertBatch'])
+const WRITES: ReadonlySet<string> = new Set<OperationId>(['assert', 'assertBatch', 'vote', 'declareEpoch', 'alias', 'reportOutcome', 'registerSource'])
 /** For requests that no route takes. */
 const NO_ROUTE: Route = { method: 'GET', path: '', operationId: '', metric: 'other' }
 

@@ -7,6 +7,8 @@ import { FEED_PARAMETERS, FEED_SCHEMAS } from './schemas-feed.ts'
 import { PROBE_PARAMETERS, SCHEMAS } from './schemas.ts'
 import { CONSTRAINTS_PARAMETERS, PAIR_PARAMETERS, QUERY_PARAMETERS } from './schemas-query.ts'
 import { AUDIT_PARAMETERS, CONCEPTS_PARAMETERS, EQUIVOCATIONS_PARAMETERS, TRACE_PARAMETERS } from './schemas-trace.ts'
+import { recordOperations } from './openapi-records.ts'
+import { RECORD_SCHEMAS } from './schemas-records.ts'
 
 /**
  * The OpenAPI 3.1 document of /openapi.json, made from the table of routes, the schemas, the error codes, and what is
@@ -82,6 +84,7 @@ const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
     },
     problems: [...QUERY_PROBLEMS, 'not_found'],
   },
+  ...recordOperations([...WRITE_PROBLEMS, ...JSON_PROBLEMS], [...QUERY_PROBLEMS, 'lsn_not_reached', 'lsn_in_future']),
   query: {
     tag: 'read',
     summary: 'Resolve claims through a lens',
@@ -247,6 +250,6 @@ export function openapiDocument(version: string): Json {
     },
     tags: [{ name: 'write' }, { name: 'read' }, { name: 'operate' }],
     paths,
-    components: { schemas: { ...SCHEMAS, ...FEED_SCHEMAS } },
+    components: { schemas: { ...SCHEMAS, ...FEED_SCHEMAS, ...RECORD_SCHEMAS } },
   }
 }

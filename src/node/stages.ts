@@ -16,8 +16,10 @@ import { LogAssertionReader } from '../query/log-assertion-reader.ts'
 import { LOG_BLOCK_BYTES, LogCache } from '../query/log-cache.ts'
 import type { ReadRange } from '../query/log-walker.ts'
 import { QueryExecutor } from '../query/execute.ts'
+import { RecordCache } from '../query/record-cache.ts'
 import { recordReader } from '../query/record-reader.ts'
 import { StoreSource } from '../query/store-source.ts'
+import { trustPolicyOf } from '../query/trust-policy.ts'
 import { initHash } from '../record/blake3.ts'
 import { Bell } from '../ring/bell.ts'
 import { Marks } from '../ring/marks.ts'
@@ -189,9 +191,10 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
   const readRange: ReadRange = (segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out)
   const isCached = config.lensLogCacheBytes >= LOG_BLOCK_BYTES
   const reader = new LogAssertionReader(isCached ? new LogCache(readRange, config.lensLogCacheBytes, () => place.marks.durablePosition).readRange : readRange)
+  const recordParts = { source, reader, clock, trustPolicy: trustPolicyOf(config), cache: new RecordCache(), metrics: place.metrics('lens') }
   const executor = new QueryExecutor({
     source, reader, clock,
-    records: (asOfHlc) => recordReader({ source, reader, clock }, asOfHlc),
+    records: (asOfHlc) => recordReader(recordParts, asOfHlc),
     lensSettings: lensSettingsOf(config),
     limitMax: config.queryLimitMax,
     replyBytesMax: config.frameBytesMax,

@@ -48,7 +48,8 @@ export const RING_KINDS = ['verify', 'commit', 'ack', 'merkle', 'receipt', 'lens
 export const ACK_STAGES = ['verified', 'durable', 'total'] as const
 export const HTTP_ROUTES = [
   'assert', 'assert_batch', 'assertion', 'query', 'query_many', 'skeptic', 'layered', 'constraints', 'trace', 'concepts', 'equivocations', 'audit',
-  'livez', 'readyz', 'health', 'metrics', 'openapi', 'websocket', 'feed', 'other',
+  'livez', 'readyz', 'health', 'metrics', 'openapi', 'websocket', 'feed', 'vote', 'votes', 'epoch', 'epochs', 'alias', 'aliases', 'outcome', 'trust',
+  'register_source', 'source', 'sources', 'other',
 ] as const
 export const HTTP_STATUSES = [
   '101', '200', '201', '204', '207', '304', '400', '401', '403', '404', '405', '406', '408', '410', '413', '415', '422', '426', '429',
@@ -58,7 +59,10 @@ export const HTTP_STATUSES = [
 export const CLOSE_REASONS = ['client', 'idle', 'slow_reader', 'protocol', 'drain', 'other'] as const
 /** Failed system calls by errno. */
 export const DISK_ERRORS = ['EIO', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'other'] as const
-export const QUERY_ENDPOINTS = ['assertion', 'query', 'skeptic', 'layered', 'constraints', 'trace', 'concepts', 'equivocations'] as const
+export const QUERY_ENDPOINTS = [
+  'assertion', 'query', 'skeptic', 'layered', 'constraints', 'trace', 'concepts', 'equivocations', 'votes', 'epochs', 'aliases', 'trust', 'source',
+  'sources',
+] as const
 export const STORE_OPERATIONS = ['write'] as const
 
 type Labels = MetricBase['labels']
@@ -148,6 +152,7 @@ export const METRICS = {
   queries_total: counter('Queries answered.', { endpoint: QUERY_ENDPOINTS }),
   query_latency_seconds: histogram(LATENCY, 'Time from a query\'s arrival to its answer.', { endpoint: QUERY_ENDPOINTS }),
   query_timeout_total: counter('Queries that were not answered within processingTimeoutMs.'),
+  record_lookups_total: counter('Votes, epochs, outcomes and aliases that lenses looked at: read from the log, or kept from before.', { result: ['read', 'kept'] }),
 
   // Audit.
   audit_records_total: counter('Queries recorded in the audit.'),

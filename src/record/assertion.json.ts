@@ -54,7 +54,7 @@ const JSON_NAMES: Readonly<Record<string, string>> = {
 type Members = Readonly<Record<string, unknown>>
 
 /** Members of one JSON object, with the pointer that errors name. */
-class Reader {
+export class JsonMembers {
   readonly pointer: string
   readonly #members: Members
 
@@ -108,7 +108,7 @@ class Reader {
  * @throws {DbError} as `claimBytesOf`, with the JSON pointer of the member in `details.pointer`.
  */
 export function assertionFromJson(value: unknown, pointerPrefix = '', defaults: AssertionDefaults = {}): Assertion {
-  const from = new Reader(value, pointerPrefix, ASSERTION_MEMBERS)
+  const from = new JsonMembers(value, pointerPrefix, ASSERTION_MEMBERS)
   const assertion: Assertion = {
     subject: from.text('subject', from.required('subject')),
     predicate: from.text('predicate', from.required('predicate')),
@@ -136,7 +136,7 @@ export function assertionFromJson(value: unknown, pointerPrefix = '', defaults: 
   return assertion
 }
 
-function ifThere<T>(from: Reader, name: string, read: (value: unknown) => T): T | undefined {
+function ifThere<T>(from: JsonMembers, name: string, read: (value: unknown) => T): T | undefined {
   const value = from.optional(name)
   return value === undefined ? undefined : read(value)
 }
@@ -154,7 +154,7 @@ function checkModel(assertion: Assertion, pointerPrefix: string): void {
 
 const OBJECT_MEMBERS = new Set(['type', 'value'])
 
-function objectFromJson(from: Reader): ObjectValue {
+function objectFromJson(from: JsonMembers): ObjectValue {
   if (!from.has('object')) from.refuse('field_missing', 'object', 'is missing')
   const value = from.optional('object')
   switch (typeof value) {
@@ -162,11 +162,11 @@ function objectFromJson(from: Reader): ObjectValue {
     case 'string': return { kind: 'text', value }
     case 'number': return { kind: 'number', value }
     case 'boolean': return { kind: 'boolean', value }
-    default: return typedObjectFromJson(new Reader(value, `${from.pointer}/object`, OBJECT_MEMBERS))
+    default: return typedObjectFromJson(new JsonMembers(value, `${from.pointer}/object`, OBJECT_MEMBERS))
   }
 }
 
-function typedObjectFromJson(from: Reader): ObjectValue {
+function typedObjectFromJson(from: JsonMembers): ObjectValue {
   const kind = from.text('type', from.required('type'))
   if (!from.has('value')) from.refuse('field_missing', 'value', 'is missing')
   const value = from.optional('value')
@@ -182,7 +182,7 @@ function typedObjectFromJson(from: Reader): ObjectValue {
 
 const ANECDOTAL = 5
 
-function sourceClassFromJson(from: Reader): SourceClass {
+function sourceClassFromJson(from: JsonMembers): SourceClass {
   const value = from.optional('source_class')
   if (value === undefined) return ANECDOTAL
   const number = typeof value === 'string' ? (SOURCE_CLASSES as readonly string[]).indexOf(value) : value
@@ -190,13 +190,13 @@ function sourceClassFromJson(from: Reader): SourceClass {
   return from.refuse('field_invalid', 'source_class', `must be 0..5 or one of ${SOURCE_CLASSES.join(', ')}`)
 }
 
-function agentFromJson(from: Reader, defaults: AssertionDefaults): Uint8Array {
+function agentFromJson(from: JsonMembers, defaults: AssertionDefaults): Uint8Array {
   const value = defaults.agent === undefined ? from.required('agent') : from.optional('agent')
   if (value === undefined) return defaults.agent!
   return agentFromText(from.text('agent', value)) ?? from.refuse('field_invalid', 'agent', 'must be 64 hex digits or did:key:z6Mk...')
 }
 
-function assertedAtFromJson(from: Reader, defaults: AssertionDefaults): number {
+function assertedAtFromJson(from: JsonMembers, defaults: AssertionDefaults): number {
   const value = defaults.assertedAtMs === undefined ? from.required('asserted_at') : from.optional('asserted_at')
   if (value === undefined) return defaults.assertedAtMs!
   if (typeof value === 'number') return value + 0
@@ -222,7 +222,7 @@ export function parseRfc3339(text: string): number | undefined {
   return date.setUTCHours(hour, minute, second, millisecond) - offset
 }
 
-function vectorFromJson(from: Reader, value: unknown): Float32Array {
+function vectorFromJson(from: JsonMembers, value: unknown): Float32Array {
   if (!Array.isArray(value)) return from.refuse('field_invalid', 'vector', 'must be an array of numbers')
   value.forEach((element, i) => {
     if (typeof element !== 'number') throw new DbError('field_invalid', `${from.pointer}/vector/${i} must be a number`, { pointer: `${from.pointer}/vector/${i}` })

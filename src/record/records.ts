@@ -286,6 +286,7 @@ function hashed(bytes: Uint8Array, what: string): Uint8Array {
   return bytes
 }
 
+const lifecycleFor = (withdrawn: boolean): Lifecycle => (withdrawn ? 'retracted' : 'approved')
 const withNote = (note: string | undefined): { note?: string } => (note === undefined ? {} : { note })
 
 /**
@@ -326,21 +327,24 @@ export interface OutcomeInput {
   /** The assertion in question. Of one reporter's outcomes of it, the last one counts. */
   readonly judged?: Uint8Array | undefined
   readonly note?: string | undefined
+  /** Takes back what the same reporter has said of the same. */
+  readonly isWithdrawn?: boolean | undefined
 }
 
-export function outcomeDraft({ agent, accurate, judged, note }: OutcomeInput): RecordDraft {
+export function outcomeDraft({ agent, accurate, judged, note, isWithdrawn: withdrawn = false }: OutcomeInput): RecordDraft {
   const parent = judged === undefined ? {} : { parent: hashed(judged, 'an id') }
   return draft({
-    subject: outcomeSubject(hashed(agent, 'an agent')), predicate: OUTCOME_PREDICATE, object: { kind: 'boolean', value: accurate }, ...parent, ...withNote(note),
+    subject: outcomeSubject(hashed(agent, 'an agent')), predicate: OUTCOME_PREDICATE, object: { kind: 'boolean', value: accurate },
+    lifecycle: lifecycleFor(withdrawn), ...parent, ...withNote(note),
   })
 }
 
 /**
  * That two subjects name the same thing: two assertions, one for each direction.
- * @param isWithdrawn takes back what the agent has said so before.
+ * @param withdrawn takes back what the agent has said so before.
  */
-export function aliasDrafts(subject: string, alias: string, isWithdrawn = false, note?: string): [RecordDraft, RecordDraft] {
-  const lifecycle = isWithdrawn ? 'retracted' : 'approved'
+export function aliasDrafts(subject: string, alias: string, withdrawn = false, note?: string): [RecordDraft, RecordDraft] {
+  const lifecycle = lifecycleFor(withdrawn)
   const oneWay = (from: string, to: string): RecordDraft =>
     draft({ subject: aliasSubject(from), predicate: ALIAS_PREDICATE, object: { kind: 'reference', value: to }, lifecycle, ...withNote(note) })
   return [oneWay(subject, alias), oneWay(alias, subject)]
@@ -356,13 +360,15 @@ export interface SourceInput {
   /** Text to be stored with it, of at most `SOURCE_CONTENT_BYTES_MAX` bytes of UTF-8. */
   readonly content?: string | undefined
   readonly note?: string | undefined
+  /** Takes back the registration by the same agent; content that it has stored stays. */
+  readonly isWithdrawn?: boolean | undefined
 }
 
 /**
  * A source's registration, and behind it the pieces of its content in their order.
  * @throws {DbError} `record_invalid`, also where the hash is not that of the content, or neither is there
  */
-export function sourceDrafts({ hash, title, uri, sourceClass, content, note }: SourceInput): RecordDraft[] {
+export function sourceDrafts({ hash, title, uri, sourceClass, content, note, isWithdrawn: withdrawn = false }: SourceInput): RecordDraft[] {
   const pieces = content === undefined ? [] : piecesOf(content)
   const sourceHash = hash ?? (content === undefined ? undefined : sourceHashOf(content))
   if (sourceHash === undefined) throw new DbError('record_invalid', 'a source needs the hash of its content, or the content')
@@ -372,7 +378,8 @@ export function sourceDrafts({ hash, title, uri, sourceClass, content, note }: S
   }
   const common = { sourceHash, ...sourceClass !== undefined && { sourceClass }, ...uri !== undefined && { sourceUri: uri } }
   return [
-    draft({ subject: sourceSubject(sourceHash), predicate: SOURCE_PREDICATE, object: { kind: 'text', value: title ?? '' }, ...common, ...withNote(note) }),
+    draft({ subject: sourceSubject(sourceHash), predicate: SOURCE_PREDICATE, object: { kind: 'text', value: title ?? '' },
+      lifecycle: lifecycleFor(withdrawn), ...common, ...withNote(note) }),
     ...pieces.map((value, index) =>
       draft({ subject: contentSubject(sourceHash), predicate: piecePredicate(index), object: { kind: 'text', value }, ...common })),
   ]

@@ -23,13 +23,15 @@ t.test('the examples of docs/client.md run against a node, as they stand', async
   symlinkSync(join(repoRoot, 'node_modules'), join(modules, 'stemedb', 'node_modules'))
   symlinkSync(join(repoRoot, 'node_modules', 'ws'), join(modules, 'ws'))
 
-  const expected = [/^[0-9a-f]{64} 1 false\ngastric bleeding\n1\n$/, /^stored at \d+\nrefused: field_invalid\n2000 stored\n$/, /^true\n$/, /^up \nfield_invalid fail \/subject\n$/]
+  const expected = [/^[0-9a-f]{64} 1 false\ngastric bleeding\n1\n$/, /^stored at \d+\nrefused: field_invalid\n2000 stored\n$/, /^true\n$/,
+    /^0\.8\n0\.55\nguideline of 2026: false, guideline of 2019: true\nDo not take more than 4 g a day\.\n$/,
+    /^up \nfield_invalid fail \/subject\n$/]
   const blocks = blocksOf('docs/client.md')
   t.equal(blocks.length, expected.length)
   for (const [i, block] of blocks.entries()) {
     t.ok(block.includes('ws://127.0.0.1:18180'))
     const path = join(dir, `example-${i}.mjs`)
-    writeFileSync(path, block.replaceAll('ws://127.0.0.1:18180', `ws://127.0.0.1:${server.port}`))
+    writeFileSync(path, block.replaceAll('//127.0.0.1:18180', `//127.0.0.1:${server.port}`))
     const { status, stdout, stderr } = spawnSync(process.execPath, [path], { encoding: 'utf8', timeout: 60_000 })
     t.equal(status, 0, stderr)
     t.match(stdout, expected[i]!, block.split('\n').slice(0, 12).join('\n'))

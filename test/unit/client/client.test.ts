@@ -6,6 +6,8 @@ import { connect, createSigner, newSecretKey, type AssertionDraft, type ConnectO
 import { defaultPlatform } from '../../../src/client/platform.ts'
 import { batchMessage, realmHashOf, singleMessage } from '../../../src/merkle/signed-message.ts'
 import { rootOfIds } from '../../../src/merkle/tree.ts'
+import type { Assertion } from '../../../src/record/assertion.ts'
+import { recordOf, sourceHashOf } from '../../../src/record/records.ts'
 import { decodeAssertion } from '../../../src/wire/assertion.codec.ts'
 import { BatchView } from '../../../src/wire/batch.codec.ts'
 import { FakeNode, encodeError, type ReceivedBatch } from './fake-node.ts'
@@ -319,4 +321,37 @@ t.test('gives up after attemptsMax', async (t) => {
   await t.rejects(lost, { code: 'unreachable' })
   t.strictSame(delays, [4, 8, 10], 'half of 8, 16, 20')
   t.equal(client.state, 'failed')
+})
+
+t.test('records: each is what its builder makes, signed and acked like any assertion', async (t) => {
+  const { node, open } = await setting(t)
+  const client = await open()
+  const written = (): Assertion[] => node.batches.flatMap(({ bytes }) => {
+    const view = new BatchView().reset(bytes)
+    return Array.from({ length: view.count }, (_, i) => decodeAssertion(bytes.slice(view.itemOffset(i), view.itemOffset(i) + view.itemLength(i))))
+  })
+  const id = new Uint8Array(32).fill(3)
+  await client.vote(toHex(id), -0.5, { note: 'no', assertedAtMs: 7, confidence: 0.5 })
+  t.match(written().at(-1), { subject: `steme://assertion/${toHex(id)}`, predicate: 'vote', object: { value: -0.5 }, note: 'no', assertedAtMs: 7, confidence: 0.5 })
+  const { id: epoch } = await client.declareEpoch({ name: 'x' })
+  await client.declareEpoch({ name: 'y', supersedes: epoch, reason: 'r' })
+  t.strictSame(recordOf(written().at(-1)!), { kind: 'epoch', name: 'y', supersedes: epoch, reason: 'r', withdraws: undefined, isWithdrawn: false })
+  await client.declareEpoch({ name: 'x', withdraws: toHex(epoch) })
+  t.match(recordOf(written().at(-1)!), { kind: 'epoch', withdraws: epoch })
+  await client.reportOutcome({ agent: 'did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK', accurate: false, assertion: id }, { withdraw: true })
+  t.match(recordOf(written().at(-1)!), { kind: 'outcome', accurate: false, judged: id, isWithdrawn: true })
+  const both = await client.alias('a', 'rfc://1')
+  t.match(written().slice(-2).map((one) => recordOf(one)), [{ subject: 'a', alias: 'rfc://1' }, { subject: 'rfc://1', alias: 'a' }])
+  t.equal(both.length, 2)
+  const content = 'é'.repeat(40_000)
+  const { hash, acks } = await client.registerSource({ title: 'T', content })
+  t.strictSame([toHex(hash), acks.length], [toHex(sourceHashOf(content)), 3])
+  t.equal(written().slice(-2).map(({ object }) => object.value).join(''), content)
+
+  await t.rejects(client.vote(id, 2), { code: 'record_invalid' })
+  await t.rejects(client.vote('xy', 1), { code: 'parameter_invalid' })
+  await t.rejects(client.vote(id.subarray(1), 1), { code: 'record_invalid' })
+  await t.rejects(client.reportOutcome({ agent: 'me', accurate: true }), { code: 'parameter_invalid' })
+  await t.rejects(client.alias('a', 'a'), { code: 'record_invalid' })
+  await t.rejects(client.assert({ subject: 'steme://x', predicate: 'p', object: 1, confidence: 1 }), { code: 'record_invalid' })
 })
