@@ -12,6 +12,7 @@ import { encodeSubscribe, encodeUnsubscribe, parseFeedFrame, type FeedFrame, typ
 import { connect, type StemeClient, type StoredAssertion } from '../../src/client/client.ts'
 import { ErrorFrame } from '../../src/fbs/stemedb/error-frame.ts'
 import { residentMiB, scrape } from '../support/bystander.ts'
+import { metricOf } from '../support/node-watch.ts'
 import { frameKind } from '../support/history.driver.ts'
 import { sleep } from '../support/history.trial.ts'
 import { cliPath, startServer, SUBPROTOCOL, type RunningServer, type Settings } from '../support/server.ts'
@@ -91,7 +92,7 @@ const countingUp = (count: number, from = 1): number[] => Array.from({ length: c
 
 t.test('exactly once and in order, while a writer writes and the node is killed and started again', async (t) => {
   // The node comes back on this port: outside of those that the system hands out to whoever connects.
-  const { server: first, dataDir, settings: fixed } = await serve(t, { apiPort: 20_000 + process.pid % 10_000 })
+  const { server: first, dataDir, settings: fixed } = await serve(t, { apiPort: 20_000 + process.pid % 10_000, subscriptionHeartbeatMs: 200 })
   let server = first
   t.teardown(() => server.kill9())
   const writer = await clientOf(t, server)
@@ -128,7 +129,9 @@ t.test('exactly once and in order, while a writer writes and the node is killed 
   await until(() => everything.length > before + 200, 'deliveries go on after the last start')
   stopped = true
   await writing
-  await until(() => everything.length >= subjects.size && all.reachedLsn >= Math.max(...subjects.keys()), 'everything that was acked has come')
+  const lastLsn = Math.max(...subjects.keys())
+  await until(() => all.reachedLsn >= lastLsn && some.reachedLsn >= lastLsn, 'everything that was acked has come')
+  await sleep(300) // what was reached stands in the queue, and is consumed in the next turns
   await reader.close()
   await Promise.all(reading)
   t.strictSame(everything.map(({ lsn }) => lsn), countingUp(everything.length), `${everything.length} matches, every LSN once and in order`)
@@ -158,8 +161,6 @@ t.test('one who does not read holds nothing in the node, is ended, and goes on f
   await until(() => quick.lsns.length === count, 'the quick one has everything', 60_000)
   const grown = residentMiB(server.pid) - residentBefore
   t.ok(grown < 120, `${(count * 3.3 / 1024).toFixed(0)} MiB were written, resident memory grew by ${grown.toFixed(0)} MiB`)
-  const [behind] = await scrape(server.url, 'stemedb_subscriptions_behind')
-  t.equal(behind, 1)
   await sleep(4500)
   const [ended] = await scrape(server.url, 'stemedb_subscriptions_ended_total{code="subscriber_too_slow"}')
   t.equal(ended, 1)
@@ -293,7 +294,7 @@ t.test('a thousand subscribers: each gets its own, and the node lets go of them'
   let left: number | undefined
   for (let tries = 0; tries < 100 && left !== 0; tries++) {
     await sleep(50)
-    left = (await scrape(server.url, 'stemedb_subscriptions'))[0]
+    left = metricOf(await (await fetch(`${server.url}/metrics`)).text(), 'stemedb_subscriptions')
   }
   t.equal(left, 0)
   await writer.assertMany(countingUp(100).map((n) => draft(`later/${n}`, n)))
