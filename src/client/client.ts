@@ -25,7 +25,12 @@ export type { AckedAssertion, AssertResult, BatchAck, BatchReceipt, RefusedAsser
 export type { StreamOptions } from './streams.ts'
 export type { AssertionDraft } from './draft.ts'
 export type { Welcome } from './frames.ts'
-export type { QueryAnswer, QueryParameters, QueryReply, StoredAssertion } from './http.ts'
+export type { QueryReply, StoredAssertion } from './http.ts'
+export type { QueryOutcome, QueryParameters } from './queries.ts'
+export type {
+  AnswerExplanation, AnswerSide, ConsideredCandidate, FoundAssertion, QueryResult, ResolvedAnswer,
+} from '../wire/query-reply.codec.ts'
+export type { QueryKind } from '../wire/query-request.codec.ts'
 export { createSigner, newSecretKey, type Signer } from './signer.ts'
 export { DbError, isDbError } from '../base/errors.ts'
 export { ERROR_CODES, type ErrorCode, type ErrorName } from '../base/error-codes.ts'

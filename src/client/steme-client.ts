@@ -5,15 +5,17 @@ import { assertionIdOf } from '../record/claim.ts'
 import { rootOfIds } from '../merkle/tree.ts'
 import { realmHashOf } from '../merkle/signed-message.ts'
 import { encodeAssertion } from '../wire/assertion.codec.ts'
+import type { QueryResult } from '../wire/query-reply.codec.ts'
 import { batchAckOf, refusedResults, resultsOf, type AckedAssertion, type BatchAck, type BatchReceipt, type LaneItem } from './acks.ts'
 import { backoffMs } from './backoff.ts'
 import { completeDraft, type AssertionDraft } from './draft.ts'
 import type { AckFrame, ServerFrame, Welcome } from './frames.ts'
-import { httpGet, httpQuery, type QueryParameters, type QueryReply, type StoredAssertion } from './http.ts'
+import { httpGet, type StoredAssertion } from './http.ts'
 import { BATCH_OVERHEAD_BYTES, Lane, type LaneLimits } from './lane.ts'
 import { Link } from './link.ts'
 import type { ClientOptions } from './options.ts'
 import { Outbox, type OutboxEntry } from './outbox.ts'
+import { Queries, type QueryOutcome, type QueryParameters } from './queries.ts'
 import { sealBatch, type SignMode } from './seal.ts'
 import { AssertSession, streamOf, transformOf, writableOf, type SessionHost, type StreamOptions } from './streams.ts'
 import type { NodeUrls } from './urls.ts'
@@ -60,6 +62,7 @@ export class StemeClient implements SessionHost {
   readonly #urls: NodeUrls
   readonly #link: Link
   readonly #outbox = new Outbox()
+  readonly #queries: Queries
   readonly #batches = new Map<bigint, Batch>()
   readonly #lanes = new Set<AssertSession>()
   readonly #single: AssertSession
@@ -82,6 +85,7 @@ export class StemeClient implements SessionHost {
     this.#options = options
     this.#urls = urls
     this.#single = new AssertSession(this)
+    this.#queries = new Queries(options, (frame) => this.#link.send(frame))
     this.#link = new Link({
       url: urls.webSocket, openSocket: options.openSocket, platform: options.platform,
       connectTimeoutMs: options.connectTimeoutMs, backoff: options.reconnect,
@@ -169,15 +173,25 @@ export class StemeClient implements SessionHost {
     return httpGet(this.#options.fetch, this.#urls.http, id)
   }
 
-  /** What the node holds about a subject, resolved by a lens. */
-  query(parameters: QueryParameters): Promise<QueryReply> {
-    return httpQuery(this.#options.fetch, this.#urls.http, parameters)
+  /**
+   * What the node holds about a subject, resolved by a lens, or another kind of question. Those asked in one turn of the event loop
+   * share a message; any number is under way at a time.
+   * @throws {DbError} (as rejection) the refusal's code; `overloaded` where too many are pending; `timeout`; `unreachable` where the client
+   *   is closed or has given up.
+   */
+  query(parameters: QueryParameters): Promise<QueryResult> {
+    return this.#queries.ask(parameters)
+  }
+
+  /** Asks many, in order, waiting for room where needed. A query that is refused is an outcome with `ok: false`, not a rejection. */
+  queryMany(list: Iterable<QueryParameters>): Promise<QueryOutcome[]> {
+    return this.#queries.many(list)
   }
 
   // ---- end ----
 
   /**
-   * Sends what waits, waits for every ack and receipt, closes.
+   * Sends what waits, waits for every ack and receipt, closes. Queries under way reject with `unreachable`.
    * @throws {DbError} (as rejection) `unreachable` where that took longer than `closeTimeoutMs`, or the client had failed.
    */
   async close(): Promise<void> {
@@ -330,11 +344,13 @@ export class StemeClient implements SessionHost {
     this.#onReady?.resolve()
     this.#onReady = undefined
     this.#options.onState?.({ state: 'up' })
+    this.#queries.connected(welcome.queriesMax)
     this.#pump()
   }
 
   #down(reason: DbError, retryInMs: number): void {
     this.#outbox.disconnected()
+    this.#queries.disconnected()
     this.#state = 'down'
     this.#options.onState?.({ state: 'down', reason, retryInMs })
   }
@@ -359,6 +375,7 @@ export class StemeClient implements SessionHost {
     this.#stopPump?.()
     this.#link.stop()
     this.#outbox.drain()
+    this.#queries.end(error)
     for (const session of this.#lanes) session.fail(error)
     this.#lanes.clear()
     for (const batch of this.#batches.values()) {
@@ -380,6 +397,9 @@ export class StemeClient implements SessionHost {
       if (this.#batches.size === 0) for (const session of [...this.#lanes]) session.flush()
     } else if (frame.kind === 'receipt') {
       this.#receipt(frame)
+    } else if (frame.kind === 'replies') {
+      for (const reply of frame.replies) this.#queries.reply(reply)
+      this.#queries.flush()
     }
   }
 

@@ -29,6 +29,8 @@ export class Session implements SlotOwner {
   socket: WebSocket<SocketData> | undefined
   /** Bytes of its batches that are not acked. */
   unackedBytes = 0
+  /** Queries that are not answered. */
+  openQueries = 0
   /** Acks of the drain under way. */
   encoder: AcksEncoder | undefined
   /** Set where this side closes. */
@@ -51,6 +53,11 @@ export class Session implements SlotOwner {
   onReceipt(frame: Uint8Array): void {
     // A receipt says that its batch is durable; the client should have read so in the ack before.
     this.#outbox.sendAcks(this)
+    this.send(frame)
+  }
+
+  onReplies(queries: number, frame: Uint8Array): void {
+    this.openQueries -= queries
     this.send(frame)
   }
 

@@ -2,14 +2,18 @@ import type { HttpRequest, HttpResponse, WebSocket, WebSocketBehavior, us_socket
 import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
 import { DbError } from '../base/errors.ts'
 import { peekRequestId } from '../wire/batch.codec.ts'
+import { LIST_ITEMS_MAX, isQueriesFrame, isQueryFrame } from '../wire/queries.codec.ts'
+import { peekQueryCount } from '../wire/query-peek.ts'
 import type { Admission } from './admission.ts'
 import type { ConnectionGate } from './connection-gate.ts'
 import { RETRY_AFTER_DEFAULT_MS, creditBytesOf, messageBytesMax } from './front-limits.ts'
 import { SUBPROTOCOL, encodeErrorFrame, encodeWelcome, isBatchFrame, peekAssertionCount } from './frames.codec.ts'
 import type { FrontOptions } from './hooks.ts'
+import { QUERY_FRAME_BYTES_MAX } from './pipeline.ts'
 import { addressKey } from './rate-limiter.ts'
 import { Outbox, Session, type CloseReason, type SocketData } from './session.ts'
 import type { SlotTable } from './slots.ts'
+import { StreamQueries } from './stream-queries.ts'
 
 /** RFC 6455, section 7.4.1, and the IANA registry. */
 const CLOSE_UNSUPPORTED_DATA = 1003
@@ -38,10 +42,19 @@ export class Stream {
   readonly #parts: StreamParts
   readonly #sessions = new Set<Session>()
   readonly #creditBytes: number
+  readonly #questions: StreamQueries
 
   constructor(parts: StreamParts) {
     this.#parts = parts
     this.#creditBytes = creditBytesOf(parts.options.config)
+    this.#questions = new StreamQueries(parts.options, parts.admission)
+  }
+
+  /** Queries of all connections that are owed an answer. */
+  get openQueries(): number {
+    let open = 0
+    for (const session of this.#sessions) open += session.openQueries
+    return open
   }
 
   get sessionCount(): number {
@@ -109,6 +122,7 @@ export class Stream {
     session.handle = undefined
     admission.settled(session.unackedBytes)
     session.unackedBytes = 0
+    session.openQueries = 0
     metrics.inc('connections_closed_total', { reason: session.closeReason ?? reasonOf(message) })
     metrics.set('connections', this.#sessions.size)
   }
@@ -132,7 +146,10 @@ export class Stream {
     if (frame.length > config.frameBytesMax) {
       return this.#fail(session, 'frame_too_large', `a frame has at most ${config.frameBytesMax} bytes, not ${frame.length}`, CLOSE_TOO_BIG)
     }
-    if (!isBatchFrame(frame)) return this.#fail(session, 'malformed_frame', 'the frame is no Batch ("SBAT")', CLOSE_UNSUPPORTED_DATA)
+    if (isQueryFrame(frame) || isQueriesFrame(frame)) return this.#ask(session, frame)
+    if (!isBatchFrame(frame)) {
+      return this.#fail(session, 'malformed_frame', 'the frame is no Batch ("SBAT"), QueryRequest ("SQRQ") or Queries ("SQRS")', CLOSE_UNSUPPORTED_DATA)
+    }
     if (session.unackedBytes + frame.length > this.#creditBytes) {
       return this.#fail(session, 'credit_exceeded', `${session.unackedBytes} bytes are unacked, ${frame.length} came, the credit is ${this.#creditBytes}`, CLOSE_POLICY)
     }
@@ -147,6 +164,17 @@ export class Stream {
     const requestId = peekRequestId(frame) ?? 0n
     this.outbox.encoderOf(session).addRefused(requestId, ERROR_CODES[refusal.code].number, refusal.retryAfterMs, frame.length)
     this.outbox.flush()
+  }
+
+  #ask(session: Session, frame: Uint8Array): void {
+    if (frame.length > QUERY_FRAME_BYTES_MAX) {
+      return this.#fail(session, 'frame_too_large', `a frame of queries has at most ${QUERY_FRAME_BYTES_MAX} bytes, not ${frame.length}`, CLOSE_TOO_BIG)
+    }
+    const queries = peekQueryCount(frame)
+    if (queries > LIST_ITEMS_MAX) {
+      return this.#fail(session, 'frame_too_large', `a frame has at most ${LIST_ITEMS_MAX} queries, not ${queries}`, CLOSE_TOO_BIG)
+    }
+    this.#questions.ask(session, queries, frame)
   }
 
   /** Says what is wrong, then closes. */

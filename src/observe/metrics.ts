@@ -57,7 +57,7 @@ export const HTTP_STATUSES = [
 export const CLOSE_REASONS = ['client', 'idle', 'slow_reader', 'protocol', 'drain', 'other'] as const
 /** Failed system calls by errno. */
 export const DISK_ERRORS = ['EIO', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'other'] as const
-export const QUERY_ENDPOINTS = ['assertion', 'query'] as const
+export const QUERY_ENDPOINTS = ['assertion', 'query', 'stream'] as const
 export const STORE_OPERATIONS = ['write'] as const
 
 type Labels = MetricBase['labels']
@@ -147,6 +147,12 @@ export const METRICS = {
   queries_total: counter('Queries answered.', { endpoint: QUERY_ENDPOINTS }),
   query_latency_seconds: histogram(LATENCY, 'Time from a query\'s arrival to its answer.', { endpoint: QUERY_ENDPOINTS }),
   query_timeout_total: counter('Queries that were not answered within processingTimeoutMs.'),
+
+  answer_cache_hits_total: counter('Queries that were answered with an answer given before.'),
+  answer_cache_misses_total: counter('Queries that were worked out although answers are kept; those that can not be kept count too.'),
+  answer_cache_stale_total: counter('Kept answers that were found outdated when they were asked for: something was written, or time had passed.'),
+  answer_cache_evictions_total: counter('Kept answers that were dropped to make room.'),
+  answer_cache_bytes: gauge('Memory of kept answers, of all lens threads.'),
 
   // Merkle.
   receipts_total: counter('Receipts sent.'),

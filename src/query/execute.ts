@@ -130,7 +130,9 @@ export class QueryExecutor {
   #answerPair(lens: Lens, { entries, cut }: Pair): boolean {
     const { reader, clock } = this.#deps
     const candidates = entries.map((entry) => this.#candidate(lens, entry))
-    const { answers } = lens.resolve<PairCandidate>(candidates, { nowMs: clock.wallMs() })
+    // Asked for when a lens wants it: an answer that does not depend on the time can be kept (dependencies.ts).
+    let nowMs: number | undefined
+    const { answers } = lens.resolve<PairCandidate>(candidates, { get nowMs() { return nowMs ??= clock.wallMs() } })
     const answer = answers[0]
     assert(answer !== undefined, 'a lens is total: of candidates one wins')
     const { winner: { entry, stored }, why } = answer
