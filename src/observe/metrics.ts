@@ -145,7 +145,7 @@ export const METRICS = {
 
   // Query.
   queries_total: counter('Queries answered.', { endpoint: QUERY_ENDPOINTS }),
-  query_latency_seconds: histogram(LATENCY, 'Time from a query\'s arrival to its answer.', { endpoint: QUERY_ENDPOINTS }),
+  query_latency_seconds: histogram(LATENCY, 'Time from a query\'s arrival to its answer; over the stream, one observation a message of replies.', { endpoint: QUERY_ENDPOINTS }),
   query_timeout_total: counter('Queries that were not answered within processingTimeoutMs.'),
 
   answer_cache_hits_total: counter('Queries that were answered with an answer given before.'),
