@@ -31,6 +31,7 @@ export type {
   AnswerExplanation, AnswerSide, ConsideredCandidate, FoundAssertion, QueryResult, ResolvedAnswer,
 } from '../wire/query-reply.codec.ts'
 export type { QueryKind } from '../wire/query-request.codec.ts'
+export { httpConcepts, httpEquivocations, httpTrace, type Concepts, type Equivocations, type Trace } from './http-trace.ts'
 export { createSigner, newSecretKey, type Signer } from './signer.ts'
 export { DbError, isDbError } from '../base/errors.ts'
 export { ERROR_CODES, type ErrorCode, type ErrorName } from '../base/error-codes.ts'
@@ -42,4 +43,5 @@ export { assertionIdOf } from '../record/claim.ts'
 export { pathOfId } from '../merkle/tree.ts'
 export { verifyInclusion } from '../merkle/proof.ts'
 export { receiptCovers, verifyReceipt, type Receipt } from '../merkle/receipt.ts'
+export { verifyEquivocation, verifyStatement, type EquivocationJson, type StatementJson } from '../merkle/statement.ts'
 export { realmHashOf } from '../merkle/signed-message.ts'

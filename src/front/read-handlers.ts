@@ -1,36 +1,15 @@
 import { fromHex } from '../base/bytes.ts'
 import { must } from '../base/assert.ts'
-import { errorNameOf } from '../base/error-codes.ts'
 import { DbError } from '../base/errors.ts'
-import type { QueryReply } from '../fbs/stemedb/query-reply.ts'
-import type { QUERY_ENDPOINTS } from '../observe/metrics.ts'
 import { HASH_BYTES, SUBJECT_BYTES_MAX } from '../record/limits.ts'
+import { ask, whenReadable } from './ask.ts'
 import type { Exchange, Headers } from './exchange.ts'
-import { QUERY_LIMIT_DEFAULT, RETRY_AFTER_OVERLOADED_MS } from './front-limits.ts'
-import { processingDeadline, type HandlerParts, type RequestInfo } from './handler.ts'
+import { QUERY_LIMIT_DEFAULT } from './front-limits.ts'
+import type { HandlerParts, RequestInfo } from './handler.ts'
 import { ASSERTION_TYPE, JSON_TYPE, negotiate } from './media.ts'
 import { parametersReader } from './parameters.ts'
 import { encodeIdQuery, encodeLensQuery, foundToJson, replyToJson, type LensQuery } from './query.codec.ts'
 import { QUERY_PARAMETERS } from './schemas.ts'
-
-type Endpoint = (typeof QUERY_ENDPOINTS)[number]
-
-function ask(
-  exchange: Exchange, parts: HandlerParts, endpoint: Endpoint,
-  encode: (requestId: bigint) => Uint8Array, answer: (reply: QueryReply) => void,
-): void {
-  const { options: { clock, metrics }, queries, guard } = parts
-  const startedMonoMs = clock.monoMs()
-  processingDeadline(exchange, parts, true)
-  const sent = queries.ask(exchange, encode, (reply) => guard(exchange, () => {
-    metrics.inc('queries_total', { endpoint })
-    metrics.observe('query_latency_seconds', { endpoint }, (clock.monoMs() - startedMonoMs) / 1000)
-    const refused = reply.refused()
-    if (refused !== 0) throw new DbError(errorNameOf(refused), reply.detail() ?? 'the query was refused')
-    answer(reply)
-  }))
-  if (!sent) throw new DbError('overloaded', 'too many queries are under way', { retryAfterMs: RETRY_AFTER_OVERLOADED_MS })
-}
 
 /** A strong tag for each representation (RFC 9110, section 8.8.3.3): JSON has the id, the raw buffer a suffix. */
 const etagOf = (id: string, type: string): string => (type === JSON_TYPE ? `"${id}"` : `"${id}-fb"`)
@@ -88,26 +67,12 @@ function lensQueryOf(given: QueryParameters, limitMax: number): LensQuery {
 
 /** `GET /v1/query` */
 export function handleQuery(exchange: Exchange, request: RequestInfo, parts: HandlerParts): void {
-  const { options: { clock, config, pipeline }, queries, guard } = parts
+  const { config } = parts.options
   const given = readQueryParameters(request.query)
   const query = lensQueryOf(given, config.queryLimitMax)
   if (negotiate(request.accept, [JSON_TYPE]) === undefined) throw new DbError('not_acceptable', `an answer is ${JSON_TYPE}`)
   const answer = (): void => ask(exchange, parts, 'query', (requestId) => encodeLensQuery(requestId, query), (reply) => {
     exchange.json(200, replyToJson(reply))
   })
-  const minLsn = given.min_lsn ?? 0
-  const { appliedLsn, durableLsn } = pipeline.status()
-  if (minLsn <= appliedLsn) return answer()
-  if (minLsn > durableLsn) {
-    throw new DbError('lsn_in_future', `min_lsn is ${minLsn}, the last durable LSN of this node is ${durableLsn}`, { parameter: 'min_lsn' })
-  }
-  const cancel = clock.timer(config.processingTimeoutMs, () => {
-    exchange.problem(new DbError('lsn_not_reached', `LSN ${minLsn} was not indexed within ${config.processingTimeoutMs} ms`))
-  })
-  exchange.onClose(cancel)
-  queries.whenApplied(exchange, minLsn, () => {
-    cancel()
-    guard(exchange, answer)
-  })
+  whenReadable(exchange, parts, given.min_lsn ?? 0, answer)
 }
-

@@ -4,6 +4,7 @@ import { wordSum } from '../base/word-sum.ts'
 import type { ThreadMetrics } from '../observe/thread-metrics.ts'
 import { fieldAt } from '../wire/queries.codec.ts'
 import { volatileFieldsOf } from '../wire/query-peek.ts'
+import { QUERY_KINDS } from '../wire/query-request.codec.ts'
 import type { Dependencies } from './dependencies.ts'
 
 /** Longer requests are not looked for. */
@@ -16,6 +17,7 @@ export const TIMED_ANSWER_MS_MAX = 1000
 const ENTRY_OVERHEAD_BYTES = 512
 
 // Slots of fbs/query.fbs.
+const REQUEST_KIND = 1
 const REQUEST_EXPLAIN = 25
 const REPLY_REQUEST_ID = 0
 const REPLY_REFUSED = 1
@@ -45,7 +47,7 @@ interface Entry {
 }
 
 /**
- * Answers that a lens thread has given, by the bytes of the request but its id and `min_lsn`. An answer is used again as long as nothing was
+ * Answers through lenses that a lens thread has given, by the bytes of the request but its id and `min_lsn`. An answer is used again as long as nothing was
  * written of any pair that it was made of, votes and other records included (dependencies.ts): never one that is older than an
  * applied LSN which was read before the question, so `seen_lsn` is that LSN, and it is true.
  *
@@ -74,7 +76,7 @@ export class AnswerCache {
   answer(request: Uint8Array): Uint8Array {
     const { dependencies, metrics } = this.#deps
     const { length } = request
-    dependencies.begin()
+    dependencies.begin(this.#deps.appliedLsn())
     if (length > REQUEST_BYTES_MAX) {
       metrics.inc('answer_cache_misses_total')
       return this.#deps.answer(request)
@@ -123,15 +125,15 @@ export class AnswerCache {
   #keep(hash: number, key: DataView, reply: Uint8Array): void {
     const { bytesMax, dependencies, clock } = this.#deps
     if (!dependencies.isBounded || reply.length > REPLY_BYTES_MAX) return
-    const explain = fieldAt(key, key.getUint32(0, true), REQUEST_EXPLAIN, 1)
-    if (explain >= 0 && key.getUint8(explain) !== 0) return
+    const table = key.getUint32(0, true)
+    if (u8At(key, table, REQUEST_KIND) !== QUERY_KINDS.lens || u8At(key, table, REQUEST_EXPLAIN) !== 0) return
     const kept = reply.slice()
     const view = new DataView(kept.buffer)
-    const table = view.getUint32(0, true)
-    const requestIdAt = fieldAt(view, table, REPLY_REQUEST_ID, 8)
-    const seenLsnAt = fieldAt(view, table, REPLY_SEEN_LSN, 8)
+    const root = view.getUint32(0, true)
+    const requestIdAt = fieldAt(view, root, REPLY_REQUEST_ID, 8)
+    const seenLsnAt = fieldAt(view, root, REPLY_SEEN_LSN, 8)
     // A builder leaves zeros out, and then there is no place for others; refusals may be for a reason that passes.
-    if (requestIdAt < 0 || seenLsnAt < 0 || fieldAt(view, table, REPLY_REFUSED, 2) >= 0) return
+    if (requestIdAt < 0 || seenLsnAt < 0 || fieldAt(view, root, REPLY_REFUSED, 2) >= 0) return
     const entry: Entry = {
       request: this.#key.slice(0, key.byteLength), reply: kept, view, requestIdAt, seenLsnAt, snapshot: dependencies.snapshot(),
       endMonoMs: dependencies.usesTime ? clock.monoMs() + TIMED_ANSWER_MS_MAX : 0, isUsed: false,
@@ -175,6 +177,11 @@ export class AnswerCache {
 }
 
 const bytesOf = ({ request, reply, snapshot }: Entry): number => ENTRY_OVERHEAD_BYTES + request.length + reply.length + snapshot.byteLength
+
+function u8At(view: DataView, table: number, slot: number): number {
+  const at = fieldAt(view, table, slot, 1)
+  return at < 0 ? 0 : view.getUint8(at)
+}
 
 function zero(view: DataView, at: number): void {
   if (at < 0) return

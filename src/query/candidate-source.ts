@@ -20,6 +20,21 @@ export interface IndexEntry extends Place {
   readonly idPrefix: Uint8Array
   /** `wordSum` of the Assertion buffer. */
   readonly assertionSum: number
+  /** Tier 0..5. */
+  readonly sourceClass: number
+  /** Number of the lifecycle that it was asserted with. */
+  readonly lifecycle: number
+  readonly objectKind: number
+  /** It names a parent, so that it may change what becomes of another assertion. */
+  readonly hasParent: boolean
+}
+
+/** A place in the order of entries: the begin of a subject and predicate, or one entry of them. */
+export interface EntryPosition {
+  readonly subject: Uint8Array
+  readonly predicate: Uint8Array
+  /** Behind this entry. */
+  readonly behind?: { readonly hlc: Hlc, readonly idPrefix: Uint8Array }
 }
 
 /** Which entries: one subject, all subjects that begin so, or one subject and predicate. */
@@ -28,6 +43,10 @@ export interface EntryRange {
   readonly subjectIsPrefix: boolean
   /** With a prefix, the cursor gives all predicates and the caller leaves out what it does not want. */
   readonly predicate: Uint8Array | undefined
+  /** Only what was accepted at or before it. What is newer is stepped over by a seek for each pair, not read. */
+  readonly asOfHlc?: Hlc | undefined
+  /** Leaves out what stands before this position. */
+  readonly from?: EntryPosition | undefined
 }
 
 /**
@@ -38,6 +57,11 @@ export interface EntryCursor {
   next(): IndexEntry | undefined
   /** Leaves out the rest of the pair that the last entry was of. */
   skipPair(): void
+  /**
+   * Goes on at the first entry whose subject, zero, predicate, zero are at or above these bytes, wherever that is: the cost does not
+   * grow with what stands between. Never back.
+   */
+  seek(key: Uint8Array): void
   close(): void
 }
 
@@ -45,6 +69,8 @@ export interface EntryCursor {
 export interface CandidateSource {
   /** Up to which LSN the index is complete. Asked before anything is read. */
   appliedLsn(): Lsn
+  /** HLC of the last assertion that the index is sure to have, where that is known. */
+  appliedHlc?(): Hlc | undefined
   /** A durable assertion by its id, or undefined. */
   byId(id: Uint8Array): Place | undefined
   entries(range: EntryRange): EntryCursor
@@ -69,4 +95,10 @@ export interface StoredAssertion {
 export interface AssertionReader {
   /** @throws {DbError} `store_corrupt` where bytes and index disagree, `wal_corrupt`, `io_error`. */
   read(place: Place | IndexEntry): StoredAssertion
+  /**
+   * Ids of the whole batch that an assertion came in, 32 bytes each, refused ones too: what the batch's signature covers. The bytes
+   * are as they lie in the log, unchecked: it is the signature that says whether they are right.
+   * @throws {DbError} `wal_corrupt`, `io_error`
+   */
+  batchIds?(place: Place | IndexEntry): Uint8Array
 }

@@ -1,5 +1,6 @@
 import { concatBytes } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
+import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
 import type { PairCounters } from '../store/pair-counters.ts'
 import type { CandidateSource, EntryCursor, EntryRange, Place } from './candidate-source.ts'
@@ -21,12 +22,15 @@ export class Dependencies {
   #count = 0
   #isBounded = true
   #usesTime = false
+  #appliedLsn: Lsn = 0
 
   constructor(counters: PairCounters) {
     this.#counters = counters
   }
 
-  begin(): void {
+  /** @param appliedLsn of now: what is newer may or may not be seen by the answer */
+  begin(appliedLsn: Lsn): void {
+    this.#appliedLsn = appliedLsn
     this.#count = 0
     this.#isBounded = true
     this.#usesTime = false
@@ -38,6 +42,11 @@ export class Dependencies {
     const index = this.#counters.indexOf(concatBytes(subject, ZERO, predicate, ZERO))
     this.#indexes[this.#count] = index
     this.#values[this.#count++] = this.#counters.value(index)
+  }
+
+  /** What was found by its id: one that is there and applied stays as it is; of another one no counter says when it can be seen. */
+  found(place: Place | undefined): void {
+    if (place === undefined || place.lsn > this.#appliedLsn) this.unbounded()
   }
 
   /** The answer depends on more than can be named. */
@@ -90,10 +99,15 @@ export class NotedSource implements CandidateSource {
     return this.#source.appliedLsn()
   }
 
+  appliedHlc(): Hlc | undefined {
+    // It moves after the counters do: an answer that leaves out what is newer may lack what its counters count.
+    this.#dependencies.unbounded()
+    return this.#source.appliedHlc?.()
+  }
+
   byId(id: Uint8Array): Place | undefined {
     const place = this.#source.byId(id)
-    // An assertion that is there stays as it is; one that is not may come, and no counter would say so.
-    if (place === undefined) this.#dependencies.unbounded()
+    this.#dependencies.found(place)
     return place
   }
 

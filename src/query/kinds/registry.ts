@@ -1,24 +1,9 @@
-import type { Clock } from '../../base/clock.ts'
-import type { Hlc } from '../../base/hlc.ts'
-import type { QueryRequest } from '../../fbs/stemedb/query-request.ts'
-import type { AssertionReader, CandidateSource } from '../candidate-source.ts'
-import type { RecordReader } from '../record-reader.ts'
+import { conceptsDocument } from './concepts.ts'
+import { equivocationsDocument } from './equivocations.ts'
+import type { DocumentKind } from './kind.ts'
+import { traceDocument } from './trace.ts'
 
-/** What a kind of query whose answer is a document works with. */
-export interface KindDependencies {
-  readonly source: CandidateSource
-  readonly reader: AssertionReader
-  readonly records: (asOfHlc: Hlc | undefined) => RecordReader
-  readonly clock: Clock
-  /** Largest limit that a request may name. */
-  readonly limitMax: number
-}
-
-/**
- * Answers a request whose structure has been checked; what comes back is sent as JSON.
- * @throws {DbError} for what is missing or wrong in the request, and as reads do
- */
-export type DocumentKind = (request: QueryRequest, deps: KindDependencies) => object
+export type { DocumentKind, KindDependencies } from './kind.ts'
 
 export const QUERY_TRACE = 4
 export const QUERY_TRUST = 5
@@ -27,7 +12,11 @@ export const QUERY_ALIASES = 7
 export const QUERY_SOURCE = 8
 export const QUERY_EPOCHS = 9
 export const QUERY_VOTES = 10
+export const QUERY_EQUIVOCATIONS = 14
 
 /** By `QueryRequest.kind`. */
 export const DOCUMENT_KINDS: ReadonlyMap<number, DocumentKind> = new Map<number, DocumentKind>([
+  [QUERY_TRACE, traceDocument],
+  [QUERY_CONCEPTS, conceptsDocument],
+  [QUERY_EQUIVOCATIONS, equivocationsDocument],
 ])
