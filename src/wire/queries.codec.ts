@@ -73,6 +73,8 @@ export class ListWriter {
     const table = itemAligned(this.#end)
     const at = table + ITEM_HEAD_BYTES
     this.#grow(at + item.length)
+    // What stood in the gap before was another one's.
+    for (let gap = this.#end; gap < table; gap++) this.#bytes[gap] = 0
     this.#view.setUint32(table + 4, 4, true)
     this.#view.setUint32(table + TABLE_BYTES, item.length, true)
     this.#bytes.set(item, at)

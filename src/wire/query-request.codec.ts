@@ -51,7 +51,11 @@ export function encodeQuery(requestId: bigint, query: QueryInput): Uint8Array {
   const objectText = text(object?.kind === 'text' || object?.kind === 'reference' ? object.value : undefined)
   const cursor = query.cursor === undefined ? 0 : QueryRequest.createCursorVector(builder, query.cursor)
   QueryRequest.startQueryRequest(builder)
+  // Always there, also as zeros, so that two requests that ask the same have one form but for these.
+  builder.forceDefaults(true)
   QueryRequest.addRequestId(builder, requestId)
+  QueryRequest.addMinLsn(builder, BigInt(query.minLsn ?? 0))
+  builder.forceDefaults(false)
   QueryRequest.addKind(builder, QUERY_KINDS[query.kind])
   addHashes(builder, query)
   if (subject !== 0) QueryRequest.addSubject(builder, subject)
@@ -95,7 +99,6 @@ function addObject(builder: Builder, object: ObjectValue, textOffset: number): v
 function addScalars(builder: Builder, query: QueryInput): void {
   QueryRequest.addLimit(builder, query.limit ?? 0)
   QueryRequest.addAsOfHlc(builder, query.asOfHlc ?? 0n)
-  QueryRequest.addMinLsn(builder, BigInt(query.minLsn ?? 0))
   QueryRequest.addExplain(builder, query.explain ?? false)
   QueryRequest.addTolerance(builder, query.tolerance ?? 0)
   QueryRequest.addAliases(builder, query.aliases ?? false)
