@@ -6,6 +6,7 @@ import { Acks } from '../fbs/stemedb/acks.ts'
 import { ErrorFrame } from '../fbs/stemedb/error-frame.ts'
 import type { Hash } from '../fbs/stemedb/hash.ts'
 import { Receipt as ReceiptFrame } from '../fbs/stemedb/receipt.ts'
+import { Replies } from '../fbs/stemedb/replies.ts'
 import { Welcome as WelcomeFrame } from '../fbs/stemedb/welcome.ts'
 import { HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
 import { FEED_ROOTS, parseFeedFrame, type FeedFrame, type FeedIdentifier } from './feed-frames.ts'
@@ -26,6 +27,8 @@ export interface Welcome {
   readonly durableLsn: bigint
   readonly durableHlc: bigint
   readonly serverVersion: string
+  /** Queries that may be unanswered; 0 of a node that knows none over the stream. */
+  readonly queriesMax: number
 }
 
 /** What became of one assertion that is not simply new. */
@@ -52,6 +55,8 @@ export type ServerFrame =
   | { readonly kind: 'welcome', readonly welcome: Welcome }
   | { readonly kind: 'acks', readonly acks: readonly AckFrame[], readonly creditBytes: number }
   | { readonly kind: 'receipt', readonly requestId: bigint, readonly durability: number, readonly receipt: Receipt }
+  /** QueryReply buffers, unchecked. */
+  | { readonly kind: 'replies', readonly replies: readonly Uint8Array[] }
   | { readonly kind: 'error', readonly error: DbError }
   | FeedFrame
 
@@ -70,7 +75,7 @@ function structBytes(struct: { bb_pos: number, bb: ByteBuffer | null } | null, l
 
 const malformed = (what: string): DbError => new DbError('malformed_frame', `the server sent a frame ${what}`)
 
-type Root = 'Welcome' | 'Acks' | 'Receipt' | 'ErrorFrame' | (typeof FEED_ROOTS)[FeedIdentifier]
+type Root = 'Welcome' | 'Acks' | 'Receipt' | 'Replies' | 'ErrorFrame' | (typeof FEED_ROOTS)[FeedIdentifier]
 
 function checked(root: Root, bytes: Uint8Array): ByteBuffer {
   const code = verifyBuffer(root, bytes)
@@ -89,6 +94,8 @@ export function parseServerFrame(bytes: Uint8Array): ServerFrame {
     case 'SWEL': return { kind: 'welcome', welcome: parseWelcome(checked('Welcome', bytes)) }
     case 'SACK': return parseAcks(checked('Acks', bytes))
     case 'SRCP': return parseReceipt(checked('Receipt', bytes))
+    case 'SQRP': return { kind: 'replies', replies: [bytes] }
+    case 'SQRR': return parseReplies(checked('Replies', bytes))
     case 'SERR': return { kind: 'error', error: parseError(checked('ErrorFrame', bytes)) }
     case 'SSBD': case 'SDLV': case 'SANS': case 'SHBT': case 'SSUE': return parseFeedFrame(identifier, checked(FEED_ROOTS[identifier], bytes))
     default: throw malformed(`of an unknown kind (${JSON.stringify(identifier)})`)
@@ -108,6 +115,7 @@ function parseWelcome(buffer: ByteBuffer): Welcome {
     durableLsn: frame.durableLsn(),
     durableHlc: frame.durableHlc(),
     serverVersion: frame.serverVersion() ?? '',
+    queriesMax: frame.queriesMax(),
   }
 }
 
@@ -131,6 +139,13 @@ function parseAcks(buffer: ByteBuffer): ServerFrame {
     }
   })
   return { kind: 'acks', acks, creditBytes: frame.creditBytes() }
+}
+
+function parseReplies(buffer: ByteBuffer): ServerFrame {
+  const frame = Replies.getRootAsReplies(buffer)
+  // Of memory of their own, where a buffer of FlatBuffers stands as it must.
+  const replies = Array.from({ length: frame.repliesLength() }, (_, i) => frame.replies(i)!.replyArray()?.slice() ?? new Uint8Array(0))
+  return { kind: 'replies', replies }
 }
 
 function parseReceipt(buffer: ByteBuffer): ServerFrame {

@@ -44,7 +44,13 @@ export interface ConnectOptions {
   readonly pendingAssertionsMax?: number
   /** Bytes of pending assertions. Default 16 MiB. */
   readonly pendingBytesMax?: number
-  /** Times that a batch is sent again after a refusal that is retryable (`overloaded`, `disk_full` ...). Default 10. */
+  /** Queries that may be under way; what the node allows counts too. Default 256. */
+  readonly queriesUnderWayMax?: number
+  /** Queries that may wait for their turn beside them. Default 16,384. */
+  readonly queriesWaitingMax?: number
+  /** Time in which a query must be answered. Default 30 s. */
+  readonly queryTimeoutMs?: number
+  /** Times that a batch or query is sent again after a refusal that is retryable (`overloaded`, `disk_full` ...). Default 10. */
   readonly refusalRetriesMax?: number
   readonly reconnect?: ReconnectOptions
   /** Attempts for the first connection. Default 1: a wrong address is told at once. */
@@ -69,6 +75,9 @@ export interface ClientOptions {
   readonly batch: Required<BatchOptions>
   readonly pendingAssertionsMax: number
   readonly pendingBytesMax: number
+  readonly queriesUnderWayMax: number
+  readonly queriesWaitingMax: number
+  readonly queryTimeoutMs: number
   readonly refusalRetriesMax: number
   readonly reconnect: BackoffOptions & { readonly attemptsMax: number }
   readonly connectAttemptsMax: number
@@ -111,6 +120,9 @@ export function completeOptions(options: ConnectOptions): ClientOptions {
     },
     pendingAssertionsMax: positive('pendingAssertionsMax', options.pendingAssertionsMax, 65_536),
     pendingBytesMax: positive('pendingBytesMax', options.pendingBytesMax, 16 * MiB),
+    queriesUnderWayMax: positive('queriesUnderWayMax', options.queriesUnderWayMax, 256),
+    queriesWaitingMax: positive('queriesWaitingMax', options.queriesWaitingMax, 16_384),
+    queryTimeoutMs: positive('queryTimeoutMs', options.queryTimeoutMs, 30_000),
     refusalRetriesMax: options.refusalRetriesMax ?? 10,
     reconnect: {
       baseMs: positive('reconnect.baseMs', reconnect.baseMs, 100),

@@ -6,17 +6,19 @@ import { checkRecord } from '../record/records.ts'
 import { rootOfIds } from '../merkle/tree.ts'
 import { realmHashOf } from '../merkle/signed-message.ts'
 import { encodeAssertion } from '../wire/assertion.codec.ts'
+import type { QueryResult } from '../wire/query-reply.codec.ts'
 import { batchAckOf, refusedResults, resultsOf, type AckedAssertion, type BatchAck, type LaneItem } from './acks.ts'
 import { backoffMs } from './backoff.ts'
 import { completeDraft, type AssertionDraft } from './draft.ts'
 import type { AckFrame, ServerFrame, Welcome } from './frames.ts'
-import { httpGet, httpQuery, type QueryParameters, type QueryReply, type StoredAssertion } from './http.ts'
+import { httpGet, type StoredAssertion } from './http.ts'
 import { BATCH_OVERHEAD_BYTES, Lane, type LaneLimits } from './lane.ts'
 import { Link } from './link.ts'
 import type { ClientOptions } from './options.ts'
 import { Outbox, type OutboxEntry } from './outbox.ts'
 import { receiptWait, type ReceiptWait } from './receipt-wait.ts'
 import { RecordWriter } from './record-writer.ts'
+import { Queries, type QueryOutcome, type QueryParameters } from './queries.ts'
 import { sealBatch, type SignMode } from './seal.ts'
 import { Subscriptions, type SubscribeFilter, type SubscribeOptions, type Subscription, type Watch, type WatchParameters } from './subscriptions.ts'
 import { AssertSession, streamOf, transformOf, writableOf, type SessionHost, type StreamOptions } from './streams.ts'
@@ -45,6 +47,7 @@ export class StemeClient extends RecordWriter implements SessionHost {
   readonly #urls: NodeUrls
   readonly #link: Link
   readonly #outbox = new Outbox()
+  readonly #queries: Queries
   readonly #batches = new Map<bigint, Batch>()
   readonly #lanes = new Set<AssertSession>()
   readonly #single: AssertSession
@@ -74,6 +77,7 @@ export class StemeClient extends RecordWriter implements SessionHost {
       get isUp() { return link().isUp },
       send: (frame) => link().send(frame), platform: options.platform, backoff: options.reconnect,
     })
+    this.#queries = new Queries(options, (frame) => this.#link.send(frame))
     this.#link = new Link({
       url: urls.webSocket, openSocket: options.openSocket, platform: options.platform,
       connectTimeoutMs: options.connectTimeoutMs, backoff: options.reconnect,
@@ -161,9 +165,19 @@ export class StemeClient extends RecordWriter implements SessionHost {
     return httpGet(this.#options.fetch, this.#urls.http, id)
   }
 
-  /** What the node holds about a subject, resolved by a lens. */
-  query(parameters: QueryParameters): Promise<QueryReply> {
-    return httpQuery(this.#options.fetch, this.#urls.http, parameters)
+  /**
+   * What the node holds about a subject, resolved by a lens, or another kind of question. Those asked in one turn of the event loop
+   * share a message; any number is under way at a time.
+   * @throws {DbError} (as rejection) the refusal's code; `overloaded` where too many are pending; `timeout`; `unreachable` where the client
+   *   is closed or has given up.
+   */
+  query(parameters: QueryParameters): Promise<QueryResult> {
+    return this.#queries.ask(parameters)
+  }
+
+  /** Asks many, in order, waiting for room where needed. A query that is refused is an outcome with `ok: false`, not a rejection. */
+  queryMany(list: Iterable<QueryParameters>): Promise<QueryOutcome[]> {
+    return this.#queries.many(list)
   }
 
   /**
@@ -189,7 +203,7 @@ export class StemeClient extends RecordWriter implements SessionHost {
   // ---- end ----
 
   /**
-   * Sends what waits, waits for every ack and receipt, closes.
+   * Sends what waits, waits for every ack and receipt, closes. Queries under way reject with `unreachable`.
    * @throws {DbError} (as rejection) `unreachable` where that took longer than `closeTimeoutMs`, or the client had failed.
    */
   async close(): Promise<void> {
@@ -344,12 +358,14 @@ export class StemeClient extends RecordWriter implements SessionHost {
     this.#onReady = undefined
     this.#options.onState?.({ state: 'up' })
     this.#subscriptions.up()
+    this.#queries.connected(welcome.queriesMax)
     this.#pump()
   }
 
   #down(reason: DbError, retryInMs: number): void {
     this.#outbox.disconnected()
     this.#subscriptions.down()
+    this.#queries.disconnected()
     this.#state = 'down'
     this.#options.onState?.({ state: 'down', reason, retryInMs })
   }
@@ -375,6 +391,7 @@ export class StemeClient extends RecordWriter implements SessionHost {
     this.#link.stop()
     this.#outbox.drain()
     this.#subscriptions.end(state === 'failed' ? error : undefined)
+    this.#queries.end(error)
     for (const session of this.#lanes) session.fail(error)
     this.#lanes.clear()
     for (const batch of this.#batches.values()) {
@@ -396,6 +413,9 @@ export class StemeClient extends RecordWriter implements SessionHost {
       if (this.#batches.size === 0) for (const session of [...this.#lanes]) session.flush()
     } else if (frame.kind === 'receipt') {
       this.#receipt(frame)
+    } else if (frame.kind === 'replies') {
+      for (const reply of frame.replies) this.#queries.reply(reply)
+      this.#queries.flush()
     } else if (frame.kind !== 'welcome' && frame.kind !== 'error') {
       this.#subscriptions.frame(frame)
     }

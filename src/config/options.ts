@@ -62,6 +62,7 @@ export const OPTIONS = {
   batchAssertionsMax: number('limits', 4096, 1, 65_535, 'assertions', 'Most assertions in one batch.'),
   sessionsMax: number('limits', 10_000, 1, 1_000_000, 'connections', 'Most WebSocket connections at a time.'),
   sessionCreditBytes: number('limits', 1 * MiB, 64 * KiB, 256 * MiB, 'bytes', 'Bytes of batches that one connection may have unacked. At least frameBytesMax is granted to a single frame.'),
+  sessionQueriesMax: number('limits', 1024, 1, 65_535, 'queries', 'Queries that one WebSocket connection may have unanswered; more are refused with overloaded.'),
   sendBufferBytesMax: number('limits', 1 * MiB, 16 * KiB, 256 * MiB, 'bytes', 'Bytes that may wait for a slow reader before its connection is closed.'),
   httpRequestsMax: number('limits', 1024, 1, 65_535, 'requests', 'Most HTTP requests under way at a time; more are refused with 503. As many more may have their bodies on the way; beyond that the slowest is ended with 408.'),
   ratePerSecond: number('limits', 0, 0, 10_000_000, 'assertions/s', 'Most assertions a second from one remote address, over HTTP and WebSocket. 0: no limit.'),
@@ -85,6 +86,7 @@ export const OPTIONS = {
   ingestLagBytesMax: number('store', 256 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'WAL bytes that may wait for the indexes; beyond it the commit stage waits and clients feel back-pressure.'),
   idFilterBytes: number('store', 32 * MiB, 64 * KiB, 4 * GiB, 'bytes', 'Memory of the filter that tells new ids from known ones; a power of two. 32 MiB serve 25 million ids at about 1% false alarms, each of which costs a read.'),
   recentIdsMax: number('store', 262_144, 1024, 16_777_216, 'ids', 'Ids held in memory before they are written to the store as one sorted run.'),
+  answerCacheBytes: number('store', 32 * MiB, 0, 16 * GiB, 'bytes', 'Memory of each lens thread for answers that it has given; an answer is used again until something is written that it depends on. What depends on the time, by decay, is kept for a second at most. 0: none.'),
   memtableBytes: number('store', 64 * MiB, 1 * MiB, 4 * GiB, 'bytes', 'RocksDB memtable budget.'),
   blockCacheBytes: number('store', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'RocksDB block cache.'),
 

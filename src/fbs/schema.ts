@@ -170,6 +170,18 @@ export const SCHEMA = {
       { name: 'batch', slot: 2, kind: 'nested', size: 1, align: 1, required: true, target: 'Batch' },
     ],
   },
+  Queries: {
+    identifier: 'SQRS',
+    fields: [
+      { name: 'queries', slot: 0, kind: 'tables', size: 4, align: 4, required: true, target: 'QueryItem' },
+    ],
+  },
+  QueryItem: {
+    identifier: '',
+    fields: [
+      { name: 'request', slot: 0, kind: 'vector', size: 1, align: 1, required: true, target: '' },
+    ],
+  },
   QueryReply: {
     identifier: 'SQRP',
     fields: [
@@ -235,6 +247,18 @@ export const SCHEMA = {
       { name: 'path', slot: 9, kind: 'vector', size: 32, align: 1, required: false, target: '' },
       { name: 'group_root', slot: 10, kind: 'struct', size: 32, align: 1, required: true, target: '' },
       { name: 'signature', slot: 11, kind: 'struct', size: 64, align: 1, required: true, target: '' },
+    ],
+  },
+  Replies: {
+    identifier: 'SQRR',
+    fields: [
+      { name: 'replies', slot: 0, kind: 'tables', size: 4, align: 4, required: true, target: 'ReplyItem' },
+    ],
+  },
+  ReplyItem: {
+    identifier: '',
+    fields: [
+      { name: 'reply', slot: 0, kind: 'vector', size: 1, align: 1, required: true, target: '' },
     ],
   },
   Side: {
@@ -305,6 +329,7 @@ export const SCHEMA = {
       { name: 'durable_lsn', slot: 7, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
       { name: 'durable_hlc', slot: 8, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
       { name: 'server_version', slot: 9, kind: 'string', size: 1, align: 1, required: false, target: '' },
+      { name: 'queries_max', slot: 10, kind: 'scalar', size: 4, align: 4, required: false, target: '' },
     ],
   },
 } as const satisfies Record<string, TableSchema>

@@ -38,6 +38,7 @@ export function encodeWelcome({ config, nodeId, version, status }: WelcomeInput)
   Welcome.addDurableLsn(builder, BigInt(status.durableLsn))
   Welcome.addDurableHlc(builder, status.durableHlc)
   Welcome.addServerVersion(builder, serverVersion)
+  Welcome.addQueriesMax(builder, config.sessionQueriesMax)
   builder.finish(Welcome.endWelcome(builder), 'SWEL')
   return builder.asUint8Array()
 }

@@ -45,6 +45,8 @@ export const NDJSON_PROGRESS_BYTES = 16 * KiB
 /** Time after which a batch that found the rings full, or its address out of rate, is offered again. */
 export const RETRY_DELAY_MS = 10
 
+/** Bytes of WebSocket queries that wait for their `min_lsn`, of all connections together. */
+export const WAITING_QUERIES_BYTES_MAX = 16 * MiB
 /** Interval at which a request that waits for `min_lsn` looks at the applied LSN. */
 export const APPLIED_POLL_MS = 5
 /** Interval at which a slow body's deadline is checked; below the 10 s after which uWebSockets itself would cut it. */

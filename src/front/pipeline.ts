@@ -1,6 +1,10 @@
 import type { ErrorName } from '../base/error-codes.ts'
 import type { Lsn } from '../base/lsn.ts'
+import { KiB } from '../base/units.ts'
 import type { AckView } from '../commit/ack.layout.ts'
+
+/** Longest frame of queries: rings to the lens threads are small. */
+export const QUERY_FRAME_BYTES_MAX = 256 * KiB
 
 /** All that the front knows of the stages behind it. */
 export interface Pipeline {
@@ -19,6 +23,12 @@ export interface Pipeline {
    * False: the ring is full and nothing was taken.
    */
   feed(command: Uint8Array): boolean
+
+  /**
+   * The same for a frame of one or several queries ("SQRQ", "SQRS") whose `queries` replies go to a slot. Nothing of the frame need
+   * have been checked but that it has at most {@link QUERY_FRAME_BYTES_MAX} bytes.
+   */
+  ask(slot: number, generation: number, queries: number, frame: Uint8Array): boolean
   /** Set once by the front. Views are valid during the call only. */
   handler: PipelineHandler
   status(): PipelineStatus
@@ -36,10 +46,12 @@ export interface PipelineHandler {
   ack(ack: AckView): void
   /** A ready "SRCP" frame to pass on. */
   receipt(slot: number, generation: number, frame: Uint8Array): void
-  /** A QueryReply buffer. */
+  /** A QueryReply buffer, to a `query`. */
   reply(reply: Uint8Array): void
   /** What the feed stage says (src/feed/feed-message.codec.ts). */
   feed(message: Uint8Array): void
+  /** A ready "SQRP" or "SQRR" frame with that many replies, to an `ask`. */
+  replies(slot: number, generation: number, queries: number, receivedMonoMs: number, frame: Uint8Array): void
   /** After each drain of the ack rings: coalesced frames go out now. */
   flush(): void
 }

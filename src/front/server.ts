@@ -40,6 +40,7 @@ const DRAIN_POLL_MS = 10
 const CLOSE_FRAMES_MS = 50
 
 const TOTAL = Object.freeze({ stage: 'total' as const })
+const STREAM_QUERY = Object.freeze({ endpoint: 'stream' as const })
 
 class UwsFront implements Front, PipelineHandler {
   readonly #options: FrontOptions
@@ -168,6 +169,14 @@ class UwsFront implements Front, PipelineHandler {
     this.#feed.receive(message)
   }
 
+  replies(slot: number, generation: number, queries: number, receivedMonoMs: number, frame: Uint8Array): void {
+    const { metrics, clock } = this.#options
+    metrics.inc('queries_total', STREAM_QUERY, queries)
+    if (this.#drainMonoMs === 0) this.#drainMonoMs = clock.monoMs()
+    metrics.observe('query_latency_seconds', STREAM_QUERY, (this.#drainMonoMs - receivedMonoMs) / 1000)
+    this.#slots.ownerOf(slot, generation)?.onReplies(queries, frame)
+  }
+
   flush(): void {
     this.#stream.outbox.flush()
     this.#drainMonoMs = 0
@@ -176,7 +185,7 @@ class UwsFront implements Front, PipelineHandler {
 
   /** Something is still owed an answer. */
   get #busy(): boolean {
-    return this.#admission.unackedBytes > 0 || this.#http.openCount > 0
+    return this.#admission.unackedBytes > 0 || this.#http.openCount > 0 || this.#stream.openQueries > 0
   }
 
   #pause(delayMs: number): Promise<void> {

@@ -40,6 +40,8 @@ export class Session implements SlotOwner {
   socket: WebSocket<SocketData> | undefined
   /** Bytes of its batches that are not acked. */
   unackedBytes = 0
+  /** Queries that are not answered. */
+  openQueries = 0
   /** Acks of the drain under way. */
   encoder: AcksEncoder | undefined
   /** Its live subscriptions, where it has had one. */
@@ -70,6 +72,11 @@ export class Session implements SlotOwner {
   /** What the system has not taken yet of what was sent. */
   get bufferedBytes(): number {
     return this.socket?.getBufferedAmount() ?? 0
+  }
+
+  onReplies(queries: number, frame: Uint8Array): void {
+    this.openQueries -= queries
+    this.send(frame)
   }
 
   /**

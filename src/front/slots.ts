@@ -6,6 +6,8 @@ export interface SlotOwner {
   onAck(ack: AckView): void
   /** A ready "SRCP" frame, valid during the call. */
   onReceipt(frame: Uint8Array): void
+  /** A ready "SQRP" or "SQRR" frame that answers so many queries, valid during the call. */
+  onReplies(queries: number, frame: Uint8Array): void
 }
 
 export interface SlotHandle {

@@ -2,6 +2,8 @@ import type { HttpRequest, HttpResponse, WebSocket, WebSocketBehavior, us_socket
 import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
 import { DbError, isDbError } from '../base/errors.ts'
 import { peekRequestId } from '../wire/batch.codec.ts'
+import { LIST_ITEMS_MAX, isQueriesFrame, isQueryFrame } from '../wire/queries.codec.ts'
+import { peekQueryCount } from '../wire/query-peek.ts'
 import type { Admission } from './admission.ts'
 import type { ConnectionGate } from './connection-gate.ts'
 import { feedFrameKind } from './feed-frames.codec.ts'
@@ -10,9 +12,11 @@ import { SocketFeed } from './feed-socket.ts'
 import { RETRY_AFTER_DEFAULT_MS, creditBytesOf, messageBytesMax } from './front-limits.ts'
 import { SUBPROTOCOL, encodeErrorFrame, encodeWelcome, isBatchFrame, peekAssertionCount } from './frames.codec.ts'
 import type { FrontOptions } from './hooks.ts'
+import { QUERY_FRAME_BYTES_MAX } from './pipeline.ts'
 import { addressKey } from './rate-limiter.ts'
 import { Outbox, Session, type CloseReason, type SocketData } from './session.ts'
 import type { SlotTable } from './slots.ts'
+import { StreamQueries } from './stream-queries.ts'
 
 /** RFC 6455, section 7.4.1, and the IANA registry. */
 const CLOSE_UNSUPPORTED_DATA = 1003
@@ -42,10 +46,19 @@ export class Stream {
   readonly #parts: StreamParts
   readonly #sessions = new Set<Session>()
   readonly #creditBytes: number
+  readonly #questions: StreamQueries
 
   constructor(parts: StreamParts) {
     this.#parts = parts
     this.#creditBytes = creditBytesOf(parts.options.config)
+    this.#questions = new StreamQueries(parts.options, parts.admission)
+  }
+
+  /** Queries of all connections that are owed an answer. */
+  get openQueries(): number {
+    let open = 0
+    for (const session of this.#sessions) open += session.openQueries
+    return open
   }
 
   get sessionCount(): number {
@@ -115,6 +128,7 @@ export class Stream {
     session.handle = undefined
     admission.settled(session.unackedBytes)
     session.unackedBytes = 0
+    session.openQueries = 0
     metrics.inc('connections_closed_total', { reason: session.closeReason ?? reasonOf(message) })
     metrics.set('connections', this.#sessions.size)
   }
@@ -140,7 +154,10 @@ export class Stream {
     }
     const feedKind = feedFrameKind(frame)
     if (feedKind !== undefined) return this.#receiveOfFeed(session, feedKind, frame)
-    if (!isBatchFrame(frame)) return this.#fail(session, 'malformed_frame', 'the frame is no Batch ("SBAT")', CLOSE_UNSUPPORTED_DATA)
+    if (isQueryFrame(frame) || isQueriesFrame(frame)) return this.#ask(session, frame)
+    if (!isBatchFrame(frame)) {
+      return this.#fail(session, 'malformed_frame', 'the frame is no Batch ("SBAT"), query ("SQRQ", "SQRS") or subscription ("SSUB", "SUNS")', CLOSE_UNSUPPORTED_DATA)
+    }
     if (session.unackedBytes + frame.length > this.#creditBytes) {
       return this.#fail(session, 'credit_exceeded', `${session.unackedBytes} bytes are unacked, ${frame.length} came, the credit is ${this.#creditBytes}`, CLOSE_POLICY)
     }
@@ -165,6 +182,17 @@ export class Stream {
       if (!isDbError(error)) throw error
       this.#fail(session, error.code, error.message, CLOSE_UNSUPPORTED_DATA)
     }
+  }
+
+  #ask(session: Session, frame: Uint8Array): void {
+    if (frame.length > QUERY_FRAME_BYTES_MAX) {
+      return this.#fail(session, 'frame_too_large', `a frame of queries has at most ${QUERY_FRAME_BYTES_MAX} bytes, not ${frame.length}`, CLOSE_TOO_BIG)
+    }
+    const queries = peekQueryCount(frame)
+    if (queries > LIST_ITEMS_MAX) {
+      return this.#fail(session, 'frame_too_large', `a frame has at most ${LIST_ITEMS_MAX} queries, not ${queries}`, CLOSE_TOO_BIG)
+    }
+    this.#questions.ask(session, queries, frame)
   }
 
   /** Says what is wrong, then closes. */

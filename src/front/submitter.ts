@@ -65,6 +65,9 @@ export class Submitter implements SlotOwner {
   /** Receipts go to WebSocket sessions only: this request is answered by its ack. */
   onReceipt(): void {}
 
+  /** Questions of HTTP requests go another way (queries.ts). */
+  onReplies(): void {}
+
   /** Acks that come from now on reach nobody. */
   close(): void {
     if (this.#closed) return

@@ -2,6 +2,7 @@ import { DbError } from '../base/errors.ts'
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
 import { MiB } from '../base/units.ts'
+import type { EntryArena } from '../store/entry-arena.ts'
 import type { EntryRunWriter } from '../store/entry-runs.ts'
 import type { IdHash } from '../store/id-hash.ts'
 import type { IdRunWriter } from '../store/id-runs.ts'
@@ -54,6 +55,8 @@ export interface IngestDependencies {
   readonly idsFlushed: IdsFlushedMark
   /** Set at a start: the loop fills the recent ids and the filter, until `endReplay`. */
   readonly replayedIds?: ReplayedIds | undefined
+  /** Told of the keys that were written, after they can be read and before `onApplied`. */
+  readonly onWritten?: ((keys: EntryArena) => void) | undefined
   readonly onApplied: (position: WalPosition, lsn: Lsn) => void
   readonly onIdsFlushed: (lsn: Lsn) => void
 }
@@ -147,6 +150,7 @@ export class IngestLoop {
     if (this.#batch.count > 0) this.#batch.write()
     this.#adopt()
     this.#adopt = NOTHING
+    this.#deps.onWritten?.(this.#entries.arena)
     this.#entries.clear()
     this.#collectedRecords = 0
     this.#collectedBytes = 0

@@ -7,7 +7,7 @@ import { IdRunWriter, fingerprintScan } from '../store/id-runs.ts'
 import type { RecentIds } from '../store/recent-ids.ts'
 import type { StoreMeta } from '../store/store-meta.ts'
 import type { Store } from '../store/store.ts'
-import { IngestLoop, type LogReader, type ReplayedIds } from './ingest-loop.ts'
+import { IngestLoop, type IngestDependencies, type LogReader, type ReplayedIds } from './ingest-loop.ts'
 
 /** Pages of ids that are read at a time when the filter is filled. */
 const FILTER_PAGES = 1024
@@ -26,6 +26,7 @@ export interface IngestStartOptions {
   readonly logStart: WalPosition
   readonly lastLsn: Lsn
   readonly durablePosition: () => WalPosition
+  readonly onWritten?: IngestDependencies['onWritten']
   readonly onApplied: (position: WalPosition, lsn: Lsn) => void
   readonly onIdsFlushed: (lsn: Lsn) => void
   readonly onProgress?: ((progress: ReplayProgress) => void) | undefined

@@ -3,6 +3,7 @@ import { Bell } from '../ring/bell.ts'
 import { Marks } from '../ring/marks.ts'
 import { createRing } from '../ring/ring.ts'
 import { IdFilter } from '../store/id-filter.ts'
+import { PairCounters } from '../store/pair-counters.ts'
 import { recentIdsBytes } from '../store/recent-ids.layout.ts'
 import { ThreadControl } from '../thread/control.ts'
 
@@ -34,6 +35,8 @@ export interface NodeMemory {
   readonly marks: SharedArrayBuffer
   readonly idFilter: SharedArrayBuffer
   readonly recentIds: SharedArrayBuffer
+  /** By which lens threads know what their kept answers depend on (store/pair-counters.ts). */
+  readonly pairCounters: SharedArrayBuffer
   readonly controls: Readonly<Record<ThreadKind, SharedArrayBuffer>>
   /** One block a thread. */
   readonly metrics: Readonly<Record<ThreadKind, readonly SharedArrayBuffer[]>>
@@ -81,6 +84,7 @@ export function createMemory(config: Config, newBlock: () => SharedArrayBuffer):
     marks: new Marks().buffer,
     idFilter: new SharedArrayBuffer(IdFilter.bytesFor(config.idFilterBytes)),
     recentIds: new SharedArrayBuffer(recentIdsBytes(config.recentIdsMax)),
+    pairCounters: new SharedArrayBuffer(PairCounters.BYTES),
     controls: ofKinds(() => new ThreadControl().buffer),
     metrics: ofKinds((kind) => each(kind, newBlock)),
     bells: {

@@ -8,6 +8,9 @@ import {
 import type { Pipeline, PipelineHandler, PipelineStatus } from '../front/pipeline.ts'
 import type { RING_KINDS } from '../observe/metrics.ts'
 import type { ThreadMetrics } from '../observe/thread-metrics.ts'
+import {
+  ASKER_FRAME_OFFSET, ASKER_GENERATION_OFFSET, ASKER_HTTP, ASKER_QUERIES_OFFSET, ASKER_RECEIVED_MONO_MS_OFFSET, ASKER_SLOT_OFFSET,
+} from '../query/asker.layout.ts'
 import { Bell } from '../ring/bell.ts'
 import { Marks } from '../ring/marks.ts'
 import { RingReader, RingWriter } from '../ring/ring.ts'
@@ -20,7 +23,7 @@ const IDLE_MS_MAX = 1000
 
 /** The front's end of all its rings: spreads work over the verify and lens threads, and hands out what comes back. */
 export class RingPipeline implements Pipeline {
-  handler: PipelineHandler = { ack() {}, receipt() {}, reply() {}, feed() {}, flush() {} }
+  handler: PipelineHandler = { ack() {}, receipt() {}, reply() {}, replies() {}, feed() {}, flush() {} }
   /** Set while the node starts or stops: new work is refused with it. */
   unavailable: ErrorName | undefined = 'starting'
 
@@ -83,10 +86,21 @@ export class RingPipeline implements Pipeline {
   }
 
   query(request: Uint8Array): boolean {
+    return this.ask(ASKER_HTTP, 0, 1, request)
+  }
+
+  ask(slot: number, generation: number, queries: number, frame: Uint8Array): boolean {
     for (let n = 0; n < this.#queries.length; n++) {
       const ring = this.#queries[this.#nextLens]!
       this.#nextLens = (this.#nextLens + 1) % this.#queries.length
-      if (!ring.write(request)) continue
+      const at = ring.reserve(ASKER_FRAME_OFFSET + frame.length)
+      if (at < 0) continue
+      ring.view.setUint32(at + ASKER_SLOT_OFFSET, slot, true)
+      ring.view.setUint32(at + ASKER_GENERATION_OFFSET, generation, true)
+      ring.view.setUint32(at + ASKER_QUERIES_OFFSET, queries, true)
+      ring.view.setFloat64(at + ASKER_RECEIVED_MONO_MS_OFFSET, this.#clock.monoMs(), true)
+      ring.bytes.set(frame, at + ASKER_FRAME_OFFSET)
+      ring.publish()
       this.#afterSubmit()
       return true
     }
@@ -123,7 +137,7 @@ export class RingPipeline implements Pipeline {
       })
     }
     for (const ring of this.#replies) {
-      others += this.#drainRing(ring, (bytes, _view, at, length) => this.handler.reply(bytes.subarray(at, at + length)))
+      others += this.#drainRing(ring, this.#handOver)
     }
     others += this.#drainRing(this.#feedMessages, (bytes, _view, at, length) => this.handler.feed(bytes.subarray(at, at + length)))
     if (acks + others > 0) this.handler.flush()
@@ -152,6 +166,14 @@ export class RingPipeline implements Pipeline {
   /** Wakes `run`, so that it looks at `stopped`. */
   wake(): void {
     this.#bell.ring()
+  }
+
+  readonly #handOver = (bytes: Uint8Array, view: DataView, at: number, length: number): void => {
+    const frame = bytes.subarray(at + ASKER_FRAME_OFFSET, at + length)
+    const slot = view.getUint32(at + ASKER_SLOT_OFFSET, true)
+    if (slot === ASKER_HTTP) return this.handler.reply(frame)
+    this.handler.replies(slot, view.getUint32(at + ASKER_GENERATION_OFFSET, true), view.getUint32(at + ASKER_QUERIES_OFFSET, true),
+      view.getFloat64(at + ASKER_RECEIVED_MONO_MS_OFFSET, true), frame)
   }
 
   #drainAcks(): number {

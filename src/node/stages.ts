@@ -5,12 +5,14 @@ import { ReceiptQueue } from '../commit/receipt-queue.ts'
 import { ReceiptStage } from '../commit/receipt-stage.ts'
 import { VerifyStage } from '../commit/verify-stage.ts'
 import type { Config } from '../config/options.ts'
-import { IngestStage } from '../ingest/ingest-stage.ts'
+import { IngestStage, type IngestStageOptions } from '../ingest/ingest-stage.ts'
 import { WalConfirm } from '../ingest/wal-confirm.ts'
 import { lensSettingsOf } from '../lens/settings.ts'
 import { realmHashOf } from '../merkle/signed-message.ts'
 import { measuredDisk } from '../observe/measured-disk.ts'
 import { threadMetrics, type ThreadMetrics } from '../observe/thread-metrics.ts'
+import { AnswerCache } from '../query/answer-cache.ts'
+import { Dependencies, NotedClock, NotedSource } from '../query/dependencies.ts'
 import { LensStage } from '../query/lens-stage.ts'
 import { LogAssertionReader } from '../query/log-assertion-reader.ts'
 import { LOG_BLOCK_BYTES, LogCache } from '../query/log-cache.ts'
@@ -29,6 +31,7 @@ import { IdHash } from '../store/id-hash.ts'
 import { IdLookup } from '../store/id-lookup.ts'
 import { RecentIds } from '../store/recent-ids.ts'
 import { openStoreMeta } from '../store/store-meta.ts'
+import { PairCounters } from '../store/pair-counters.ts'
 import type { Store } from '../store/store.ts'
 import type { Stage } from '../thread/stage.ts'
 import { signMessage } from '../verify/ed25519.ts'
@@ -110,9 +113,16 @@ export async function buildIngestStage(start: ThreadStart, machine = thisMachine
   const stage = new IngestStage({
     store: place.store, log: place.reader(), hash: ids.hash, filter: ids.filter, recents: ids.recents, marks: place.marks,
     logStart: start.recovered.first, lastLsn: start.recovered.lastLsn, secrets: machine.secrets, clock: place.clock,
-    metrics: place.metrics('ingest'),
+    metrics: place.metrics('ingest'), onWritten: onWrittenOf(start),
   })
   return { stage, bell: place.marks.durableBell }
+}
+
+/** Without kept answers nobody looks at the counters. */
+function onWrittenOf({ config, memory }: ThreadStart): IngestStageOptions['onWritten'] {
+  if (config.answerCacheBytes === 0) return undefined
+  const counters = new PairCounters(memory.pairCounters)
+  return (keys) => counters.written(keys)
 }
 
 export async function buildWalStage(start: ThreadStart, machine = thisMachine): Promise<HostedStage> {
@@ -178,16 +188,18 @@ export async function buildMerkleStage(start: ThreadStart): Promise<HostedStage>
 export async function buildLensStage(start: ThreadStart, machine = thisMachine): Promise<HostedStage> {
   await initHash()
   const place = new Workplace(start, machine)
-  const { config, index, memory: { rings, bells } } = start
+  const { config, index, memory } = start
+  const { rings, bells } = memory
   const log = place.reader(RECORD_READ_BYTES)
   const { lookup } = place.ids()
-  const { clock } = place
-  const source = new StoreSource({
+  const dependencies = new Dependencies(new PairCounters(memory.pairCounters))
+  const clock = new NotedClock(place.clock, dependencies)
+  const source = new NotedSource(new StoreSource({
     store: place.store,
     find: (ids, offset) => lookup.find(ids, offset),
     appliedLsn: () => place.marks.appliedLsn,
     durableLsn: () => place.marks.durableLsn,
-  })
+  }), dependencies)
   const readRange: ReadRange = (segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out)
   const isCached = config.lensLogCacheBytes >= LOG_BLOCK_BYTES
   const reader = new LogAssertionReader(isCached ? new LogCache(readRange, config.lensLogCacheBytes, () => place.marks.durablePosition).readRange : readRange)
@@ -199,11 +211,16 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
     limitMax: config.queryLimitMax,
     replyBytesMax: config.frameBytesMax,
   })
+  const cache = config.answerCacheBytes === 0 ? undefined : new AnswerCache({
+    answer: (request) => executor.answer(request), dependencies, appliedLsn: () => place.marks.appliedLsn, clock: place.clock,
+    bytesMax: config.answerCacheBytes, metrics: place.metrics('lens'),
+  })
   const stage = new LensStage({
     requests: new RingReader(rings.queries[index]!),
     replies: new RingWriter(rings.replies[index]!, new Bell(bells.front)),
-    answer: (request) => executor.answer(request),
+    answer: (request) => cache === undefined ? executor.answer(request) : cache.answer(request),
     replyBytesMax: config.frameBytesMax,
+    clock: place.clock,
   })
   return { stage, bell: new Bell(bells.lens[index]!) }
 }

@@ -61,7 +61,7 @@ export const CLOSE_REASONS = ['client', 'idle', 'slow_reader', 'protocol', 'drai
 export const DISK_ERRORS = ['EIO', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'other'] as const
 export const QUERY_ENDPOINTS = [
   'assertion', 'query', 'skeptic', 'layered', 'constraints', 'trace', 'concepts', 'equivocations', 'votes', 'epochs', 'aliases', 'trust', 'source',
-  'sources',
+  'sources', 'stream',
 ] as const
 export const STORE_OPERATIONS = ['write'] as const
 
@@ -150,9 +150,15 @@ export const METRICS = {
 
   // Query.
   queries_total: counter('Queries answered.', { endpoint: QUERY_ENDPOINTS }),
-  query_latency_seconds: histogram(LATENCY, 'Time from a query\'s arrival to its answer.', { endpoint: QUERY_ENDPOINTS }),
+  query_latency_seconds: histogram(LATENCY, 'Time from a query\'s arrival to its answer; over the stream, one observation a message of replies.', { endpoint: QUERY_ENDPOINTS }),
   query_timeout_total: counter('Queries that were not answered within processingTimeoutMs.'),
   record_lookups_total: counter('Votes, epochs, outcomes and aliases that lenses looked at: read from the log, or kept from before.', { result: ['read', 'kept'] }),
+
+  answer_cache_hits_total: counter('Queries that were answered with an answer given before.'),
+  answer_cache_misses_total: counter('Queries that were worked out although answers are kept; those that can not be kept count too.'),
+  answer_cache_stale_total: counter('Kept answers that were found outdated when they were asked for: something was written, or time had passed.'),
+  answer_cache_evictions_total: counter('Kept answers that were dropped to make room.'),
+  answer_cache_bytes: gauge('Memory of kept answers, of all lens threads.'),
 
   // Audit.
   audit_records_total: counter('Queries recorded in the audit.'),

@@ -135,12 +135,11 @@ function gathersOf({ predicate, lens: { gathers } }: LensPlan): Uint8Array[] | u
   return predicate === undefined ? gathers?.map((name) => utf8.encode(name)) : undefined
 }
 
-function contextOf({ lens, filter }: LensPlan, { nowMs }: Moment, { settings, records }: LensQueryParts): LensContext {
-  const context = { ...settings, nowMs, ...filter.tolerance > 0 && { tolerance: filter.tolerance } }
-  if (lens.needs === undefined || lens.needs.length === 0) return context
-  const { needs } = lens
+function contextOf({ lens: { needs = [] }, filter }: LensPlan, moment: Moment, { settings, records }: LensQueryParts): LensContext {
   return {
-    ...context,
+    ...settings,
+    get nowMs() { return moment.nowMs },
+    ...filter.tolerance > 0 && { tolerance: filter.tolerance },
     ...needs.includes('votes') && { votesOf: (id) => records().votesOf(id) },
     ...needs.includes('trust') && { trustOf: (agent) => records().trustOf(agent) },
     ...needs.includes('epochs') && { isSuperseded: (epoch) => records().isSuperseded(epoch) },

@@ -24,7 +24,9 @@ export function momentOf(plan: ScanPlan, source: CandidateSource, clock: Clock):
   if (plan.cursor !== undefined) return { asOfHlc: plan.cursor.asOf, nowMs: plan.cursor.nowMs }
   if (plan.asOf !== undefined) return { asOfHlc: plan.asOf, nowMs: hlcWallMs(plan.asOf) }
   const isOnePair = isLens(plan) && !plan.subjectIsPrefix && plan.predicate !== undefined
-  return { asOfHlc: isOnePair ? undefined : source.appliedHlc?.(), nowMs: clock.wallMs() }
+  let nowMs: number | undefined
+  // Asked for when somebody wants it: an answer that does not depend on the time can be kept (dependencies.ts).
+  return { asOfHlc: isOnePair ? undefined : source.appliedHlc?.(), get nowMs() { return nowMs ??= clock.wallMs() } }
 }
 
 const isLens = (plan: ScanPlan): boolean => 'lens' in plan

@@ -1,3 +1,12 @@
+import { ByteBuffer, Builder } from 'flatbuffers'
+import { Found } from '../../src/fbs/stemedb/found.ts'
+import { Hash } from '../../src/fbs/stemedb/hash.ts'
+import { QueryReply } from '../../src/fbs/stemedb/query-reply.ts'
+import { QueryRequest } from '../../src/fbs/stemedb/query-request.ts'
+import { LIST_ITEMS_MAX, ListView, encodeList, isQueriesFrame } from '../../src/wire/queries.codec.ts'
+import { peekMinLsn, peekQueryCount, peekRequestIds } from '../../src/wire/query-peek.ts'
+import { decodeReply } from '../../src/wire/query-reply.codec.ts'
+import { encodeQuery } from '../../src/wire/query-request.codec.ts'
 import { SCHEMA, type TableName } from '../../src/fbs/schema.ts'
 import { claimBytesOf, initHash } from '../../src/record/claim.ts'
 import { OBJECT_KINDS, type Assertion } from '../../src/record/assertion.ts'
@@ -7,7 +16,7 @@ import { BatchView, encodeBatch, peekRequestId } from '../../src/wire/batch.code
 import { claimIdInto, claimIdsInto, claimOfView } from '../../src/wire/claim-id.ts'
 import { verifyBuffer } from '../../src/wire/verifier.ts'
 import { AssertionFailure } from '../../src/base/assert.ts'
-import { encodeIdQuery, encodeQuery } from '../../src/front/query.codec.ts'
+import { encodeIdQuery, encodeQuery as encodeSpec } from '../../src/front/query.codec.ts'
 import { isBatchFrame, peekAssertionCount } from '../../src/front/frames.codec.ts'
 import { planOf } from '../../src/query/plan.ts'
 import { LogEntryView, logEntryBytes, writeLogEntry } from '../../src/wire/log-entry.codec.ts'
@@ -128,8 +137,8 @@ const queryRequestTarget: FuzzTarget = {
   name: 'query-request',
   seeds: () => [
     encodeIdQuery(7n, new Uint8Array(32).fill(3)),
-    encodeQuery(8n, { subject: 'drug/aspirin', subjectIsPrefix: false, predicate: 'dose', lens: 'recency', limit: 5 }),
-    encodeQuery(9n, { subject: '', subjectIsPrefix: true, predicate: undefined, lens: 'recency', limit: 0 }),
+    encodeSpec(8n, { subject: 'drug/aspirin', subjectIsPrefix: false, predicate: 'dose', lens: 'recency', limit: 5 }).slice(),
+    encodeSpec(9n, { subject: '', subjectIsPrefix: true, predicate: undefined, lens: 'recency', limit: 0 }).slice(),
   ],
   mutations: [flatbufferMutation('QueryRequest')],
   run(input) {
@@ -142,4 +151,58 @@ const queryRequestTarget: FuzzTarget = {
   },
 }
 
-export const wireTargets: readonly FuzzTarget[] = [assertionTarget, batchTarget, verifierTarget, logEntryTarget, queryRequestTarget]
+/** Frames of queries: what the front peeks of them unverified must be what is there in those that verify. */
+const queriesTarget: FuzzTarget = {
+  name: 'queries',
+  seeds: () => [
+    encodeList('SQRS', [1, 2, 3].map((i) => encodeQuery(BigInt(i), { kind: 'lens', subject: `s${i}`, predicate: 'p', minLsn: i, explain: i === 2 }))),
+    encodeList('SQRS', []), encodeQuery(9n, { kind: 'lens', subject: 's', minLsn: 2 ** 40 }),
+  ],
+  mutations: [flatbufferMutation('Queries'), flatbufferMutation('QueryRequest')],
+  run(input) {
+    const count = peekQueryCount(input)
+    const ids = peekRequestIds(input)
+    const minLsn = peekMinLsn(input)
+    if (ids.length !== Math.min(count, LIST_ITEMS_MAX)) throw new Error('another number of ids than of queries')
+    const isList = isQueriesFrame(input)
+    if (verifyBuffer(isList ? 'Queries' : 'QueryRequest', input) !== 0) return false
+    const list = isList ? new ListView().reset(input) : undefined
+    const items = list === undefined ? [input] : Array.from({ length: Math.min(list.count, LIST_ITEMS_MAX) }, (_, i) => list.item(i))
+    let most = 0
+    items.forEach((item, i) => {
+      if (verifyBuffer('QueryRequest', item) !== 0) return
+      const request = QueryRequest.getRootAsQueryRequest(new ByteBuffer(item))
+      if (request.requestId() !== ids[i]) throw new Error('the request id that was peeked is another one')
+      most = Math.max(most, Number(request.minLsn()))
+    })
+    if (minLsn < most) throw new Error('a min_lsn was overlooked')
+    return true
+  },
+}
+
+/** What a client reads as the answer to its question. */
+const queryReplyTarget: FuzzTarget = {
+  name: 'query-reply',
+  seeds: () => {
+    const builder = new Builder(256)
+    const assertion = QueryReply.createDocumentVector(builder, encodeAssertion(assertions()[0]!))
+    Found.startFound(builder)
+    Found.addId(builder, Hash.createHash(builder, [...new Uint8Array(32)]))
+    Found.addAssertion(builder, assertion)
+    const found = Found.endFound(builder)
+    const document = QueryReply.createDocumentVector(builder, new TextEncoder().encode('{"a":1}'))
+    QueryReply.startQueryReply(builder)
+    QueryReply.addRequestId(builder, 7n)
+    QueryReply.addFound(builder, found)
+    QueryReply.addDocument(builder, document)
+    builder.finish(QueryReply.endQueryReply(builder), 'SQRP')
+    return [builder.asUint8Array().slice()]
+  },
+  mutations: [flatbufferMutation('QueryReply')],
+  run(input) {
+    const reply = decodeReply(input)
+    return reply.refused === undefined
+  },
+}
+
+export const wireTargets: readonly FuzzTarget[] = [assertionTarget, batchTarget, verifierTarget, logEntryTarget, queryRequestTarget, queriesTarget, queryReplyTarget]

@@ -183,6 +183,11 @@ export class Clients implements PipelineHandler {
     this.#world.count('receipts')
   }
 
+  /** Nobody asks over a WebSocket here. */
+  readonly replies = (): void => {
+    throw new Violation('replies to a session that asked nothing')
+  }
+
   readonly flush = (): void => undefined
 
   readonly ack = (ack: AckView): void => {

@@ -30,6 +30,15 @@ t.test('growth', async (t) => {
   for (const figure of all) t.match(figure, { value: Number, unit: /^(assertions\/s|x)$/, better: 'higher' }, String(figure['name']))
 })
 
+t.test('query', async (t) => {
+  if (postgresBinDir() === undefined) return t.pass('PostgreSQL', { skip: 'missing tool: postgres (apt-get install postgresql)' })
+  const all = await figures('query')
+  t.ok(all.length >= 14)
+  for (const figure of all) t.match(figure, { name: String, value: Number, unit: String, better: /^(higher|lower)$/ }, String(figure['name']))
+  t.equal(all.filter((figure) => typeof figure['peerValue'] === 'number' && figure['unit'] === 'x').length, 6)
+  return undefined
+})
+
 t.test('peers', async (t) => {
   if (postgresBinDir() === undefined) return t.pass('PostgreSQL', { skip: 'missing tool: postgres (apt-get install postgresql)' })
   const all = await figures('peers')

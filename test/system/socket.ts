@@ -6,6 +6,8 @@ import { Acks } from '../../src/fbs/stemedb/acks.ts'
 import { ErrorFrame } from '../../src/fbs/stemedb/error-frame.ts'
 import { Receipt } from '../../src/fbs/stemedb/receipt.ts'
 import { Welcome } from '../../src/fbs/stemedb/welcome.ts'
+import { ListView } from '../../src/wire/queries.codec.ts'
+import { decodeReply, type DecodedReply } from '../../src/wire/query-reply.codec.ts'
 import { frameKind } from '../support/history.driver.ts'
 import { SUBPROTOCOL, within } from '../support/server.ts'
 
@@ -38,6 +40,10 @@ export class Socket {
   readonly acks: PlainAck[] = []
   readonly errors: { readonly code: ErrorName, readonly detail: string }[] = []
   readonly receipts: Receipt[] = []
+  /** Of queries, in the order in which they came. */
+  readonly replies: DecodedReply[] = []
+  /** Messages that brought them. */
+  replyFrames = 0
   creditReturned = 0
   welcome: Welcome | undefined
   readonly closed: Promise<Closing>
@@ -82,6 +88,14 @@ export class Socket {
     return this.acks.at(-1)!
   }
 
+  /** Sends a frame of queries and waits for that many more replies: by request id. */
+  async query(frame: Uint8Array, count = 1): Promise<Map<bigint, DecodedReply>> {
+    const before = this.replies.length
+    this.socket.send(frame)
+    await this.until(() => this.replies.length >= before + count)
+    return new Map(this.replies.slice(before).map((reply) => [reply.requestId, reply]))
+  }
+
   /** How the connection ended. @throws {Error} where it does not, in time. */
   async ending(msMax = ANSWER_MS_MAX): Promise<Closing> {
     const closing = await within(this.closed, msMax)
@@ -101,6 +115,12 @@ export class Socket {
       case 'SWEL': this.welcome = Welcome.getRootAsWelcome(buffer); break
       case 'SACK': this.#takeAcks(Acks.getRootAsAcks(buffer)); break
       case 'SRCP': this.receipts.push(Receipt.getRootAsReceipt(buffer)); break
+      case 'SQRP': this.#takeReplies([frame]); break
+      case 'SQRR': {
+        const list = new ListView().reset(frame)
+        this.#takeReplies(Array.from({ length: list.count }, (_, i) => list.item(i)))
+        break
+      }
       case 'SERR': {
         const error = ErrorFrame.getRootAsErrorFrame(buffer)
         this.errors.push({ code: errorNameOf(error.code()), detail: error.detail() ?? '' })
@@ -109,6 +129,11 @@ export class Socket {
       default: this.errors.push({ code: 'internal', detail: `a frame of kind ${frameKind(frame)}` })
     }
     this.#wake()
+  }
+
+  #takeReplies(replies: readonly Uint8Array[]): void {
+    this.replyFrames++
+    for (const reply of replies) this.replies.push(decodeReply(reply))
   }
 
   #takeAcks(acks: Acks): void {

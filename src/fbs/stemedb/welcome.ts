@@ -88,8 +88,16 @@ serverVersion(optionalEncoding?:any):string|Uint8Array|null {
   return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
 }
 
+/**
+ * Queries that may be unanswered on this connection.
+ */
+queriesMax():number {
+  const offset = this.bb!.__offset(this.bb_pos, 24);
+  return offset ? this.bb!.readUint32(this.bb_pos + offset) : 0;
+}
+
 static startWelcome(builder:flatbuffers.Builder) {
-  builder.startObject(10);
+  builder.startObject(11);
 }
 
 static addProtocolVersion(builder:flatbuffers.Builder, protocolVersion:number) {
@@ -130,6 +138,10 @@ static addDurableHlc(builder:flatbuffers.Builder, durableHlc:bigint) {
 
 static addServerVersion(builder:flatbuffers.Builder, serverVersionOffset:flatbuffers.Offset) {
   builder.addFieldOffset(9, serverVersionOffset, 0);
+}
+
+static addQueriesMax(builder:flatbuffers.Builder, queriesMax:number) {
+  builder.addFieldInt32(10, queriesMax, 0);
 }
 
 static endWelcome(builder:flatbuffers.Builder):flatbuffers.Offset {

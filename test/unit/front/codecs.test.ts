@@ -156,7 +156,7 @@ t.test('lines are the same however the bytes are cut', async () => {
 
 t.test('slots: bounded, and a late ack reaches nobody', async (t) => {
   const table = new SlotTable(2)
-  const owner = { onAck() {}, onReceipt() {} }
+  const owner = { onAck() {}, onReceipt() {}, onReplies() {} }
   const a = table.acquire(owner)!
   const b = table.acquire(owner)!
   t.equal(table.acquire(owner), undefined)

@@ -14,6 +14,7 @@ import type { Assertion } from '../../../src/record/assertion.ts'
 import { assertionIdOf } from '../../../src/record/claim.ts'
 import { decodeAssertion } from '../../../src/wire/assertion.codec.ts'
 import { peekRequestId } from '../../../src/wire/batch.codec.ts'
+import { ListView, encodeList, isQueriesFrame } from '../../../src/wire/queries.codec.ts'
 import { verifyBuffer } from '../../../src/wire/verifier.ts'
 
 interface Stored {
@@ -99,6 +100,8 @@ export class FakePipeline implements Pipeline {
   submitCount = 0
   /** Assertions of each batch taken, in order. */
   readonly batchSizes: number[] = []
+  /** Queries of each frame that a WebSocket brought. */
+  readonly asked: number[] = []
   readonly waiting: Taken[] = []
   readonly stored = new Map<string, Stored>()
   #lsn = 0
@@ -136,6 +139,19 @@ export class FakePipeline implements Pipeline {
     if (this.queriesFull) return false
     const copy = request.slice()
     if (!this.silent) setImmediate(() => this.handler.reply(this.#answer(copy)))
+    return true
+  }
+
+  ask(slot: number, generation: number, queries: number, frame: Uint8Array): boolean {
+    if (this.queriesFull) return false
+    this.asked.push(queries)
+    const copy = frame.slice()
+    if (this.silent) return true
+    setImmediate(() => {
+      const list = isQueriesFrame(copy) ? new ListView().reset(copy) : undefined
+      const replies = Array.from({ length: queries }, (_, i) => this.#answer(list === undefined ? copy : list.item(i)))
+      this.handler.replies(slot, generation, queries, 0, queries === 1 ? replies[0]! : encodeList('SQRR', replies))
+    })
     return true
   }
 

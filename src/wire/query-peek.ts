@@ -1,0 +1,47 @@
+import { LIST_ITEMS_MAX, ListView, fieldAt, isQueriesFrame } from './queries.codec.ts'
+
+// Slots of fbs/query.fbs.
+const REQUEST_ID = 0
+const MIN_LSN = 23
+
+/** Places of the fields that change between two requests which ask the same; -1 where they are absent. Safe for any bytes. */
+export function volatileFieldsOf(view: DataView): { readonly requestId: number, readonly minLsn: number } {
+  const table = view.byteLength < 8 ? view.byteLength : view.getUint32(0, true)
+  return { requestId: fieldAt(view, table, REQUEST_ID, 8), minLsn: fieldAt(view, table, MIN_LSN, 8) }
+}
+
+const list = new ListView()
+
+/** How many queries a frame ("SQRQ" or "SQRS") has to have answered, at least 1. Safe for any bytes. */
+export function peekQueryCount(frame: Uint8Array): number {
+  return isQueriesFrame(frame) ? Math.max(1, list.reset(frame).count) : 1
+}
+
+/** The greatest `min_lsn` of a frame's queries; 0 where none names one. Safe for any bytes, right for those that verify. */
+export function peekMinLsn(frame: Uint8Array): number {
+  if (!isQueriesFrame(frame)) return minLsnOf(frame)
+  let most = 0
+  list.reset(frame)
+  for (let i = 0; i < Math.min(list.count, LIST_ITEMS_MAX); i++) most = Math.max(most, minLsnOf(list.item(i)))
+  return most
+}
+
+function minLsnOf(request: Uint8Array): number {
+  const view = new DataView(request.buffer, request.byteOffset, request.length)
+  const table = view.byteLength < 8 ? view.byteLength : view.getUint32(0, true)
+  const at = fieldAt(view, table, MIN_LSN, 8)
+  return at < 0 ? 0 : view.getUint32(at, true) + view.getUint32(at + 4, true) * 0x1_0000_0000
+}
+
+/** The request ids of a frame's queries, in order; 0 for one that is too broken to have one. Safe for any bytes. */
+export function peekRequestIds(frame: Uint8Array): bigint[] {
+  if (!isQueriesFrame(frame)) return [requestIdOf(frame)]
+  const view = new ListView().reset(frame)
+  return view.count === 0 ? [0n] : Array.from({ length: Math.min(view.count, LIST_ITEMS_MAX) }, (_, i) => requestIdOf(view.item(i)))
+}
+
+function requestIdOf(request: Uint8Array): bigint {
+  const view = new DataView(request.buffer, request.byteOffset, request.length)
+  const { requestId } = volatileFieldsOf(view)
+  return requestId < 0 ? 0n : view.getBigUint64(requestId, true)
+}
