@@ -65,6 +65,9 @@ export const ERROR_CODES = Object.freeze({
   lsn_not_reached: code(39, 503, 'fail', true, 'LSN not reached in time', 'Read again, or read where it was written.'),
   lsn_in_future: code(40, 400, 'fail', false, 'LSN is in the future', 'Pass an LSN that an ack of this node named.'),
   connections_exhausted: code(41, 503, 'fail', true, 'Too many connections', 'Reuse connections, or raise sessionsMax.'),
+  subscriptions_exhausted: code(42, 503, 'fail', true, 'Too many subscriptions', 'End some, or raise subscriptionsMax or subscriptionsPerSessionMax.'),
+  subscriber_too_slow: code(43, 503, 'fail', true, 'Subscriber too slow', 'Read faster, then subscribe again from the LSN behind the last one: nothing is lost.'),
+  lsn_unavailable: code(44, 410, 'fail', false, 'LSN is no longer there', 'Start from the first LSN of this node\'s log, which is named.'),
 
   // 50..69: the data on this node.
   data_dir_locked: code(50, 503, 'fail', false, 'Data directory in use', 'Stop the other process, or use another data directory.'),

@@ -141,6 +141,61 @@ ${EXIT_HELP}`))
   action(get, console, finish, async ([id], options: Options) => (await import('./query.ts')).runGet(id!, options, console))
 }
 
+function addExploring(program: Command, console: Console, finish: (code: number) => void): void {
+  type TraceOptions = import('./trace.ts').TraceOptions
+  const trace = common(program.command('trace')
+    .summary('show what hangs on an assertion')
+    .description('Shows what an assertion follows and what follows it, who asserted it and how far that agent is trusted, its source and who else cites it,\nits epoch, the votes on it, and where its agent contradicts itself.')
+    .argument('<id>', '64 hex digits')
+    .option('--depth <steps>', 'most steps from the assertion, 1 to 16; default 3')
+    .option('--as-of <time>', 'as it was then: an HLC, Unix milliseconds or RFC 3339')
+    .addOption(urlOption())
+    .addHelpText('after', `
+Examples:
+  stemedb trace 9f1c...
+  stemedb trace 9f1c... --depth 6 --json | jq .edges
+${EXIT_HELP}`))
+  action(trace, console, finish, async ([id], options: TraceOptions) => (await import('./trace.ts')).runTrace(id!, options, console))
+  const concepts = common(program.command('concepts')
+    .summary('list what claims are about')
+    .description('Lists subjects one level below a prefix, as a directory is listed; what ends in a slash goes on.')
+    .argument('[prefix]', 'beginning of subjects; default: all')
+    .option('--limit <count>', 'most lines; default all')
+    .option('--as-of <time>', 'as it was then: an HLC, Unix milliseconds or RFC 3339')
+    .addOption(urlOption())
+    .addHelpText('after', `
+Examples:
+  stemedb concepts
+  stemedb concepts drug/
+  stemedb concepts rfc:// --json
+${EXIT_HELP}`))
+  action(concepts, console, finish, async ([prefix], options: import('./concepts.ts').ConceptsOptions) =>
+    (await import('./concepts.ts')).runConcepts(prefix ?? '', options, console))
+}
+
+function addFeed(program: Command, console: Console, finish: (code: number) => void): void {
+  const feed = common(program.command('feed')
+    .summary('follow what is claimed, as it comes')
+    .description('Shows every assertion that matches, in the order of the node\'s log, until Ctrl-C. A lost connection is found again, and nothing is missed\nor shown twice. With --lens: the resolved answer, whenever it changes.')
+    .argument('[subject]', 'a whole subject, or with --prefix its beginning; default: everything')
+    .option('--prefix', 'all subjects that begin like this')
+    .option('--predicate <name>', 'only this one')
+    .option('--tier <tiers>', 'only these, separated by commas: 0..5 or their names')
+    .option('--agent <key>', 'only this agent\'s: 64 hex digits or did:key:z6Mk...')
+    .option('--from-lsn <lsn>', 'begin there, not now')
+    .option('--lens <name>', 'follow the answer of a lens')
+    .option('--limit <count>', 'end after so many')
+    .addOption(urlOption())
+    .addHelpText('after', `
+Examples:
+  stemedb feed
+  stemedb feed debian/ --prefix --predicate version --from-lsn 1 --json
+  stemedb feed drug/aspirin/safety --lens recency
+${EXIT_HELP}`))
+  action(feed, console, finish, async ([subject], options: import('./feed.ts').FeedOptions) =>
+    (await import('./feed.ts')).runFeed(subject, options, console))
+}
+
 function addKeygen(program: Command, console: Console, finish: (code: number) => void): void {
   const command = common(program.command('keygen')
     .summary('make an agent\'s key')
@@ -268,7 +323,8 @@ First minute:
   stemedb assert sky colour blue --confidence 0.9      # in another
   stemedb query sky
 ${EXIT_HELP}`)
-  for (const add of [addServe, addAssert, addReading, addImport, addLoad, addTune, addKeygen, addData, addConfig]) add(program, console, finish)
+  const groups = [addServe, addAssert, addReading, addExploring, addFeed, addImport, addLoad, addTune, addKeygen, addData, addConfig]
+  for (const add of groups) add(program, console, finish)
   const quiet = (command: Command): void => {
     command.exitOverride().configureOutput({
       writeOut: (text) => console.out(text.trimEnd()),

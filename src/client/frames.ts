@@ -8,6 +8,7 @@ import type { Hash } from '../fbs/stemedb/hash.ts'
 import { Receipt as ReceiptFrame } from '../fbs/stemedb/receipt.ts'
 import { Welcome as WelcomeFrame } from '../fbs/stemedb/welcome.ts'
 import { HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
+import { FEED_ROOTS, parseFeedFrame, type FeedFrame, type FeedIdentifier } from './feed-frames.ts'
 import type { Receipt } from '../merkle/receipt.ts'
 import { verifyBuffer } from '../wire/verifier.ts'
 
@@ -52,6 +53,7 @@ export type ServerFrame =
   | { readonly kind: 'acks', readonly acks: readonly AckFrame[], readonly creditBytes: number }
   | { readonly kind: 'receipt', readonly requestId: bigint, readonly durability: number, readonly receipt: Receipt }
   | { readonly kind: 'error', readonly error: DbError }
+  | FeedFrame
 
 const IDENTIFIER_OFFSET = 4
 
@@ -68,7 +70,9 @@ function structBytes(struct: { bb_pos: number, bb: ByteBuffer | null } | null, l
 
 const malformed = (what: string): DbError => new DbError('malformed_frame', `the server sent a frame ${what}`)
 
-function checked(root: 'Welcome' | 'Acks' | 'Receipt' | 'ErrorFrame', bytes: Uint8Array): ByteBuffer {
+type Root = 'Welcome' | 'Acks' | 'Receipt' | 'ErrorFrame' | (typeof FEED_ROOTS)[FeedIdentifier]
+
+function checked(root: Root, bytes: Uint8Array): ByteBuffer {
   const code = verifyBuffer(root, bytes)
   if (code !== 0) throw malformed(`that is no valid ${root} (${errorNameOf(code)})`)
   return new ByteBuffer(bytes)
@@ -86,6 +90,7 @@ export function parseServerFrame(bytes: Uint8Array): ServerFrame {
     case 'SACK': return parseAcks(checked('Acks', bytes))
     case 'SRCP': return parseReceipt(checked('Receipt', bytes))
     case 'SERR': return { kind: 'error', error: parseError(checked('ErrorFrame', bytes)) }
+    case 'SSBD': case 'SDLV': case 'SANS': case 'SHBT': case 'SSUE': return parseFeedFrame(identifier, checked(FEED_ROOTS[identifier], bytes))
     default: throw malformed(`of an unknown kind (${JSON.stringify(identifier)})`)
   }
 }

@@ -30,6 +30,8 @@ export type StateEvent =
 export interface ConnectOptions {
   /** Who signs. Absent: unsigned, which a node takes with `signatures=optional` only; then every draft names its agent. */
   readonly signer?: Signer
+  /** This client writes nothing: it needs no signer, whatever the node asks of those who write. */
+  readonly readOnly?: boolean
   /** One signature a batch (default) or one an assertion. */
   readonly sign?: 'batch' | 'single'
   /**
@@ -61,6 +63,7 @@ export interface ConnectOptions {
 /** Options with their defaults. */
 export interface ClientOptions {
   readonly signer: Signer | undefined
+  readonly readOnly: boolean
   readonly sign: 'batch' | 'single'
   readonly realm: string | undefined
   readonly batch: Required<BatchOptions>
@@ -98,6 +101,7 @@ export function completeOptions(options: ConnectOptions): ClientOptions {
   const { batch = {}, reconnect = {} } = options
   return {
     signer: options.signer,
+    readOnly: options.readOnly ?? false,
     sign: options.sign ?? 'batch',
     realm: options.realm,
     batch: {

@@ -6,7 +6,7 @@ import { checkRecord } from '../record/records.ts'
 import { rootOfIds } from '../merkle/tree.ts'
 import { realmHashOf } from '../merkle/signed-message.ts'
 import { encodeAssertion } from '../wire/assertion.codec.ts'
-import { batchAckOf, refusedResults, resultsOf, type AckedAssertion, type BatchAck, type BatchReceipt, type LaneItem } from './acks.ts'
+import { batchAckOf, refusedResults, resultsOf, type AckedAssertion, type BatchAck, type LaneItem } from './acks.ts'
 import { backoffMs } from './backoff.ts'
 import { completeDraft, type AssertionDraft } from './draft.ts'
 import type { AckFrame, ServerFrame, Welcome } from './frames.ts'
@@ -16,7 +16,9 @@ import { Link } from './link.ts'
 import type { ClientOptions } from './options.ts'
 import { Outbox, type OutboxEntry } from './outbox.ts'
 import { RecordWriter } from './record-writer.ts'
+import { receiptWait, type ReceiptWait } from './receipt-wait.ts'
 import { sealBatch, type SignMode } from './seal.ts'
+import { Subscriptions, type SubscribeFilter, type SubscribeOptions, type Subscription, type Watch, type WatchParameters } from './subscriptions.ts'
 import { AssertSession, streamOf, transformOf, writableOf, type SessionHost, type StreamOptions } from './streams.ts'
 import type { NodeUrls } from './urls.ts'
 
@@ -28,25 +30,6 @@ interface Batch {
   readonly reject: (error: DbError) => void
   readonly receipt: ReceiptWait | undefined
   isAcked: boolean
-}
-
-interface ReceiptWait {
-  readonly promise: Promise<BatchReceipt>
-  readonly resolve: (receipt: BatchReceipt) => void
-  readonly reject: (error: DbError) => void
-  stopTimer: (() => void) | undefined
-}
-
-function receiptWait(): ReceiptWait {
-  let resolve!: ReceiptWait['resolve']
-  let reject!: ReceiptWait['reject']
-  const promise = new Promise<BatchReceipt>((yes, no) => {
-    resolve = yes
-    reject = no
-  })
-  // Whoever does not look at the receipt shall not be ended by it.
-  promise.catch(() => undefined)
-  return { promise, resolve, reject, stopTimer: undefined }
 }
 
 export type ClientState = 'connecting' | 'up' | 'down' | 'closed' | 'failed'
@@ -65,6 +48,7 @@ export class StemeClient extends RecordWriter implements SessionHost {
   readonly #batches = new Map<bigint, Batch>()
   readonly #lanes = new Set<AssertSession>()
   readonly #single: AssertSession
+  readonly #subscriptions: Subscriptions
   #room: (() => void)[] = []
   #idle: (() => void)[] = []
   #sealing: Promise<void> = Promise.resolve()
@@ -85,6 +69,11 @@ export class StemeClient extends RecordWriter implements SessionHost {
     this.#options = options
     this.#urls = urls
     this.#single = new AssertSession(this)
+    const link = (): Link => this.#link
+    this.#subscriptions = new Subscriptions({
+      get isUp() { return link().isUp },
+      send: (frame) => link().send(frame), platform: options.platform, backoff: options.reconnect,
+    })
     this.#link = new Link({
       url: urls.webSocket, openSocket: options.openSocket, platform: options.platform,
       connectTimeoutMs: options.connectTimeoutMs, backoff: options.reconnect,
@@ -175,6 +164,26 @@ export class StemeClient extends RecordWriter implements SessionHost {
   /** What the node holds about a subject, resolved by a lens. */
   query(parameters: QueryParameters): Promise<QueryReply> {
     return httpQuery(this.#options.fetch, this.#urls.http, parameters)
+  }
+
+  /**
+   * Follows the node's log: every assertion that matches, once, by ascending LSN, from now on or from an LSN. It survives lost
+   * connections and restarts of the node without a gap. `break` in the loop ends it, and so does `close`.
+   * @throws {DbError} `parameter_invalid`; and from the iteration `lsn_in_future`, `lsn_unavailable`, `unreachable`.
+   */
+  subscribe(filter: SubscribeFilter = {}, options: SubscribeOptions = {}): Subscription {
+    this.checkOpen()
+    return this.#subscriptions.subscribe(filter, options)
+  }
+
+  /**
+   * The answers of a lens: those of now, and again whenever a winner or a status has changed. Changes that come faster than they
+   * are consumed are told as one.
+   * @throws {DbError} `parameter_invalid`, also from the iteration; `unreachable`.
+   */
+  watch(parameters: WatchParameters): Watch {
+    this.checkOpen()
+    return this.#subscriptions.watch(parameters)
   }
 
   // ---- end ----
@@ -319,7 +328,7 @@ export class StemeClient extends RecordWriter implements SessionHost {
     if (expected !== undefined && expected !== welcome.realm) {
       throw new DbError('parameter_invalid', `the node is of realm "${welcome.realm}", not "${expected}"`)
     }
-    if (signer === undefined && welcome.signaturesRequired) {
+    if (signer === undefined && welcome.signaturesRequired && !this.#options.readOnly) {
       throw new DbError('signature_missing', 'the node takes signed assertions only; pass a signer')
     }
     this.#welcome = welcome
@@ -334,11 +343,13 @@ export class StemeClient extends RecordWriter implements SessionHost {
     this.#onReady?.resolve()
     this.#onReady = undefined
     this.#options.onState?.({ state: 'up' })
+    this.#subscriptions.up()
     this.#pump()
   }
 
   #down(reason: DbError, retryInMs: number): void {
     this.#outbox.disconnected()
+    this.#subscriptions.down()
     this.#state = 'down'
     this.#options.onState?.({ state: 'down', reason, retryInMs })
   }
@@ -363,6 +374,7 @@ export class StemeClient extends RecordWriter implements SessionHost {
     this.#stopPump?.()
     this.#link.stop()
     this.#outbox.drain()
+    this.#subscriptions.end(state === 'failed' ? error : undefined)
     for (const session of this.#lanes) session.fail(error)
     this.#lanes.clear()
     for (const batch of this.#batches.values()) {
@@ -384,6 +396,8 @@ export class StemeClient extends RecordWriter implements SessionHost {
       if (this.#batches.size === 0) for (const session of [...this.#lanes]) session.flush()
     } else if (frame.kind === 'receipt') {
       this.#receipt(frame)
+    } else if (frame.kind !== 'welcome' && frame.kind !== 'error') {
+      this.#subscriptions.frame(frame)
     }
   }
 

@@ -5,7 +5,7 @@ import { GiB, KiB, MiB } from '../base/units.ts'
  * `.env.example` and docs/reference/config.md are made from it; nothing else reads the environment.
  */
 interface OptionBase {
-  readonly group: 'node' | 'network' | 'threads' | 'limits' | 'wal' | 'store' | 'lens' | 'log'
+  readonly group: 'node' | 'network' | 'threads' | 'limits' | 'wal' | 'store' | 'lens' | 'audit' | 'log'
   readonly meaning: string
 }
 export interface NumberOption extends OptionBase {
@@ -66,6 +66,12 @@ export const OPTIONS = {
   httpRequestsMax: number('limits', 1024, 1, 65_535, 'requests', 'Most HTTP requests under way at a time; more are refused with 503. As many more may have their bodies on the way; beyond that the slowest is ended with 408.'),
   ratePerSecond: number('limits', 0, 0, 10_000_000, 'assertions/s', 'Most assertions a second from one remote address, over HTTP and WebSocket. 0: no limit.'),
   queryLimitMax: number('limits', 1000, 1, 100_000, 'assertions', 'Largest limit that a query may name.'),
+  subscriptionsMax: number('limits', 10_000, 0, 1_000_000, 'subscriptions', 'Most live subscriptions at a time, over WebSocket and SSE. 0: none.'),
+  subscriptionsPerSessionMax: number('limits', 64, 1, 65_535, 'subscriptions', 'Most live subscriptions of one WebSocket connection.'),
+  subscriptionBufferBytesMax: number('limits', 256 * KiB, 16 * KiB, 64 * MiB, 'bytes', 'Bytes of deliveries that may be under way to one connection. What is beyond is not queued: it is read from the log again when there is room. Never more than half of sendBufferBytesMax.'),
+  subscriptionLagBytesMax: number('limits', 1 * GiB, 1 * MiB, 1024 * GiB, 'bytes', 'WAL bytes that a subscriber who has been live may fall behind before its subscription is ended with subscriber_too_slow.'),
+  subscriptionStallMsMax: number('limits', 30_000, 1000, 3_600_000, 'ms', 'Longest time in which a subscriber may take nothing of what waits for it before its subscription is ended with subscriber_too_slow.'),
+  subscriptionHeartbeatMs: number('limits', 5000, 100, 600_000, 'ms', 'Interval at which subscribers are told up to which LSN they have everything.'),
   vectorLengthMax: number('limits', 4096, 1, 65_536, 'floats', 'Longest vector of an assertion.'),
 
   walSegmentBytes: number('wal', 64 * MiB, 64 * KiB, 1 * GiB, 'bytes', 'Size of a WAL segment, written in full ahead of its use so that a group costs one fdatasync and no allocation. Must hold four frames.'),
@@ -82,9 +88,14 @@ export const OPTIONS = {
   memtableBytes: number('store', 64 * MiB, 1 * MiB, 4 * GiB, 'bytes', 'RocksDB memtable budget.'),
   blockCacheBytes: number('store', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'RocksDB block cache.'),
 
+  lensLogCacheBytes: number('lens', 8 * MiB, 0, 4 * GiB, 'bytes', 'Memory of each lens thread for pieces of the log that it has read lately. 0: none is kept, and every read asks the operating system.'),
   decayHalfLifeDays: text('lens', 'inf,730,365,180,90,30', 'Days in which the confidence of a claim has halved, for tiers 0 to 5 (regulatory, clinical, observational, expert, community, anecdotal): six numbers above 0, or inf for never, between commas.'),
   consensusTolerance: text('lens', '0', 'Numbers no farther apart than this part of the greater one are one value to lenses, where a query says nothing else. 0 to 1; 0: equal numbers only.'),
   escalationCount: number('lens', 500, 0, 1000, 'assertions', 'Anecdotal assertions from which skeptic says escalate, where none of tiers 0 to 2 has spoken. 0: never.'),
+
+  auditMode: choice('audit', ['off', 'sampled', 'full'], 'off', 'Which queries are recorded in audit/ of the data directory: who asked what, through which lens, and which assertions won. Records that can not be written in time are dropped and counted.'),
+  auditSamplePerMille: number('audit', 10, 0, 1000, 'per mille', 'With auditMode=sampled: how many of a thousand queries are recorded, by chance.'),
+  auditBytesMax: number('audit', 256 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'Most bytes of all audit files; the oldest go first.'),
 
   logLevel: choice('log', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info', 'Least severity that is logged.'),
   logFormat: choice('log', ['auto', 'json', 'pretty'], 'auto', 'JSON lines, or lines for people. auto: people on a terminal, JSON elsewhere.'),

@@ -66,6 +66,14 @@ export const SCHEMA = {
       { name: 'explanation', slot: 9, kind: 'table', size: 4, align: 4, required: false, target: 'Explanation' },
     ],
   },
+  AnswerDelivery: {
+    identifier: 'SANS',
+    fields: [
+      { name: 'subscription_id', slot: 0, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
+      { name: 'seen_lsn', slot: 1, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
+      { name: 'reply', slot: 2, kind: 'nested', size: 1, align: 1, required: true, target: 'QueryReply' },
+    ],
+  },
   Assertion: {
     identifier: 'SAST',
     fields: [
@@ -109,6 +117,13 @@ export const SCHEMA = {
       { name: 'why', slot: 5, kind: 'string', size: 1, align: 1, required: false, target: '' },
     ],
   },
+  Delivery: {
+    identifier: 'SDLV',
+    fields: [
+      { name: 'subscription_id', slot: 0, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
+      { name: 'items', slot: 1, kind: 'tables', size: 4, align: 4, required: true, target: 'Found' },
+    ],
+  },
   ErrorFrame: {
     identifier: 'SERR',
     fields: [
@@ -139,6 +154,12 @@ export const SCHEMA = {
       { name: 'assertion', slot: 3, kind: 'nested', size: 1, align: 1, required: true, target: 'Assertion' },
       { name: 'signature', slot: 4, kind: 'struct', size: 64, align: 1, required: false, target: '' },
       { name: 'signed_by', slot: 5, kind: 'scalar', size: 1, align: 1, required: false, target: '' },
+    ],
+  },
+  Heartbeat: {
+    identifier: 'SHBT',
+    fields: [
+      { name: 'reached', slot: 0, kind: 'vector', size: 16, align: 8, required: true, target: '' },
     ],
   },
   LogEntry: {
@@ -234,6 +255,41 @@ export const SCHEMA = {
     fields: [
       { name: 'assertion', slot: 0, kind: 'nested', size: 1, align: 1, required: true, target: 'Assertion' },
       { name: 'signature', slot: 1, kind: 'struct', size: 64, align: 1, required: false, target: '' },
+    ],
+  },
+  Subscribe: {
+    identifier: 'SSUB',
+    fields: [
+      { name: 'subscription_id', slot: 0, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
+      { name: 'subject', slot: 1, kind: 'string', size: 1, align: 1, required: false, target: '' },
+      { name: 'subject_is_prefix', slot: 2, kind: 'scalar', size: 1, align: 1, required: false, target: '' },
+      { name: 'predicate', slot: 3, kind: 'string', size: 1, align: 1, required: false, target: '' },
+      { name: 'tiers', slot: 4, kind: 'scalar', size: 1, align: 1, required: false, target: '' },
+      { name: 'agent', slot: 5, kind: 'struct', size: 32, align: 1, required: false, target: '' },
+      { name: 'lens', slot: 6, kind: 'string', size: 1, align: 1, required: false, target: '' },
+      { name: 'from_lsn', slot: 7, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
+    ],
+  },
+  Subscribed: {
+    identifier: 'SSBD',
+    fields: [
+      { name: 'subscription_id', slot: 0, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
+      { name: 'from_lsn', slot: 1, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
+    ],
+  },
+  SubscriptionEnd: {
+    identifier: 'SSUE',
+    fields: [
+      { name: 'subscription_id', slot: 0, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
+      { name: 'code', slot: 1, kind: 'scalar', size: 2, align: 2, required: false, target: '' },
+      { name: 'detail', slot: 2, kind: 'string', size: 1, align: 1, required: false, target: '' },
+      { name: 'last_lsn', slot: 3, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
+    ],
+  },
+  Unsubscribe: {
+    identifier: 'SUNS',
+    fields: [
+      { name: 'subscription_id', slot: 0, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
     ],
   },
   Welcome: {

@@ -1,7 +1,9 @@
 import { DbError } from '../base/errors.ts'
 import type { Admission, Refusal } from './admission.ts'
+import type { Auditor } from './audit/auditor.ts'
 import type { BodyParts } from './body.ts'
 import type { Exchange } from './exchange.ts'
+import type { LensWatchParts } from './feed-lens.ts'
 import type { FrontOptions } from './hooks.ts'
 import { mediaTypeOf } from './media.ts'
 import type { Queries } from './queries.ts'
@@ -19,6 +21,7 @@ export interface RequestInfo {
   readonly contentLength: number | undefined
   readonly accept: string
   readonly ifNoneMatch: string
+  readonly lastEventId: string
 }
 
 /** What handlers share. */
@@ -27,6 +30,9 @@ export interface HandlerParts {
   readonly admission: Admission
   readonly slots: SlotTable
   readonly queries: Queries
+  readonly auditor: Auditor
+  /** `streams`: those that are open. Whoever opens one adds it, and takes it away at its end. */
+  readonly feed: LensWatchParts & { readonly streams: Set<Exchange> }
   readonly body: BodyParts
   /** Runs a step; what it throws is the answer. */
   readonly guard: (exchange: Exchange, step: () => void) => void

@@ -4,19 +4,26 @@ import type { HTTP_STATUSES } from '../observe/metrics.ts'
 import type { Admission } from './admission.ts'
 import { handleAssert } from './assert-handler.ts'
 import { handleBatch } from './batch-handler.ts'
+import { handleAudit, handleAuditRecord } from './audit-handlers.ts'
+import { whoOf, type Auditor } from './audit/auditor.ts'
 import { ArrivingBodies, BodyBudget } from './body.ts'
+import { handleConstraints, handleLayered, handleSkeptic } from './conflict-handlers.ts'
 import { Exchange, type ExchangeHost, type Headers } from './exchange.ts'
+import { handleFeed } from './feed-handlers.ts'
+import type { LensWatchParts } from './feed-lens.ts'
 import { RETRY_AFTER_OVERLOADED_MS, RETRY_DELAY_MS, bodyBytesMax } from './front-limits.ts'
 import type { Handler, HandlerParts, RequestInfo } from './handler.ts'
 import type { FrontOptions } from './hooks.ts'
 import { openapiDocument } from './openapi.ts'
 import { errorOf } from './problem.ts'
 import type { Queries } from './queries.ts'
+import { handleQueries } from './queries-handler.ts'
 import { addressKey } from './rate-limiter.ts'
 import { handleAssertion, handleQuery } from './read-handlers.ts'
 import {
   handleAlias, handleAliases, handleEpoch, handleEpochs, handleOutcome, handleSource, handleSourceByHash, handleSources, handleTrust, handleVote, handleVotes,
 } from './record-handlers.ts'
+import { handleConcepts, handleEquivocations, handleTrace } from './trace-handlers.ts'
 import { RequestIds } from './request-ids.ts'
 import { matchRoute, type OperationId, type Route } from './routes.ts'
 import type { SlotTable } from './slots.ts'
@@ -40,6 +47,16 @@ const HANDLERS: Readonly<Record<OperationId, Handler>> = {
   registerSource: handleSource,
   getSource: handleSourceByHash,
   query: handleQuery,
+  queryMany: handleQueries,
+  skeptic: handleSkeptic,
+  layered: handleLayered,
+  constraints: handleConstraints,
+  trace: handleTrace,
+  listConcepts: handleConcepts,
+  listEquivocations: handleEquivocations,
+  listAudit: handleAudit,
+  getAuditRecord: handleAuditRecord,
+  feed: handleFeed,
   openStream: handleStream,
   livez: handleLivez,
   readyz: handleReadyz,
@@ -58,6 +75,8 @@ export interface HttpParts {
   readonly admission: Admission
   readonly slots: SlotTable
   readonly queries: Queries
+  readonly auditor: Auditor
+  readonly feed: LensWatchParts
 }
 
 /** The HTTP side: from uWebSockets' callbacks to handlers, with what every request and response has in common. */
@@ -70,9 +89,11 @@ export class HttpEndpoint implements ExchangeHost {
   readonly #arriving: ArrivingBodies
   readonly #routes = new WeakMap<Exchange, Route>()
   readonly #retries: { exchange: Exchange, attempt: () => void }[] = []
+  /** Event streams that are open: they are as many as subscriptions may be, and no requests under way. */
+  readonly #streams = new Set<Exchange>()
   #openCount = 0
 
-  constructor({ options, admission, slots, queries }: HttpParts) {
+  constructor({ options, admission, slots, queries, auditor, feed }: HttpParts) {
     this.#options = options
     this.#admission = admission
     this.realm = options.config.realm
@@ -84,6 +105,8 @@ export class HttpEndpoint implements ExchangeHost {
       admission,
       slots,
       queries,
+      auditor,
+      feed: { ...feed, streams: this.#streams },
       body: {
         clock: options.clock,
         metrics: options.metrics,
@@ -110,7 +133,7 @@ export class HttpEndpoint implements ExchangeHost {
     const exchange = this.#open(res, req, route)
     if (match.kind === 'none') return exchange.problem(new DbError('not_found', 'no such path'))
     if (match.kind === 'method') return this.#answerMethod(exchange, method, match.allow)
-    if (this.#openCount - this.#arriving.count > this.#options.config.httpRequestsMax && route.always !== true) {
+    if (this.#openCount - this.#arriving.count - this.#streams.size > this.#options.config.httpRequestsMax && route.always !== true) {
       return exchange.problem(new DbError('overloaded', 'too many requests are under way', { retryAfterMs: RETRY_AFTER_OVERLOADED_MS }))
     }
     const request = requestInfo(req, match.parameters)
@@ -156,6 +179,7 @@ export class HttpEndpoint implements ExchangeHost {
       requestId: this.#requestIds.next(),
       operationId: route.operationId,
       address: counted ? addressKey(res.getRemoteAddress()) : '',
+      who: this.#handlerParts.auditor.mode === 'off' ? undefined : whoOf(req.getHeader('x-agent-id'), addressText(res)),
       head: req.getMethod() === 'head',
       bodyBytes: bodyBytesOf(req),
     })
@@ -191,6 +215,11 @@ export class HttpEndpoint implements ExchangeHost {
   }
 }
 
+/** In the form that people read, an IPv4 address as such. */
+function addressText(res: HttpResponse): string {
+  return Buffer.from(res.getRemoteAddressAsText()).toString('latin1').replace(/^(0000:){5}ffff:/, '::ffff:')
+}
+
 /** Of the announced body: infinite where it is chunked. */
 function bodyBytesOf(req: HttpRequest): number {
   return contentLengthOf(req) ?? (req.getHeader('transfer-encoding') === '' ? 0 : Infinity)
@@ -211,5 +240,6 @@ function requestInfo(req: HttpRequest, parameters: Readonly<Record<string, strin
     contentLength: contentLengthOf(req),
     accept: req.getHeader('accept'),
     ifNoneMatch: req.getHeader('if-none-match'),
+    lastEventId: req.getHeader('last-event-id'),
   }
 }

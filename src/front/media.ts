@@ -2,6 +2,7 @@
 export const JSON_TYPE = 'application/json'
 export const NDJSON_TYPE = 'application/x-ndjson'
 export const BATCH_TYPE = 'application/vnd.stemedb.batch'
+export const EVENT_STREAM_TYPE = 'text/event-stream'
 export const ACKS_TYPE = 'application/vnd.stemedb.acks'
 export const ASSERTION_TYPE = 'application/vnd.stemedb.assertion'
 

@@ -1,11 +1,14 @@
 import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
-import { ACKS_TYPE, ASSERTION_TYPE, BATCH_TYPE, JSON_TYPE, NDJSON_TYPE } from './media.ts'
+import { ACKS_TYPE, ASSERTION_TYPE, BATCH_TYPE, EVENT_STREAM_TYPE, JSON_TYPE, NDJSON_TYPE } from './media.ts'
 import { recordOperations } from './openapi-records.ts'
 import { PROBLEM_MEDIA_TYPE } from './problem.ts'
 import type { ParametersSchema } from './parameters.ts'
 import { ROUTES, type OperationId } from './routes.ts'
-import { PROBE_PARAMETERS, QUERY_PARAMETERS, SCHEMAS } from './schemas.ts'
+import { FEED_PARAMETERS, FEED_SCHEMAS } from './schemas-feed.ts'
+import { PROBE_PARAMETERS, SCHEMAS } from './schemas.ts'
+import { CONSTRAINTS_PARAMETERS, PAIR_PARAMETERS, QUERY_PARAMETERS } from './schemas-query.ts'
 import { RECORD_SCHEMAS } from './schemas-records.ts'
+import { AUDIT_PARAMETERS, CONCEPTS_PARAMETERS, EQUIVOCATIONS_PARAMETERS, TRACE_PARAMETERS } from './schemas-trace.ts'
 
 /**
  * The OpenAPI 3.1 document of /openapi.json, made from the table of routes, the schemas, the error codes, and what is
@@ -41,6 +44,7 @@ const JSON_PROBLEMS: readonly ErrorName[] = [
   'record_invalid',
 ]
 const QUERY_PROBLEMS: readonly ErrorName[] = ['parameter_invalid', 'not_acceptable', 'overloaded', 'timeout', 'starting', 'store_corrupt', 'wal_corrupt']
+const LENS_PROBLEMS: readonly ErrorName[] = [...QUERY_PROBLEMS, 'lsn_not_reached', 'lsn_in_future', 'frame_too_large']
 const ANY_PROBLEMS: readonly ErrorName[] = ['method_not_allowed', 'internal']
 
 const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
@@ -85,8 +89,71 @@ const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
     tag: 'read',
     summary: 'Resolve claims through a lens',
     parameters: QUERY_PARAMETERS,
+    description: 'Deterministic at an HLC: `as_of` gives exactly the answer of that moment. More than a page goes on by `cursor`, as of the first page.',
     responses: { 200: ['One answer a subject and predicate.', json('QueryReply')] },
-    problems: [...QUERY_PROBLEMS, 'lsn_not_reached', 'lsn_in_future'],
+    problems: LENS_PROBLEMS,
+  },
+  queryMany: {
+    tag: 'read',
+    summary: 'Several queries in one request',
+    body: json('Queries'),
+    responses: { 200: ['A result a query, in their order: a reply, or a problem.', json('QueryReplies')] },
+    problems: [...LENS_PROBLEMS, 'media_type_unsupported', 'batch_empty', 'batch_too_large', 'body_timeout', 'malformed_json', 'field_invalid', 'text_not_utf8', 'number_not_finite'],
+  },
+  skeptic: {
+    tag: 'read',
+    summary: 'Every value that is claimed, with its weight, and how much they conflict',
+    parameters: PAIR_PARAMETERS,
+    responses: { 200: ['Also where nothing is known: no claims then.', json('Skeptic')] },
+    problems: LENS_PROBLEMS,
+  },
+  layered: {
+    tag: 'read',
+    summary: 'One answer a source tier, and whether tiers disagree',
+    parameters: PAIR_PARAMETERS,
+    responses: { 200: ['Also where nothing is known: no tiers then.', json('Layered')] },
+    problems: LENS_PROBLEMS,
+  },
+  constraints: {
+    tag: 'read',
+    summary: 'What must be used and what is forbidden in a context',
+    parameters: CONSTRAINTS_PARAMETERS,
+    responses: { 200: ['Also where there is no rule.', json('Constraints')] },
+    problems: LENS_PROBLEMS,
+  },
+  trace: {
+    tag: 'read', summary: 'All that bears on an assertion, as a graph',
+    description: 'Parents and versions, agent and trust, source and who else cites it, epoch and what superseded it, votes, equivocations. Bounded.',
+    parameters: TRACE_PARAMETERS,
+    responses: { 200: ['The graph.', json('Trace')] }, problems: [...QUERY_PROBLEMS, 'not_found', 'lsn_not_reached', 'lsn_in_future'],
+  },
+  listConcepts: {
+    tag: 'read', summary: 'Concept paths one level below a prefix', description: 'As a directory is listed; the cost grows with what is listed.',
+    parameters: CONCEPTS_PARAMETERS,
+    responses: { 200: ['A page.', json('Concepts')] }, problems: [...QUERY_PROBLEMS, 'lsn_not_reached', 'lsn_in_future'],
+  },
+  listEquivocations: {
+    tag: 'read', summary: 'Keys that contradict themselves on a subject and predicate', description: 'Each as two signed statements that prove it without a node.',
+    parameters: EQUIVOCATIONS_PARAMETERS,
+    responses: { 200: ['The pairs.', json('Equivocations')] }, problems: [...QUERY_PROBLEMS, 'lsn_not_reached', 'lsn_in_future'],
+  },
+  listAudit: {
+    tag: 'operate', summary: 'Queries that were recorded', description: 'The newest first. `auditMode` says which are.',
+    parameters: AUDIT_PARAMETERS,
+    responses: { 200: ['A page.', json('Audit')] }, problems: ['parameter_invalid', 'not_acceptable', 'overloaded', 'timeout'],
+  },
+  getAuditRecord: {
+    tag: 'operate', summary: 'One recorded query', description: 'By the `stemedb-query-id` that its response carried.',
+    responses: { 200: ['The record.', json('AuditRecord')] }, problems: ['parameter_invalid', 'not_acceptable', 'not_found', 'overloaded', 'timeout'],
+  },
+  feed: {
+    tag: 'read',
+    summary: 'Follow the log: every match, or every change of an answer',
+    description: 'By `Accept`: `text/event-stream` follows (events `assertion`, `answer`, `end`; the id is the LSN, so `Last-Event-ID` goes on behind it), JSON is one page.',
+    parameters: FEED_PARAMETERS,
+    responses: { 200: ['A page, or a stream that ends with an event `end`.', { [JSON_TYPE]: ref('FeedPage'), [EVENT_STREAM_TYPE]: { type: 'string' } }] },
+    problems: ['parameter_invalid', 'not_acceptable', 'lsn_in_future', 'lsn_unavailable', 'subscriptions_exhausted', 'subscriber_too_slow',
+      'overloaded', 'starting', 'shutting_down', 'wal_corrupt'],
   },
   openStream: {
     tag: 'write',
@@ -183,6 +250,6 @@ export function openapiDocument(version: string): Json {
     },
     tags: [{ name: 'write' }, { name: 'read' }, { name: 'operate' }],
     paths,
-    components: { schemas: { ...SCHEMAS, ...RECORD_SCHEMAS } },
+    components: { schemas: { ...SCHEMAS, ...RECORD_SCHEMAS, ...FEED_SCHEMAS } },
   }
 }

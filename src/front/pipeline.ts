@@ -14,6 +14,11 @@ export interface Pipeline {
    * False: the rings are full and nothing was taken.
    */
   query(request: Uint8Array): boolean
+  /**
+   * Copies one command (src/feed/feed-command.codec.ts) towards the feed stage; what it says comes to `handler.feed`.
+   * False: the ring is full and nothing was taken.
+   */
+  feed(command: Uint8Array): boolean
   /** Set once by the front. Views are valid during the call only. */
   handler: PipelineHandler
   status(): PipelineStatus
@@ -33,6 +38,8 @@ export interface PipelineHandler {
   receipt(slot: number, generation: number, frame: Uint8Array): void
   /** A QueryReply buffer. */
   reply(reply: Uint8Array): void
+  /** What the feed stage says (src/feed/feed-message.codec.ts). */
+  feed(message: Uint8Array): void
   /** After each drain of the ack rings: coalesced frames go out now. */
   flush(): void
 }

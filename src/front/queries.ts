@@ -39,6 +39,17 @@ export class Queries {
     return sent
   }
 
+  /**
+   * The same for one whom no exchange stands for: `onReply` is called once, whatever happens meanwhile. How many ask so
+   * is the caller's to bound.
+   */
+  askAlone(encode: (requestId: bigint) => Uint8Array, onReply: (reply: QueryReply) => void): boolean {
+    const requestId = ++this.#lastRequestId
+    const sent = this.#pipeline.query(encode(requestId))
+    if (sent) this.#asked.set(requestId, onReply)
+    return sent
+  }
+
   /** From the pipeline. A reply that nobody waits for any more is dropped. */
   reply(bytes: Uint8Array): void {
     const reply = QueryReply.getRootAsQueryReply(new ByteBuffer(bytes))

@@ -6,12 +6,15 @@ import { DbError } from '../base/errors.ts'
 import type { AckView } from '../commit/ack.layout.ts'
 import type { Config } from '../config/options.ts'
 import { Admission } from './admission.ts'
+import { Auditor } from './audit/auditor.ts'
 import { ConnectionGate } from './connection-gate.ts'
 import { connectionsMax, submittersMax } from './front-limits.ts'
 import type { FrontOptions } from './hooks.ts'
 import { HttpEndpoint } from './http.ts'
 import type { PipelineHandler } from './pipeline.ts'
 import { Queries } from './queries.ts'
+import { FeedHub } from './feed-hub.ts'
+import { LensAsker } from './feed-lens.ts'
 import { RateLimiter } from './rate-limiter.ts'
 import { STREAM_PATH } from './routes.ts'
 import { SlotTable } from './slots.ts'
@@ -43,6 +46,8 @@ class UwsFront implements Front, PipelineHandler {
   readonly #admission: Admission
   readonly #slots: SlotTable
   readonly #queries: Queries
+  readonly #auditor: Auditor
+  readonly #feed: FeedHub
   readonly #http: HttpEndpoint
   readonly #stream: Stream
   readonly #app: TemplatedApp
@@ -58,13 +63,20 @@ class UwsFront implements Front, PipelineHandler {
     // Requests that do not count against httpRequestsMax submit nothing.
     this.#slots = new SlotTable(config.sessionsMax + submittersMax(config))
     this.#queries = new Queries(pipeline, clock)
-    this.#http = new HttpEndpoint({ options, admission: this.#admission, slots: this.#slots, queries: this.#queries })
+    this.#auditor = new Auditor({
+      config, clock, metrics, secrets: options.secrets, isDiskFull: () => pipeline.status().writable === 'disk_full',
+      onFault: (error) => options.onFault?.(error),
+    })
+    this.#feed = new FeedHub(options)
+    const feed = { options, hub: this.#feed, asker: new LensAsker(this.#queries) }
+    this.#http = new HttpEndpoint({ options, admission: this.#admission, slots: this.#slots, queries: this.#queries, auditor: this.#auditor, feed })
     const gate = new ConnectionGate(connectionsMax(config, options.filesMax ?? Infinity))
     this.#stream = new Stream({
       options,
       admission: this.#admission,
       slots: this.#slots,
       gate,
+      feed,
       refuse: (res, req, error) => this.#http.refuseUpgrade(res, req, error),
     })
     this.#app = appFor(config)
@@ -79,8 +91,9 @@ class UwsFront implements Front, PipelineHandler {
     pipeline.handler = this
   }
 
-  listen(): Promise<number> {
+  async listen(): Promise<number> {
     const { bindAddress, apiPort } = this.#options.config
+    await this.#openAudit()
     return new Promise((resolve, reject) => {
       listenExclusively(this.#app, bindAddress, apiPort, (socket) => {
         if (socket === false) {
@@ -92,9 +105,16 @@ class UwsFront implements Front, PipelineHandler {
     })
   }
 
+  /** An audit that can not be read is no reason not to serve: it will be told again with each record that fails. */
+  async #openAudit(): Promise<void> {
+    if (this.#auditor.mode === 'off') return
+    await this.#auditor.open().catch((error: unknown) => this.#options.onFault?.(error))
+  }
+
   async drain(): Promise<void> {
     this.#admission.draining = true
     this.#stopListening()
+    this.#feed.endAll()
     // The clock's timers do not keep the process alive, and the last socket may be gone before a drain is done.
     const awake = new MessageChannel().port1
     awake.ref()
@@ -110,6 +130,7 @@ class UwsFront implements Front, PipelineHandler {
     const deadlineMonoMs = clock.monoMs() + config.drainTimeoutMs
     while (this.#busy && clock.monoMs() < deadlineMonoMs) await this.#pause(DRAIN_POLL_MS)
     this.#stream.outbox.flush()
+    await this.#auditor.close()
     if (this.#stream.sessionCount === 0) return
     this.#stream.closeAll()
     await this.#pause(CLOSE_FRAMES_MS)
@@ -141,6 +162,10 @@ class UwsFront implements Front, PipelineHandler {
 
   reply(reply: Uint8Array): void {
     this.#queries.reply(reply)
+  }
+
+  feed(message: Uint8Array): void {
+    this.#feed.receive(message)
   }
 
   flush(): void {

@@ -19,6 +19,17 @@ export interface SocketData {
   readonly session: Session
 }
 
+/** The live subscriptions of a connection (feed-socket.ts). */
+export interface SessionFeed {
+  /** Frames of a client. @throws {DbError} where they are none. */
+  subscribe(frame: Uint8Array): void
+  unsubscribe(frame: Uint8Array): void
+  /** The socket has sent something of what waited. */
+  drained(): void
+  /** The connection is gone. */
+  close(): void
+}
+
 /** One WebSocket connection. */
 export class Session implements SlotOwner {
   /** What its rate is counted under. */
@@ -31,6 +42,8 @@ export class Session implements SlotOwner {
   unackedBytes = 0
   /** Acks of the drain under way. */
   encoder: AcksEncoder | undefined
+  /** Its live subscriptions, where it has had one. */
+  feed: SessionFeed | undefined
   /** Set where this side closes. */
   closeReason: CloseReason | undefined
   readonly #outbox: Outbox
@@ -52,6 +65,11 @@ export class Session implements SlotOwner {
     // A receipt says that its batch is durable; the client should have read so in the ack before.
     this.#outbox.sendAcks(this)
     this.send(frame)
+  }
+
+  /** What the system has not taken yet of what was sent. */
+  get bufferedBytes(): number {
+    return this.socket?.getBufferedAmount() ?? 0
   }
 
   /**

@@ -1,9 +1,12 @@
 import type { HttpRequest, HttpResponse, WebSocket, WebSocketBehavior, us_socket_context_t } from 'uWebSockets.js'
 import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
-import { DbError } from '../base/errors.ts'
+import { DbError, isDbError } from '../base/errors.ts'
 import { peekRequestId } from '../wire/batch.codec.ts'
 import type { Admission } from './admission.ts'
 import type { ConnectionGate } from './connection-gate.ts'
+import { feedFrameKind } from './feed-frames.codec.ts'
+import type { LensWatchParts } from './feed-lens.ts'
+import { SocketFeed } from './feed-socket.ts'
 import { RETRY_AFTER_DEFAULT_MS, creditBytesOf, messageBytesMax } from './front-limits.ts'
 import { SUBPROTOCOL, encodeErrorFrame, encodeWelcome, isBatchFrame, peekAssertionCount } from './frames.codec.ts'
 import type { FrontOptions } from './hooks.ts'
@@ -28,6 +31,7 @@ export interface StreamParts {
   readonly admission: Admission
   readonly slots: SlotTable
   readonly gate: ConnectionGate
+  readonly feed: LensWatchParts
   /** Answers an upgrade that is refused, as a problem. */
   readonly refuse: (res: HttpResponse, req: HttpRequest, error: DbError) => void
 }
@@ -60,6 +64,7 @@ export class Stream {
       upgrade: (res, req, context) => this.#upgrade(res, req, context),
       open: (socket) => this.#open(socket),
       message: (socket, message, isBinary) => this.#message(socket.getUserData().session, message, isBinary),
+      drain: (socket) => socket.getUserData().session.feed?.drained(),
       close: (socket, _code, message) => this.#close(socket.getUserData().session, message),
     }
   }
@@ -102,6 +107,7 @@ export class Stream {
   #close(session: Session, message: ArrayBuffer): void {
     const { admission, slots, gate, options: { metrics } } = this.#parts
     session.socket = undefined
+    session.feed?.close()
     // uWebSockets' filter sees an upgraded socket come, not go.
     gate.closed()
     this.#sessions.delete(session)
@@ -132,6 +138,8 @@ export class Stream {
     if (frame.length > config.frameBytesMax) {
       return this.#fail(session, 'frame_too_large', `a frame has at most ${config.frameBytesMax} bytes, not ${frame.length}`, CLOSE_TOO_BIG)
     }
+    const feedKind = feedFrameKind(frame)
+    if (feedKind !== undefined) return this.#receiveOfFeed(session, feedKind, frame)
     if (!isBatchFrame(frame)) return this.#fail(session, 'malformed_frame', 'the frame is no Batch ("SBAT")', CLOSE_UNSUPPORTED_DATA)
     if (session.unackedBytes + frame.length > this.#creditBytes) {
       return this.#fail(session, 'credit_exceeded', `${session.unackedBytes} bytes are unacked, ${frame.length} came, the credit is ${this.#creditBytes}`, CLOSE_POLICY)
@@ -147,6 +155,16 @@ export class Stream {
     const requestId = peekRequestId(frame) ?? 0n
     this.outbox.encoderOf(session).addRefused(requestId, ERROR_CODES[refusal.code].number, refusal.retryAfterMs, frame.length)
     this.outbox.flush()
+  }
+
+  #receiveOfFeed(session: Session, kind: 'subscribe' | 'unsubscribe', frame: Uint8Array): void {
+    session.feed ??= new SocketFeed(session, this.#parts.feed)
+    try {
+      session.feed[kind](frame)
+    } catch (error) {
+      if (!isDbError(error)) throw error
+      this.#fail(session, error.code, error.message, CLOSE_UNSUPPORTED_DATA)
+    }
   }
 
   /** Says what is wrong, then closes. */

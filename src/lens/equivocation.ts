@@ -52,9 +52,10 @@ interface Statement<C extends Claimed> {
  */
 function statementsByMoment<C extends Claimed>(candidates: readonly C[]): Statement<C>[][] {
   const moments = new Map<string, Map<string, Statement<C>>>()
+  const isShared = sharedTimes(candidates)
   for (const candidate of candidates) {
     const { id, assertion } = candidate
-    if (TAKEN_BACK.has(assertion.lifecycle)) continue
+    if (TAKEN_BACK.has(assertion.lifecycle) || !isShared.has(assertion.assertedAtMs)) continue
     const key = `${toHex(assertion.agent)} ${assertion.assertedAtMs}`
     let moment = moments.get(key)
     if (moment === undefined) moments.set(key, moment = new Map<string, Statement<C>>())
@@ -63,6 +64,17 @@ function statementsByMoment<C extends Claimed>(candidates: readonly C[]): Statem
     if (!moment.has(idHex)) moment.set(idHex, { candidate, idHex, object: objectKey(assertion.object), source: toHex(assertion.sourceHash) })
   }
   return [...moments.values()].filter((moment) => moment.size > 1).map(endsOf)
+}
+
+/** Times of which there is more than one claim: mostly none, and then there is nothing to look for. */
+function sharedTimes(candidates: readonly Claimed[]): ReadonlySet<number> {
+  const seen = new Set<number>()
+  const shared = new Set<number>()
+  for (const { assertion: { assertedAtMs } } of candidates) {
+    if (seen.has(assertedAtMs)) shared.add(assertedAtMs)
+    seen.add(assertedAtMs)
+  }
+  return shared
 }
 
 function endsOf<C extends Claimed>(moment: Map<string, Statement<C>>): Statement<C>[] {

@@ -1,5 +1,5 @@
 import { SOURCE_CLASSES } from '../record/assertion.ts'
-import { constraintsOf, type Rule } from './constraints.ts'
+import { constraintsOf, FORBIDDEN, MUST_USE, type Rule } from './constraints.ts'
 import type { Candidate, Lens, LensAnswer, LensContext, Resolution } from './lens.ts'
 import { valueText } from './value.ts'
 import { claimOf, decayedConfidence } from './weight.ts'
@@ -23,6 +23,7 @@ export const constraintsLens: Lens = {
   reads: 'claims',
   byValue: true,
   sidesHold: true,
+  gathers: [FORBIDDEN, MUST_USE],
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     const { rules, conflicts, leftOut } = constraintsOf(candidates, context)
     if (rules.length === 0) return { answers: [], leftOut }

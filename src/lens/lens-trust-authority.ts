@@ -1,6 +1,8 @@
+import { toHex } from '../base/bytes.ts'
+import { equivocatorsOf } from './equivocation.ts'
 import { distinct } from './id-table.ts'
 import { heaviestOf } from './lens-confidence.ts'
-import type { Candidate, Lens, LensContext, Resolution } from './lens.ts'
+import type { Candidate, LeftOut, Lens, LensContext, Resolution } from './lens.ts'
 import { latestOf } from './order.ts'
 import { claimOf, decayedConfidence, WEIGHT_ONE, weightText } from './weight.ts'
 
@@ -14,10 +16,36 @@ function trustOf(candidate: Candidate, context: LensContext): number {
 
 const weigh = (candidate: Candidate, context: LensContext): number => decayedConfidence(candidate, context) * trustOf(candidate, context)
 
+/** Those of agents that do not contradict themselves, and the others. */
+function withoutEquivocators<C extends Candidate>(candidates: readonly C[]): { trusted: C[], leftOut: LeftOut<C>[] } {
+  const equivocators = equivocatorsOf(candidates.map((candidate) => ({ id: candidate.id, assertion: claimOf(candidate) })))
+  const trusted: C[] = []
+  const leftOut: LeftOut<C>[] = []
+  for (const candidate of candidates) {
+    if (equivocators.size === 0 || !equivocators.has(toHex(claimOf(candidate).agent))) trusted.push(candidate)
+    else leftOut.push({ candidate, why: 'Its agent says two things of one time, and is trusted with nothing here.' })
+  }
+  return { trusted, leftOut }
+}
+
+/** Nobody but agents that contradict themselves has spoken, or nobody at all. */
+function resolveUntrusted<C extends Candidate>(candidates: readonly C[]): Resolution<C> {
+  if (candidates.length === 0) return { answers: [] }
+  return {
+    answers: [{
+      label: '', winner: latestOf(candidates), supporters: candidates, weight: 0,
+      why: 'Every agent here says two things of one time and is trusted with nothing; the last claim is shown.',
+    }],
+  }
+}
+
 /**
  * Trust-aware authority (TrustAwareAuthority, "the Hive", of the reference): the greatest product of decayed confidence and the
  * trust in the agent who signed; of equals, the latest. Confidence is what an agent says of itself, trust what outcomes have
  * said of the agent: an agent that was often wrong can not win by being sure.
+ *
+ * An agent that contradicts itself on the subject and predicate in question (`equivocatorsOf`) is trusted with nothing there: what it says
+ * is left out while anybody else has spoken, and weighs nothing where nobody has.
  */
 export const trustAuthorityLens: Lens = {
   name: 'trust-authority',
@@ -25,8 +53,9 @@ export const trustAuthorityLens: Lens = {
   reads: 'claims',
   needs: ['trust'],
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
-    const { list, score } = heaviestOf(distinct(candidates), (candidate) => Math.round(weigh(candidate, context) * WEIGHT_ONE))
-    if (list.length === 0) return { answers: [] }
+    const { trusted, leftOut } = withoutEquivocators(distinct(candidates))
+    if (trusted.length === 0) return resolveUntrusted(leftOut.map(({ candidate }) => candidate))
+    const { list, score } = heaviestOf(trusted, (candidate) => Math.round(weigh(candidate, context) * WEIGHT_ONE))
     const winner = latestOf(list)
     const confidence = decayedConfidence(winner, context)
     const trust = trustOf(winner, context)
@@ -35,6 +64,7 @@ export const trustAuthorityLens: Lens = {
         label: '', winner, supporters: list, weight: score / WEIGHT_ONE,
         why: `Confidence ${weightText(confidence)} after decay, times trust ${weightText(trust)} in its agent, is the most: ${weightText(confidence * trust)}.`,
       }],
+      leftOut,
     }
   },
   weigh,

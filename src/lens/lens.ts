@@ -24,6 +24,10 @@ export interface Lens {
   readonly reads: 'stamps' | 'claims'
   /** What must be in the context. Absent: nothing. */
   readonly needs?: readonly LensNeed[]
+  /**
+   * Predicates of one subject that belong together: a query that names none of them gives the lens the candidates of all as one set.
+   */
+  readonly gathers?: readonly string[]
   /** The answers do not compete: all hold together, and no candidate of one has lost to that of another. */
   readonly sidesHold?: true
   /** Supporters of an answer are those that give the winner's value. Otherwise: those that are as good by the lens's measure. */

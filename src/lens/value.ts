@@ -57,7 +57,10 @@ class ExactClusters<C extends Candidate> {
   #values: Map<string | number | boolean, Cluster<C>> | undefined
 
   find(object: ObjectValue): Cluster<C> | undefined {
-    if (this.#values === undefined) return this.all.find(({ best }) => objectsEqual(claimOf(best).object, object))
+    if (this.#values === undefined) {
+      for (const cluster of this.all) if (objectsEqual(claimOf(cluster.best).object, object)) return cluster
+      return undefined
+    }
     return object.kind === 'reference' ? this.#references!.get(object.value) : this.#values.get(object.value)
   }
 

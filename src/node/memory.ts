@@ -12,7 +12,7 @@ const QUERY_RING_BYTES = 1024 * 1024
 const SCRUB_RING_BYTES = 16 * 1024
 
 /** The kinds of threads besides main, in the order in which they start; they stop as `STOP_ORDER` in node.ts says. */
-export const THREAD_KINDS = ['ingest', 'wal', 'verify', 'merkle', 'lens', 'scrub'] as const
+export const THREAD_KINDS = ['ingest', 'wal', 'verify', 'merkle', 'lens', 'feed', 'scrub'] as const
 export type ThreadKind = (typeof THREAD_KINDS)[number]
 
 /** How many threads of each kind a node has. */
@@ -22,6 +22,7 @@ export const threadCounts = (config: Config): Record<ThreadKind, number> => ({
   verify: config.verifyThreads,
   merkle: config.merkleThreads,
   lens: config.lensThreads,
+  feed: config.subscriptionsMax === 0 ? 0 : 1,
   scrub: config.scrubCycleSeconds === 0 ? 0 : 1,
 })
 
@@ -59,6 +60,10 @@ export interface NodeMemory {
     readonly queries: readonly SharedArrayBuffer[]
     /** lens → front */
     readonly replies: readonly SharedArrayBuffer[]
+    /** front → feed */
+    readonly feedCommands: SharedArrayBuffer
+    /** feed → front */
+    readonly feedMessages: SharedArrayBuffer
     /** scrub → front */
     readonly scrubReports: SharedArrayBuffer
   }
@@ -89,6 +94,8 @@ export function createMemory(config: Config, newBlock: () => SharedArrayBuffer):
       receipts: each('merkle', () => createRing(4 * QUERY_RING_BYTES)),
       queries: each('lens', () => createRing(QUERY_RING_BYTES)),
       replies: each('lens', ring),
+      feedCommands: createRing(QUERY_RING_BYTES),
+      feedMessages: ring(),
       scrubReports: createRing(SCRUB_RING_BYTES),
     },
   }

@@ -38,7 +38,7 @@ const STORE_THREADS = 'rocksdb:'
 /** How often main looks whether the log has begun a new segment, so that the next one is made ready. */
 const SEGMENT_WATCH_MS = 25
 /** In this order the threads end on a drain, each kind when the one before has emptied its rings. */
-const STOP_ORDER: readonly ThreadKind[] = ['scrub', 'verify', 'wal', 'merkle', 'lens', 'ingest']
+const STOP_ORDER: readonly ThreadKind[] = ['scrub', 'verify', 'wal', 'merkle', 'lens', 'feed', 'ingest']
 
 export interface Node {
   /** What `stemedb serve` prints when it serves. */

@@ -20,7 +20,7 @@ const IDLE_MS_MAX = 1000
 
 /** The front's end of all its rings: spreads work over the verify and lens threads, and hands out what comes back. */
 export class RingPipeline implements Pipeline {
-  handler: PipelineHandler = { ack() {}, receipt() {}, reply() {}, flush() {} }
+  handler: PipelineHandler = { ack() {}, receipt() {}, reply() {}, feed() {}, flush() {} }
   /** Set while the node starts or stops: new work is refused with it. */
   unavailable: ErrorName | undefined = 'starting'
 
@@ -33,6 +33,8 @@ export class RingPipeline implements Pipeline {
   readonly #acks: RingReader
   readonly #receipts: readonly RingReader[]
   readonly #replies: readonly RingReader[]
+  readonly #feedCommands: RingWriter
+  readonly #feedMessages: RingReader
   /** Rings between other threads: looked at for their fill, never read from. */
   readonly #others: { readonly commit: readonly RingReader[], readonly merkle: readonly RingReader[] }
   readonly #ack = new AckView()
@@ -52,6 +54,8 @@ export class RingPipeline implements Pipeline {
     this.#acks = new RingReader(rings.acks)
     this.#receipts = rings.receipts.map((ring) => new RingReader(ring))
     this.#replies = rings.replies.map((ring) => new RingReader(ring))
+    this.#feedCommands = new RingWriter(rings.feedCommands, this.#marks.followerBell)
+    this.#feedMessages = new RingReader(rings.feedMessages)
     this.#others = {
       commit: rings.verified.map((ring) => new RingReader(ring)), merkle: rings.receiptRequests.map((ring) => new RingReader(ring)),
     }
@@ -90,6 +94,12 @@ export class RingPipeline implements Pipeline {
     return false
   }
 
+  feed(command: Uint8Array): boolean {
+    if (!this.#feedCommands.write(command)) return false
+    this.#afterSubmit()
+    return true
+  }
+
   status(): PipelineStatus {
     const marks = this.#marks
     const refusal = marks.refusal
@@ -115,6 +125,7 @@ export class RingPipeline implements Pipeline {
     for (const ring of this.#replies) {
       others += this.#drainRing(ring, (bytes, _view, at, length) => this.handler.reply(bytes.subarray(at, at + length)))
     }
+    others += this.#drainRing(this.#feedMessages, (bytes, _view, at, length) => this.handler.feed(bytes.subarray(at, at + length)))
     if (acks + others > 0) this.handler.flush()
     return acks + others
   }
@@ -124,7 +135,7 @@ export class RingPipeline implements Pipeline {
     const fullest = (rings: readonly { fill(): number }[]): number => Math.max(0, ...rings.map((ring) => ring.fill()))
     return {
       verify: fullest(this.#submitted), lens: fullest(this.#queries), ack: this.#acks.fill(),
-      receipt: fullest(this.#receipts), answer: fullest(this.#replies),
+      receipt: fullest(this.#receipts), answer: fullest(this.#replies), feed: this.#feedMessages.fill(),
       commit: fullest(this.#others.commit), merkle: fullest(this.#others.merkle),
     }
   }

@@ -1,7 +1,4 @@
-import { systemClock, type Clock } from '../base/clock.ts'
-import type { Disk } from '../base/disk.ts'
-import { nodeDisk } from '../base/disk-node.ts'
-import { systemSecrets, type Secrets } from '../base/random.ts'
+import type { Clock } from '../base/clock.ts'
 import { AckQueue } from '../commit/ack-queue.ts'
 import { CommitStage } from '../commit/commit-stage.ts'
 import { ReceiptQueue } from '../commit/receipt-queue.ts'
@@ -16,6 +13,8 @@ import { measuredDisk } from '../observe/measured-disk.ts'
 import { threadMetrics, type ThreadMetrics } from '../observe/thread-metrics.ts'
 import { LensStage } from '../query/lens-stage.ts'
 import { LogAssertionReader } from '../query/log-assertion-reader.ts'
+import { LOG_BLOCK_BYTES, LogCache } from '../query/log-cache.ts'
+import type { ReadRange } from '../query/log-walker.ts'
 import { QueryExecutor } from '../query/execute.ts'
 import { RecordCache } from '../query/record-cache.ts'
 import { recordReader } from '../query/record-reader.ts'
@@ -29,7 +28,6 @@ import { IdFilter } from '../store/id-filter.ts'
 import { IdHash } from '../store/id-hash.ts'
 import { IdLookup } from '../store/id-lookup.ts'
 import { RecentIds } from '../store/recent-ids.ts'
-import { attachRocksStore } from '../store/store-rocksdb.ts'
 import { openStoreMeta } from '../store/store-meta.ts'
 import type { Store } from '../store/store.ts'
 import type { Stage } from '../thread/stage.ts'
@@ -38,6 +36,8 @@ import { keyPairOfSeed } from '../verify/keys.ts'
 import { BatchVerifier, type VerifyPolicy } from '../verify/verify-batch.ts'
 import { WalReader } from '../wal/wal-reader.ts'
 import { WalWriter } from '../wal/wal-writer.ts'
+import { buildFeedStage } from './feed.ts'
+import { thisMachine, type Machine } from './machine.ts'
 import type { NodeMemory, ThreadKind } from './memory.ts'
 import { buildScrubStage } from './scrub.ts'
 import type { ThreadStart } from './thread.messages.ts'
@@ -48,16 +48,6 @@ export interface HostedStage {
   readonly stage: Stage
   readonly bell: Bell
 }
-
-/** What stages take from the machine that they run on. A simulator brings its own. */
-export interface Machine {
-  readonly disk: Disk
-  readonly clock: Clock
-  readonly secrets: Secrets
-  readonly attachStore: (handle: bigint) => Store
-}
-
-const thisMachine: Machine = { disk: nodeDisk, clock: systemClock, secrets: systemSecrets, attachStore: attachRocksStore }
 
 /** Bytes of one read where single records are wanted, not the whole log. */
 const RECORD_READ_BYTES = 128 * 1024
@@ -198,7 +188,9 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
     appliedLsn: () => place.marks.appliedLsn,
     durableLsn: () => place.marks.durableLsn,
   })
-  const reader = new LogAssertionReader((segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out))
+  const readRange: ReadRange = (segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out)
+  const isCached = config.lensLogCacheBytes >= LOG_BLOCK_BYTES
+  const reader = new LogAssertionReader(isCached ? new LogCache(readRange, config.lensLogCacheBytes, () => place.marks.durablePosition).readRange : readRange)
   const recordParts = { source, reader, clock, trustPolicy: trustPolicyOf(config), cache: new RecordCache(), metrics: place.metrics('lens') }
   const executor = new QueryExecutor({
     source, reader, clock,
@@ -219,5 +211,5 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
 /** By kind, what the threads and the inline mode build alike. */
 export const STAGE_BUILDERS: Readonly<Record<ThreadKind, (start: ThreadStart, machine?: Machine) => Promise<HostedStage>>> = {
   ingest: buildIngestStage, wal: buildWalStage, verify: buildVerifyStage, merkle: buildMerkleStage, lens: buildLensStage,
-  scrub: buildScrubStage,
+  feed: buildFeedStage, scrub: buildScrubStage,
 }

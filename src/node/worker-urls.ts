@@ -4,6 +4,7 @@ export const workerUrls = {
   wal: new URL('../../workers/wal.worker.js', import.meta.url),
   verify: new URL('../../workers/verify.task.js', import.meta.url),
   merkle: new URL('../../workers/merkle.task.js', import.meta.url),
+  feed: new URL('../../workers/feed.worker.js', import.meta.url),
   scrub: new URL('../../workers/scrub.worker.js', import.meta.url),
   lens: new URL('../../workers/lens.task.js', import.meta.url),
 } as const

@@ -43,22 +43,23 @@ const BYTES: Buckets = Object.freeze({ perUnit: 1 / 64, count: 21 })
 const ERROR_NAMES = Object.keys(ERROR_CODES) as ErrorName[]
 
 /** Kinds of ring, by the boundary that they cross; one kind has a ring a thread. */
-export const RING_KINDS = ['verify', 'commit', 'ack', 'merkle', 'receipt', 'lens', 'answer'] as const
+export const RING_KINDS = ['verify', 'commit', 'ack', 'merkle', 'receipt', 'lens', 'answer', 'feed'] as const
 /** How far a batch had come: all of them count from the client's last byte, so that their differences are the stages. */
 export const ACK_STAGES = ['verified', 'durable', 'total'] as const
 export const HTTP_ROUTES = [
-  'assert', 'assert_batch', 'assertion', 'query', 'vote', 'votes', 'epoch', 'epochs', 'alias', 'aliases', 'outcome', 'trust', 'register_source', 'source', 'sources',
-  'livez', 'readyz', 'health', 'metrics', 'openapi', 'websocket', 'other',
+  'assert', 'assert_batch', 'assertion', 'query', 'vote', 'votes', 'epoch', 'epochs', 'alias', 'aliases', 'outcome', 'trust', 'register_source',
+  'source', 'sources', 'query_many', 'skeptic', 'layered', 'constraints', 'trace', 'concepts', 'equivocations', 'audit',
+  'livez', 'readyz', 'health', 'metrics', 'openapi', 'websocket', 'feed', 'other',
 ] as const
 export const HTTP_STATUSES = [
-  '101', '200', '201', '204', '207', '304', '400', '401', '403', '404', '405', '406', '408', '413', '415', '422', '426', '429',
+  '101', '200', '201', '204', '207', '304', '400', '401', '403', '404', '405', '406', '408', '410', '413', '415', '422', '426', '429',
   '431', '500', '503', '504', '507', 'other',
 ] as const
 /** Why a WebSocket connection ended. */
 export const CLOSE_REASONS = ['client', 'idle', 'slow_reader', 'protocol', 'drain', 'other'] as const
 /** Failed system calls by errno. */
 export const DISK_ERRORS = ['EIO', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'other'] as const
-export const QUERY_ENDPOINTS = ['assertion', 'votes', 'epochs', 'aliases', 'trust', 'source', 'sources', 'query'] as const
+export const QUERY_ENDPOINTS = ['assertion', 'votes', 'epochs', 'aliases', 'trust', 'source', 'sources', 'query', 'skeptic', 'layered', 'constraints', 'trace', 'concepts', 'equivocations'] as const
 export const STORE_OPERATIONS = ['write'] as const
 
 type Labels = MetricBase['labels']
@@ -149,6 +150,24 @@ export const METRICS = {
   query_latency_seconds: histogram(LATENCY, 'Time from a query\'s arrival to its answer.', { endpoint: QUERY_ENDPOINTS }),
   query_timeout_total: counter('Queries that were not answered within processingTimeoutMs.'),
   record_lookups_total: counter('Votes, epochs, outcomes and aliases that lenses looked at: read from the log, or kept from before.', { result: ['read', 'kept'] }),
+
+  // Audit.
+  audit_records_total: counter('Queries recorded in the audit.'),
+  audit_dropped_total: counter('Records of queries that were dropped: the buffer was full, a write failed, or the disk is full.'),
+  audit_disk_usage_bytes: gauge('Bytes of all audit files.'),
+  // Live subscriptions.
+  subscriptions: gauge('Live subscriptions, over WebSocket and SSE.'),
+  subscriptions_total: counter('Subscriptions begun.'),
+  subscriptions_ended_total: {
+    type: 'counter', sparse: true, help: 'Subscriptions that the node ended, by error code.', labels: { code: ERROR_NAMES },
+  },
+  subscriptions_behind: gauge('Subscriptions that read history, or wait for room, and do not follow the end of the log.'),
+  feed_deliveries_total: counter('Matches sent to subscribers; one that goes to ten counts ten times.'),
+  feed_delivered_bytes_total: counter('Bytes of delivery frames, each as often as it was sent.'),
+  feed_records_total: counter('Records of the log that were read for subscribers.'),
+  feed_latency_seconds: histogram(LATENCY, 'Time from an assertion\'s HLC to its hand-over to the front, of subscribers who are live.'),
+  feed_lag_lsn: gauge('Assertions that are applied and not yet announced to subscribers who are live; 0 where there are none.'),
+  feed_lens_queries_total: counter('Queries run because a match may have changed the answer of a lens subscription.'),
 
   // Merkle.
   receipts_total: counter('Receipts sent.'),

@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import type { LensAnswer, LensContext, Resolution } from '../lens/lens.ts'
 import type { LensSettings } from '../lens/settings.ts'
 import type { AssertionReader, CandidateSource, EntryPosition, StoredAssertion } from './candidate-source.ts'
-import { AliasedPairs, ENTRIES_READ_MAX, PairReader, StepBudget, type Pair, type PairSource } from './pairs.ts'
+import { AliasedPairs, GatheredPairs, ENTRIES_READ_MAX, PairReader, StepBudget, type Pair, type PairSource } from './pairs.ts'
 import { CLAIMS_READ_MAX, CandidateReader, keeperOf, type PairCandidate, type Selection } from './candidates.ts'
 import { consideredOf } from './explain.ts'
 import type { LensPlan } from './plan.ts'
@@ -54,7 +54,8 @@ class LensQuery {
     const subjects = subjectsOf(plan, parts.records)
     this.#budgets = subjects.map(() => new StepBudget(Math.ceil(ENTRIES_READ_MAX / subjects.length)))
     const sources = subjects.map((subject, i) => this.#pairsOf(subject, moment, this.#budgets[i]!))
-    this.#pairs = sources.length === 1 ? sources[0]! : new AliasedPairs(plan.subject, sources)
+    const pairs = sources.length === 1 ? sources[0]! : new AliasedPairs(plan.subject, sources)
+    this.#pairs = gathersOf(plan) === undefined ? pairs : new GatheredPairs(pairs)
   }
 
   close(): void {
@@ -83,7 +84,7 @@ class LensQuery {
     // The position of pairs of several subjects names the one that was asked for; each goes on at its predicate.
     const from = cursor !== undefined && aliases ? { subject, predicate: cursor.position.predicate } : cursor?.position
     const entries = this.#parts.source.entries(rangeOf(this.#plan, subject, moment, from))
-    return new PairReader(entries, { predicate, keeps: keeperOf(filter), budget })
+    return new PairReader(entries, { predicates: predicate === undefined ? gathersOf(this.#plan) : [predicate], keeps: keeperOf(filter), budget })
   }
 
   /** Undefined where nothing of the pair is a candidate, and nobody wants to know why. */
@@ -125,6 +126,13 @@ class LensQuery {
     this.#winnersRead++
     return this.#parts.reader.read(entry)
   }
+}
+
+const utf8 = new TextEncoder()
+
+/** Predicates that the lens looks at together, where the query names none. */
+function gathersOf({ predicate, lens: { gathers } }: LensPlan): Uint8Array[] | undefined {
+  return predicate === undefined ? gathers?.map((name) => utf8.encode(name)) : undefined
 }
 
 function contextOf({ lens, filter }: LensPlan, { nowMs }: Moment, { settings, records }: LensQueryParts): LensContext {

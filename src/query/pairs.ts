@@ -60,7 +60,7 @@ export interface PairSource {
 
 export interface PairReaderOptions {
   /** Undefined: all. */
-  readonly predicate: Uint8Array | undefined
+  readonly predicates: readonly Uint8Array[] | undefined
   readonly keeps: (entry: IndexEntry) => boolean
   readonly budget: StepBudget
 }
@@ -100,7 +100,8 @@ export class PairReader implements PairSource {
   }
 
   #isWanted({ predicate }: IndexEntry): boolean {
-    return this.#options.predicate === undefined || sameBytes(predicate, this.#options.predicate)
+    const { predicates } = this.#options
+    return predicates === undefined || predicates.some((one) => sameBytes(one, predicate))
   }
 
   /** The pair of `first`; undefined where nothing of it is kept, or the budget ended. */
@@ -164,6 +165,62 @@ export class PairReader implements PairSource {
   }
 }
 
+const NO_PREDICATE = new Uint8Array(0)
+
+/** Pairs of one subject as one, under no predicate: for a lens that looks at several predicates together. */
+export class GatheredPairs implements PairSource {
+  readonly #source: PairSource
+  #head: Pair | undefined
+  #stoppedAt: EntryPosition | undefined
+  #isFirst = true
+
+  constructor(source: PairSource) {
+    this.#source = source
+    this.#head = source.next()
+  }
+
+  next(): Pair | undefined {
+    const first = this.#head
+    if (first === undefined || this.#stoppedAt !== undefined) return undefined
+    const { subject } = first
+    const entries: IndexEntry[] = []
+    let isCut = false
+    for (let pair: Pair | undefined = first; pair !== undefined && sameBytes(pair.subject, subject); this.#head = pair = this.#source.next()) {
+      for (const entry of pair.entries) entries.push(entry)
+      isCut ||= pair.isCut
+    }
+    if (this.#stopsWithin(subject)) {
+      if (!this.#isFirst) return this.#stop(subject)
+      isCut = true
+    }
+    this.#isFirst = false
+    return { ...newestOf(entries, isCut), subject, predicate: NO_PREDICATE }
+  }
+
+  resumeAt(): EntryPosition | undefined {
+    if (this.#stoppedAt !== undefined) return this.#stoppedAt
+    return this.#head === undefined ? this.#source.resumeAt() : { subject: this.#head.subject, predicate: NO_PREDICATE }
+  }
+
+  close(): void {
+    this.#source.close()
+  }
+
+  #stopsWithin(subject: Uint8Array): boolean {
+    const at = this.#head === undefined ? this.#source.resumeAt() : undefined
+    return at !== undefined && sameBytes(at.subject, subject)
+  }
+
+  #stop(subject: Uint8Array): undefined {
+    this.#stoppedAt = { subject, predicate: NO_PREDICATE }
+  }
+}
+
+function newestOf(entries: IndexEntry[], isCut: boolean): Pick<Pair, 'entries' | 'isCut'> {
+  entries.sort(newestFirst)
+  return { entries: entries.slice(0, CANDIDATES_MAX), isCut: isCut || entries.length > CANDIDATES_MAX }
+}
+
 /** The pairs of several subjects that are the same thing, as those of the first. */
 export class AliasedPairs implements PairSource {
   readonly #subject: Uint8Array
@@ -189,9 +246,7 @@ export class AliasedPairs implements PairSource {
       isCut ||= head.isCut
       this.#heads[i] = this.#sources[i]!.next()
     })
-    entries.sort(newestFirst)
-    if (entries.length > CANDIDATES_MAX) isCut = true
-    return { subject: this.#subject, predicate, entries: entries.slice(0, CANDIDATES_MAX), isCut }
+    return { ...newestOf(entries, isCut), subject: this.#subject, predicate }
   }
 
   resumeAt(): EntryPosition | undefined {

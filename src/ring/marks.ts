@@ -13,24 +13,28 @@ import { Bell } from './bell.ts'
  * | 32 | 8 | applied position | ingest |
  * | 40 | 8 | ids flushed up to this LSN | ingest |
  * | 48 | 4 | why writes are refused: an error code's number, 0 = they are not | commit |
+ * | 52 | 4 | 1 while somebody wants the followers' bell rung | feed |
  * | 64 | 64 | bell: the durable mark moved | commit |
  * | 128 | 64 | bell: the applied mark or the flushed ids moved | ingest |
+ * | 192 | 64 | bell of who follows the applied mark: rung by ingest where it is wanted, and by who has something for the follower | ingest, front |
  */
 export class Marks {
-  static readonly BYTES = 192
+  static readonly BYTES = 256
 
   readonly buffer: SharedArrayBuffer
   readonly durableBell: Bell
   readonly appliedBell: Bell
+  readonly followerBell: Bell
   readonly #u64: BigUint64Array
   readonly #i32: Int32Array
 
   constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(Marks.BYTES)) {
     this.buffer = buffer
     this.#u64 = new BigUint64Array(buffer, 0, 6)
-    this.#i32 = new Int32Array(buffer, 48, 1)
+    this.#i32 = new Int32Array(buffer, 48, 2)
     this.durableBell = new Bell(buffer, 64)
     this.appliedBell = new Bell(buffer, 128)
+    this.followerBell = new Bell(buffer, 192)
   }
 
   get durableLsn(): Lsn { return Number(Atomics.load(this.#u64, 0)) }
@@ -61,6 +65,12 @@ export class Marks {
     Atomics.store(this.#u64, 4, pack(position))
     Atomics.store(this.#u64, 3, BigInt(lsn))
     this.appliedBell.ring()
+    if (Atomics.load(this.#i32, 1) !== 0) this.followerBell.ring()
+  }
+
+  /** Whether the followers' bell is rung when the applied mark moves. Set it before looking at the mark. Its follower only. */
+  followApplied(isWanted: boolean): void {
+    Atomics.store(this.#i32, 1, isWanted ? 1 : 0)
   }
 
   setIdsFlushed(lsn: Lsn): void {

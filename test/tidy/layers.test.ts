@@ -9,7 +9,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['config', 'observe', 'record', 'ring'],
   ['wire', 'thread'],
   ['store', 'lens', 'verify', 'wal', 'merkle'],
-  ['commit', 'ingest', 'query'],
+  ['commit', 'ingest', 'query', 'feed'],
   ['front', 'client', 'cli'],
   ['node'],
 ]

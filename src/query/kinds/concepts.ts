@@ -75,7 +75,7 @@ function cursorField(request: QueryRequest, prefix: Uint8Array): Uint8Array | un
   if (given === null) return undefined
   const end = prefixEnd(prefix)
   const isInside = given.length > 0 && given.length <= SUBJECT_BYTES_MAX + 1 && Buffer.compare(given, prefix) > 0
-    && (end === undefined || Buffer.compare(given, end) <= 0)
+    && (end === undefined || Buffer.compare(given, end) <= 0) && !given.includes(0)
   return isInside ? given.slice() : refuseParameter('cursor', 'is none of this prefix')
 }
 

@@ -88,7 +88,7 @@ t.test('asyncapi.yaml agrees with the schemas and the code', async (t) => {
   t.ok(JSON.stringify(document.channels.stream.bindings.ws.headers).includes(`"${SUBPROTOCOL}"`))
   for (const ref of refsIn(document)) t.ok(resolve(document, ref), ref)
   const messages = Object.values(document.components.messages)
-  t.strictSame(messages.map(({ name }) => name).sort(), ['SACK', 'SBAT', 'SERR', 'SRCP', 'SWEL'])
+  t.strictSame(messages.map(({ name }) => name).sort(), ['SACK', 'SANS', 'SBAT', 'SDLV', 'SERR', 'SHBT', 'SRCP', 'SSBD', 'SSUB', 'SSUE', 'SUNS', 'SWEL'])
   for (const { name, title } of messages) {
     const { schema } = document.components.schemas[title]!
     t.strictSame([schema.root, schema.identifier], [title, name])

@@ -122,6 +122,16 @@ export class FakePipeline implements Pipeline {
     this.handler.flush()
   }
 
+  /** Commands of the feed, as they came. */
+  readonly feedCommands: Uint8Array[] = []
+  feedFull = false
+
+  feed(command: Uint8Array): boolean {
+    if (this.feedFull) return false
+    this.feedCommands.push(command.slice())
+    return true
+  }
+
   query(request: Uint8Array): boolean {
     if (this.queriesFull) return false
     const copy = request.slice()

@@ -2,13 +2,14 @@ import fc from 'fast-check'
 import t from 'tap'
 import { conflictScore, statusOf } from '../../../src/lens/conflict.ts'
 import { distinct, IdTable } from '../../../src/lens/id-table.ts'
+import { momentOf } from '../../../src/lens/order.ts'
 import { countSources, originsOf } from '../../../src/lens/origins.ts'
 import { QUANTITY_CHARACTERS_MAX, quantityOf } from '../../../src/lens/quantity.ts'
 import { clustersOf, LABEL_CHARACTERS_MAX, toleranceOf, valuesEqual, valueText } from '../../../src/lens/value.ts'
 import { decayOf, decayedConfidence, WEIGHT_ONE, weightOf } from '../../../src/lens/weight.ts'
 import type { ObjectValue } from '../../../src/record/assertion.ts'
 import { hlcOf } from '../../../src/base/hlc.ts'
-import { candidateLists, DAY_MS, digest, digestOf, HALF_LIFE_DAYS, NOW_MS, num, objects, says, text } from '../../support/lens-candidates.ts'
+import { candidateLists, DAY_MS, digest, digestOf, HALF_LIFE_DAYS, NOW_MS, num, objects, says, text, type FullCandidate } from '../../support/lens-candidates.ts'
 
 t.test('quantities', async (t) => {
   const equal = [['500 mg', '0.5 g'], ['0.3 kg', '300 g'], ['1.1 kg', '1100 g'], ['5%', '5 percent'], ['50 ‰', '5 %'], ['90 min', '1.5 h'], ['1 week', '7 days'],
@@ -160,18 +161,27 @@ t.test('origins: by source, and by the parent\'s where that is among the candida
   const none = says(6, 'a')
   const unsourced = says(7, 'a', { parent: digest(77) })
   const list = [grandchild, child, root, other, orphan, none, unsourced]
-  const origins = originsOf(list)
+  const clustered = (all: FullCandidate[]) => originsOf(all, clustersOf(all, 0, () => 1))
+  const origins = clustered(list)
   t.equal(new Set(origins.subarray(0, 3)).size, 1, 'all go back to the root')
   t.equal(origins[3], origins[4], 'one source')
   t.not(origins[3], origins[2], 'a child that cites another source does not make the two one')
   t.strictSame([...origins.subarray(5)], [0, 0], 'those without a source are together')
   t.equal(countSources([0, 1, 2, 3, 4], origins), 2)
   t.equal(countSources([6], origins), 1)
+  const contradiction = says(12, 'b', { sourceHash: digest(6), parent: root.id })
+  t.not(clustered([root, contradiction])[1], clustered([root, contradiction])[0], 'who says otherwise does not follow')
   const a = says(8, 'a', { id: digest(8), sourceHash: digest(3), parent: digest(9) })
   const b = says(9, 'a', { id: digest(9), sourceHash: digest(4), parent: digest(8) })
   const tail = says(10, 'a', { sourceHash: digest(5), parent: digest(9) })
   const least = says(11, 'a', { sourceHash: digest(3) })
   for (const ring of [[a, b, tail, least], [tail, b, a, least], [b, least, tail, a]]) {
-    t.equal(new Set(originsOf(ring)).size, 1, 'a ring goes back to what its least id cites')
+    t.equal(new Set(clustered(ring)).size, 1, 'a ring goes back to what its least id cites')
   }
+})
+
+t.test('the moment of an HLC is as toISOString says it', async (t) => {
+  fc.assert(fc.property(fc.integer({ min: 0, max: 2 ** 48 - 1 }), fc.integer({ min: 0, max: 65_535 }), (wallMs, counter) =>
+    momentOf(hlcOf(wallMs, counter)) === new Date(wallMs).toISOString()))
+  for (const wallMs of [0, 999, DAY_MS - 1, DAY_MS, NOW_MS, 2 ** 48 - 1]) t.equal(momentOf(hlcOf(wallMs)), new Date(wallMs).toISOString())
 })

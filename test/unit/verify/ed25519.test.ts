@@ -8,7 +8,7 @@ import { batchMessage, realmHashOf, singleMessage } from '../../../src/merkle/si
 import { rootOfIds } from '../../../src/merkle/tree.ts'
 import { checkKey, signMessage, verifySignature, verifySignatureAt } from '../../../src/verify/ed25519.ts'
 import { keyPairOfSeed } from '../../../src/verify/keys.ts'
-import { recordProblem } from '../../support/fault-record.ts'
+import { recordFault } from '../../support/fault-record.ts'
 import { repoRoot } from '../../support/root.ts'
 
 interface GoldenCase { name: string; publicKey: string; message: string; signature: string; verdict: string }
@@ -40,11 +40,11 @@ const P = 2n ** 255n - 19n
 const changes = { trials: 0, failures: 0, caught: 0 }
 const keys = { trials: 0, failures: 0, takenByOthers: 0 }
 t.teardown(() => {
-  recordProblem({
+  recordFault({
     id: 'S1', title: 'every one-bit change of signature, key and message; S + L, S = L; wrong lengths, keys, realms and domains', trials: changes.trials, unit: 'changes',
     failures: changes.failures, tooth: `a verifier that forgets the message's last byte: caught by ${changes.caught} changes`,
   })
-  recordProblem({
+  recordFault({
     id: 'S2', title: 'the table of weak keys, edge cases of speccheck and RFC 8032 vectors; all low-order points in all encodings', trials: keys.trials, unit: 'cases',
     failures: keys.failures, tooth: `OpenSSL by itself takes ${keys.takenByOthers} of the forgeries that are refused here`,
   })

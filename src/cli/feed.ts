@@ -1,0 +1,104 @@
+import { DbError } from '../base/errors.ts'
+import { EXIT } from '../base/exit-codes.ts'
+import { hlcWallMs } from '../base/hlc.ts'
+import { connect, SOURCE_CLASSES, type AnswerChange, type SourceClass, type StemeClient, type StoredAssertion, type SubscribeFilter } from '../client/client.ts'
+import { socketOptions } from './connect.ts'
+import type { Console, OutputOptions } from './console.ts'
+import { objectText, printable } from './query.ts'
+
+export interface FeedOptions extends OutputOptions {
+  readonly url: string
+  readonly prefix?: boolean
+  readonly predicate?: string
+  readonly tier?: string
+  readonly agent?: string
+  readonly fromLsn?: string
+  readonly lens?: string
+  readonly limit?: string
+}
+
+function wholeNumber(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  if (!/^\d{1,15}$/.test(text)) throw new DbError('parameter_invalid', `${name}: "${text}" is no whole number`, { parameter: name })
+  return Number(text)
+}
+
+function tiersOf(text: string | undefined): SourceClass[] {
+  return (text?.split(',') ?? []).map((name) => {
+    const tier = /^\d$/.test(name) ? Number(name) : SOURCE_CLASSES.indexOf(name as (typeof SOURCE_CLASSES)[number])
+    if (!(tier in SOURCE_CLASSES)) throw new DbError('parameter_invalid', `--tier: "${name}" is none of ${SOURCE_CLASSES.join(', ')}`, { parameter: '--tier' })
+    return tier as SourceClass
+  })
+}
+
+/** `stemedb feed`: until it is interrupted, or `--limit` has come. */
+export async function runFeed(subject: string | undefined, options: FeedOptions, console: Console): Promise<number> {
+  const limit = wholeNumber('--limit', options.limit) ?? Infinity
+  const fromLsn = wholeNumber('--from-lsn', options.fromLsn)
+  const { predicate, agent, lens } = options
+  const filter: SubscribeFilter = {
+    ...(subject === undefined ? {} : options.prefix === true ? { prefix: subject } : { subject }),
+    ...(predicate === undefined ? {} : { predicate }), ...(agent === undefined ? {} : { agent }), tiers: tiersOf(options.tier),
+  }
+  let lost = false
+  const client = await connect(options.url, {
+    ...(await socketOptions()), readOnly: true,
+    onState: (event) => {
+      if (event.state === 'down') console.err(`${event.reason.message}; trying again in ${Math.round(event.retryInMs)} ms`)
+      if (event.state === 'up' && lost) console.err('connected again')
+      lost = event.state === 'down'
+    },
+  })
+  const interrupt = (): void => client.abort()
+  process.once('SIGINT', interrupt)
+  process.once('SIGTERM', interrupt)
+  try {
+    if (lens === undefined) await followMatches(client, filter, fromLsn, limit, options.json === true, console)
+    else await followAnswers(client, filter, lens, limit, options.json === true, console)
+  } finally {
+    process.off('SIGINT', interrupt)
+    process.off('SIGTERM', interrupt)
+    client.abort()
+  }
+  return EXIT.ok
+}
+
+async function followMatches(client: StemeClient, filter: SubscribeFilter, fromLsn: number | undefined, limit: number, json: boolean, console: Console): Promise<void> {
+  let left = limit
+  if (left === 0) return
+  for await (const found of client.subscribe(filter, fromLsn === undefined ? {} : { fromLsn })) {
+    console.out(json ? JSON.stringify(found) : matchLine(found))
+    if (--left === 0) return
+  }
+}
+
+function matchLine({ lsn, hlc, assertion: { subject, predicate, object, confidence, source_class: source } }: StoredAssertion): string {
+  const at = new Date(hlcWallMs(BigInt(hlc))).toISOString()
+  return `${String(lsn).padStart(8)}  ${at}  ${printable(subject)}  ${printable(predicate)}  ${objectText(object)}  (${source}, ${confidence})`
+}
+
+async function followAnswers(client: StemeClient, filter: SubscribeFilter, lens: string, limit: number, json: boolean, console: Console): Promise<void> {
+  const { tiers = [], agent, ...where } = filter
+  if (tiers.length > 0 || agent !== undefined) throw new DbError('parameter_invalid', '--tier and --agent are not for --lens', { parameter: '--lens' })
+  let left = limit
+  if (left === 0) return
+  const shown = new Map<string, string>()
+  for await (const change of client.watch({ ...where, lens })) {
+    if (json) console.out(JSON.stringify(change))
+    else for (const line of changedLines(change, shown)) console.out(line)
+    if (--left === 0) return
+  }
+}
+
+/** A line for each answer that is not as it was shown last. */
+function changedLines({ seenLsn, answers }: AnswerChange, shown: Map<string, string>): string[] {
+  const lines: string[] = []
+  for (const { subject, predicate, winner, status } of answers) {
+    const text = `${winner === null ? '(none)' : objectText(winner.assertion.object)}${status === undefined ? '' : `  [${printable(status)}]`}`
+    const key = JSON.stringify([subject, predicate])
+    if (shown.get(key) === `${winner?.id} ${text}`) continue
+    shown.set(key, `${winner?.id} ${text}`)
+    lines.push(`${String(seenLsn).padStart(8)}  ${printable(subject)}  ${printable(predicate)}  ${text}`)
+  }
+  return lines
+}

@@ -1,0 +1,108 @@
+import type { Clock } from '../base/clock.ts'
+import type { Bell } from '../ring/bell.ts'
+import type { Marks } from '../ring/marks.ts'
+import type { RingReader } from '../ring/ring.ts'
+import type { Stage, StepOutcome } from '../thread/stage.ts'
+import { decodeCommand } from './feed-command.codec.ts'
+import type { Feed } from './feed.ts'
+
+/** After a look at the end of the log, so long until the next, in milliseconds: what comes meanwhile shares frames. */
+const GATHER_MS = 4
+/** Interval at which slow subscribers are looked for. */
+const SLOW_CHECK_MS = 500
+/** Commands taken before the log is read on. */
+const COMMANDS_MAX = 256
+/** Longest sleep while there are subscribers: a bound, not a schedule. */
+const IDLE_MS_MAX = 1000
+/** The same without any: only a command can bring work, and it rings the bell. */
+const NOBODY_MS = 60_000
+
+export interface FeedStageOptions {
+  readonly feed: Feed
+  readonly commands: RingReader
+  readonly marks: Marks
+  readonly clock: Clock
+  readonly heartbeatMs: number
+}
+
+/**
+ * Follows the applied mark for whoever has subscribed. Without subscribers it sleeps, reads nothing, and the ingest
+ * stage does not ring for it.
+ */
+export class FeedStage implements Stage {
+  readonly blockedOn: Bell
+  readonly #options: FeedStageOptions
+  /** The end of the log is not looked at before then. */
+  #followAtMs = 0
+  #heartbeatAtMs = 0
+  #slowCheckAtMs = 0
+
+  constructor(options: FeedStageOptions) {
+    this.#options = options
+    this.blockedOn = options.feed.out.space
+  }
+
+  step(): StepOutcome {
+    const { feed, clock, marks } = this.#options
+    const commands = this.#takeCommands()
+    if (feed.subscriptionCount === 0) {
+      marks.followApplied(false)
+      this.#report()
+      return feed.flush() ? (commands > 0 ? 'progress' : 'idle') : 'blocked'
+    }
+    const nowMs = clock.monoMs()
+    this.#keepTime(nowMs)
+    const mayFollow = nowMs >= this.#followAtMs
+    // Rung for whatever is applied after this look, so that none is missed; not while waiting for more.
+    marks.followApplied(mayFollow)
+    const outcome = feed.step(mayFollow)
+    if (outcome === 'progress' && feed.isFollowing && !feed.isCatchingUp) this.#gatherFrom(nowMs)
+    this.#report()
+    return outcome === 'idle' && commands > 0 ? 'progress' : outcome
+  }
+
+  idleMs(): number {
+    const { feed, clock } = this.#options
+    if (feed.subscriptionCount === 0) return NOBODY_MS
+    const nowMs = clock.monoMs()
+    const next = Math.min(this.#heartbeatAtMs, this.#slowCheckAtMs, this.#followAtMs > nowMs ? this.#followAtMs : Infinity)
+    return Math.max(0, Math.min(IDLE_MS_MAX, next - nowMs))
+  }
+
+  finish(): void {
+    this.#options.feed.close()
+  }
+
+  /** Live subscribers who have everything wait a moment for more. */
+  #gatherFrom(nowMs: number): void {
+    const { feed, marks } = this.#options
+    if ((feed.liveNextLsn ?? 0) > marks.appliedLsn) this.#followAtMs = nowMs + GATHER_MS
+  }
+
+  #takeCommands(): number {
+    const { commands, feed } = this.#options
+    let count = 0
+    while (count < COMMANDS_MAX && feed.takesCommands && commands.peek()) {
+      feed.command(decodeCommand(commands.frame()))
+      commands.release()
+      count++
+    }
+    return count
+  }
+
+  #keepTime(nowMs: number): void {
+    const { feed, heartbeatMs } = this.#options
+    if (nowMs >= this.#slowCheckAtMs) {
+      this.#slowCheckAtMs = nowMs + SLOW_CHECK_MS
+      feed.endTheSlow()
+    }
+    if (nowMs < this.#heartbeatAtMs) return
+    // The first subscriber after a while is not told at once that nothing has happened.
+    if (nowMs - this.#heartbeatAtMs < 2 * heartbeatMs) feed.heartbeat()
+    this.#heartbeatAtMs = nowMs + heartbeatMs
+  }
+
+  #report(): void {
+    this.#options.feed.report()
+  }
+}

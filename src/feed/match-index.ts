@@ -1,0 +1,121 @@
+import { filterKey, filterMatches, type AssertionFields, type FeedFilter } from './filter.ts'
+
+/** Members whose filters are the same: they are matched, and served, together. */
+export interface MatchGroup<M> {
+  readonly key: string
+  readonly filter: FeedFilter
+  readonly members: Set<M>
+  /** The caller's, for the piece of the log under way. */
+  matched: number[]
+}
+
+type Bucket<M> = Map<string, MatchGroup<M>[]>
+
+/**
+ * Finds the filters that an assertion matches without asking every one: each group of equal filters stands in one
+ * table, by the part of it that lets the least through (a whole subject, a prefix, an agent, a predicate), and only the
+ * groups found there are asked for the rest. Prefixes stand in one hash table for each length that occurs, so a subject
+ * costs a lookup a length, at most `SUBJECT_BYTES_MAX` of them.
+ */
+export class MatchIndex<M> {
+  readonly #groups = new Map<string, MatchGroup<M>>()
+  readonly #bySubject: Bucket<M> = new Map()
+  readonly #byPrefix = new Map<number, Bucket<M>>()
+  /** Lengths of prefixes, ascending. */
+  #prefixLengths: number[] = []
+  readonly #byAgent: Bucket<M> = new Map()
+  readonly #byPredicate: Bucket<M> = new Map()
+  readonly #rest: MatchGroup<M>[] = []
+  #size = 0
+
+  /** Members in all groups. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** Groups of equal filters. */
+  get groupCount(): number {
+    return this.#groups.size
+  }
+
+  * members(): Generator<M> {
+    for (const { members } of this.#groups.values()) yield* members
+  }
+
+  add(member: M, filter: FeedFilter): void {
+    const key = filterKey(filter)
+    let group = this.#groups.get(key)
+    if (group === undefined) {
+      group = { key, filter, members: new Set(), matched: [] }
+      this.#groups.set(key, group)
+      this.#put(group)
+    }
+    if (group.members.has(member)) return
+    group.members.add(member)
+    this.#size++
+  }
+
+  remove(member: M, filter: FeedFilter): void {
+    const group = this.#groups.get(filterKey(filter))
+    if (group === undefined || !group.members.delete(member)) return
+    this.#size--
+    if (group.members.size > 0) return
+    this.#groups.delete(group.key)
+    this.#take(group)
+  }
+
+  /** Calls `found` for every group whose filter the assertion matches. */
+  match(fields: AssertionFields, found: (group: MatchGroup<M>) => void): void {
+    const ask = (groups: readonly MatchGroup<M>[] | undefined): void => {
+      if (groups === undefined) return
+      for (const group of groups) if (filterMatches(group.filter, fields)) found(group)
+    }
+    if (this.#bySubject.size > 0) ask(this.#bySubject.get(fields.subject))
+    for (const length of this.#prefixLengths) {
+      const { subject } = fields
+      if (length > subject.length) break
+      ask(this.#byPrefix.get(length)!.get(subject.slice(0, length)))
+    }
+    if (this.#byAgent.size > 0) ask(this.#byAgent.get(fields.agent))
+    if (this.#byPredicate.size > 0) ask(this.#byPredicate.get(fields.predicate))
+    if (this.#rest.length > 0) ask(this.#rest)
+  }
+
+  /** The table and key that a filter stands under; undefined: among the rest. */
+  #place({ subject, subjectIsPrefix, predicate, agent }: FeedFilter): { readonly bucket: Bucket<M>, readonly key: string } | undefined {
+    if (subject !== undefined && !subjectIsPrefix) return { bucket: this.#bySubject, key: subject }
+    if (subject !== undefined && subject !== '') return { bucket: this.#prefixes(subject.length), key: subject }
+    if (agent !== undefined) return { bucket: this.#byAgent, key: agent }
+    return predicate === undefined ? undefined : { bucket: this.#byPredicate, key: predicate }
+  }
+
+  #prefixes(length: number): Bucket<M> {
+    let bucket = this.#byPrefix.get(length)
+    if (bucket === undefined) {
+      bucket = new Map()
+      this.#byPrefix.set(length, bucket)
+      this.#prefixLengths = [...this.#byPrefix.keys()].sort((a, b) => a - b)
+    }
+    return bucket
+  }
+
+  #put(group: MatchGroup<M>): void {
+    const place = this.#place(group.filter)
+    if (place === undefined) return void this.#rest.push(group)
+    const groups = place.bucket.get(place.key)
+    if (groups === undefined) place.bucket.set(place.key, [group])
+    else groups.push(group)
+  }
+
+  #take(group: MatchGroup<M>): void {
+    const place = this.#place(group.filter)
+    const groups = place === undefined ? this.#rest : place.bucket.get(place.key)!
+    groups.splice(groups.indexOf(group), 1)
+    if (place === undefined || groups.length > 0) return
+    place.bucket.delete(place.key)
+    const { subject, subjectIsPrefix } = group.filter
+    if (!subjectIsPrefix || subject === undefined || place.bucket.size > 0 || place.bucket !== this.#byPrefix.get(subject.length)) return
+    this.#byPrefix.delete(subject.length)
+    this.#prefixLengths = [...this.#byPrefix.keys()].sort((a, b) => a - b)
+  }
+}

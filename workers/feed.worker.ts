@@ -1,0 +1,7 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { must } from '../src/base/assert.ts'
+import { runThread } from '../src/node/run-thread.ts'
+import { buildFeedStage } from '../src/node/feed.ts'
+import type { ThreadStart } from '../src/node/thread.messages.ts'
+
+must(parentPort, 'parent port').postMessage(await runThread('feed', workerData as ThreadStart, buildFeedStage))
