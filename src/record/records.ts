@@ -101,7 +101,7 @@ export function recordOf(fields: RecordFields): StemeRecord | undefined {
 }
 
 /** Why an assertion can not be under `steme://`, or undefined where it can. */
-export function recordFault(fields: RecordFields): string | undefined {
+export function recordProblem(fields: RecordFields): string | undefined {
   const parsed = parse(fields)
   return typeof parsed === 'string' ? parsed : undefined
 }
@@ -109,7 +109,7 @@ export function recordFault(fields: RecordFields): string | undefined {
 /** @throws {DbError} `record_invalid` for an assertion under `steme://` that is no record; `pointer` is that of the assertion. */
 export function checkRecord(fields: RecordFields, pointer = ''): void {
   if (!isRecordSubject(fields.subject)) return
-  const fault = recordFault(fields)
+  const fault = recordProblem(fields)
   if (fault !== undefined) throw new DbError('record_invalid', fault, { pointer })
 }
 

@@ -3,7 +3,7 @@ import { blake3Kernel } from '../merkle/blake3.ts'
 import { BATCH_COUNT_OFFSET, BATCH_ROOT_OFFSET, SINGLE_ID_OFFSET, batchMessage, singleMessage } from '../merkle/signed-message.ts'
 import { rootOfIdsInto } from '../merkle/tree.ts'
 import { AGENT_BYTES, HASH_BYTES } from '../record/limits.ts'
-import { recordFault } from '../record/records.ts'
+import { recordProblem } from '../record/records.ts'
 import { assertionOfView } from '../wire/assertion.codec.ts'
 import { AssertionView, isRecordSubjectAt } from '../wire/assertion-view.ts'
 import { BATCH_FLAG_RECEIPT, BatchView, peekRequestId } from '../wire/batch.codec.ts'
@@ -196,7 +196,7 @@ export class BatchVerifier {
     const { vectorLengthMax, hlcDriftMaxMs } = this.#policy
     if (this.#assertion.vectorLength > vectorLengthMax) return FIELD_TOO_LONG
     if (this.#assertion.assertedAtMs > nowMs + hlcDriftMaxMs) return FIELD_INVALID
-    return isRecordSubjectAt(this.#assertion) && recordFault(assertionOfView(this.#assertion)) !== undefined ? RECORD_INVALID : 0
+    return isRecordSubjectAt(this.#assertion) && recordProblem(assertionOfView(this.#assertion)) !== undefined ? RECORD_INVALID : 0
   }
 
   /** An assertion's own signature is checked wherever it has one, also in a signed batch: it is stored and served. */

@@ -11,7 +11,7 @@ import {
 } from '../../../src/record/limits.ts'
 import {
   RECORD_KINDS, aliasDrafts, aliasSubject, checkRecord, contentOfPieces, epochDraft, epochWithdrawalDraft, isAliasable, outcomeDraft, piecesOf,
-  recordFault, recordOf, sourceDrafts, sourceHashOf, voteDraft, type RecordDraft,
+  recordProblem, recordOf, sourceDrafts, sourceHashOf, voteDraft, type RecordDraft,
 } from '../../../src/record/records.ts'
 import { parseStrictJson } from '../../../src/record/strict-json.ts'
 import { repoRoot } from '../../support/root.ts'
@@ -157,10 +157,10 @@ t.test('what is no record is refused, with the reason', async (t) => {
   for (const [name, draft, change] of wrong) {
     const record = { ...draft, ...change }
     t.equal(recordOf(record), undefined, name)
-    t.match(recordFault(record), /^.{20,}$/, name)
+    t.match(recordProblem(record), /^.{20,}$/, name)
     t.throws(() => checkRecord(record, '/7'), { code: 'record_invalid', details: { pointer: '/7' } }, name)
   }
-  for (const right of [vote(), epoch(), outcome(), alias(), source(), piece()]) t.equal(recordFault(right), undefined)
+  for (const right of [vote(), epoch(), outcome(), alias(), source(), piece()]) t.equal(recordProblem(right), undefined)
   t.doesNotThrow(() => checkRecord(assertionOf({ subject: 'steme:/x' })), 'other subjects are no matter of ours')
   t.doesNotThrow(() => checkRecord(assertionOf({ subject: 'Steme://x' })))
 })
@@ -171,7 +171,7 @@ t.test('any assertion under the scheme is a record or refused, never an exceptio
     const record: Record<string, unknown> = { ...make() }
     for (const field of fields) record[field] = other[field]
     const mixed = record as unknown as RecordDraft
-    t.equal(recordOf(mixed) === undefined, recordFault(mixed) !== undefined)
+    t.equal(recordOf(mixed) === undefined, recordProblem(mixed) !== undefined)
   }), { numRuns: 300 })
 })
 
@@ -183,7 +183,7 @@ t.test('docs/formats/records.md: its rows are the kinds, its examples are record
   t.strictSame(kindsIn(counts!), RECORD_KINDS)
   t.match(shapes, `\`piece/00${SOURCE_PIECES_MAX - 1}\``)
   const examples = [...page.matchAll(/```json\n([\s\S]*?)```/g)].map((match) => assertionFromJson(parseStrictJson(match[1]!)))
-  for (const example of examples) t.equal(recordFault(example), undefined)
+  for (const example of examples) t.equal(recordProblem(example), undefined)
   t.strictSame(examples.map((example) => recordOf(example)?.kind), ['vote', 'epoch', 'epoch', 'outcome', 'alias', 'source', 'content'])
   const content = examples.at(-1)!
   t.equal(toHex(sourceHashOf(String(content.object.value))), toHex(content.sourceHash), 'the hash of the example is right')
