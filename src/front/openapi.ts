@@ -9,8 +9,6 @@ import { PROBE_PARAMETERS, SCHEMAS } from './schemas.ts'
 import { CONSTRAINTS_PARAMETERS, PAIR_PARAMETERS, QUERY_PARAMETERS } from './schemas-query.ts'
 import { RECORD_SCHEMAS } from './schemas-records.ts'
 import { AUDIT_PARAMETERS, CONCEPTS_PARAMETERS, EQUIVOCATIONS_PARAMETERS, TRACE_PARAMETERS } from './schemas-trace.ts'
-import { recordOperations } from './openapi-records.ts'
-import { RECORD_SCHEMAS } from './schemas-records.ts'
 
 /**
  * The OpenAPI 3.1 document of /openapi.json, made from the table of routes, the schemas, the error codes, and what is
