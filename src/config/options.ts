@@ -80,6 +80,9 @@ export const OPTIONS = {
   memtableBytes: number('store', 64 * MiB, 1 * MiB, 4 * GiB, 'bytes', 'RocksDB memtable budget.'),
   blockCacheBytes: number('store', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'RocksDB block cache.'),
 
+  tlogEnabled: choice('store', ['on', 'off'], 'on', 'Whether this node keeps a Merkle log over its assertions, signs its head and gives proofs. The log is derived from the WAL: it may be turned on later.'),
+  tlogCheckpointMs: number('store', 1000, 10, 3_600_000, 'ms', 'How often a new tree head is signed, where there are new assertions; each costs one small fdatasync beside the WAL.'),
+
   logLevel: choice('log', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info', 'Least severity that is logged.'),
   logFormat: choice('log', ['auto', 'json', 'pretty'], 'auto', 'JSON lines, or lines for people. auto: people on a terminal, JSON elsewhere.'),
 } as const satisfies Record<string, Option>

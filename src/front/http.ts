@@ -12,6 +12,9 @@ import type { FrontOptions } from './hooks.ts'
 import { openapiDocument } from './openapi.ts'
 import { errorOf } from './problem.ts'
 import type { Queries } from './queries.ts'
+import {
+  handleBundle, handleCheckpoint, handleConsistency, handleInclusion, handleSignature, handleTile,
+} from './proof-handlers.ts'
 import { addressKey } from './rate-limiter.ts'
 import { handleAssertion, handleQuery } from './read-handlers.ts'
 import { RequestIds } from './request-ids.ts'
@@ -26,6 +29,12 @@ const HANDLERS: Readonly<Record<OperationId, Handler>> = {
   assertBatch: handleBatch,
   getAssertion: handleAssertion,
   query: handleQuery,
+  getCheckpoint: handleCheckpoint,
+  proveInclusion: handleInclusion,
+  proveConsistency: handleConsistency,
+  proveSignature: handleSignature,
+  getProofFile: handleBundle,
+  getTile: handleTile,
   openStream: handleStream,
   livez: handleLivez,
   readyz: handleReadyz,

@@ -10,9 +10,12 @@ import { VerifyStage } from '../commit/verify-stage.ts'
 import type { Config } from '../config/options.ts'
 import { IngestStage } from '../ingest/ingest-stage.ts'
 import { WalConfirm } from '../ingest/wal-confirm.ts'
+import { TlogBoard } from '../merkle/tlog-board.ts'
+import { TlogReader } from '../merkle/tlog-files.ts'
 import { realmHashOf } from '../merkle/signed-message.ts'
 import { measuredDisk } from '../observe/measured-disk.ts'
 import { threadMetrics, type ThreadMetrics } from '../observe/thread-metrics.ts'
+import { BatchIdReader } from '../query/batch-ids.ts'
 import { LensStage } from '../query/lens-stage.ts'
 import { LogAssertionReader } from '../query/log-assertion-reader.ts'
 import { QueryExecutor } from '../query/execute.ts'
@@ -38,7 +41,8 @@ import { WalWriter } from '../wal/wal-writer.ts'
 import type { NodeMemory, ThreadKind } from './memory.ts'
 import { buildScrubStage } from './scrub.ts'
 import type { ThreadStart } from './thread.messages.ts'
-import { walDirOf, walNodeIdOf } from './wal-place.ts'
+import { buildTlogStage } from './tlog.ts'
+import { tlogDirOf, walDirOf, walNodeIdOf } from './wal-place.ts'
 
 /** A stage with the bell that it sleeps on. */
 export interface HostedStage {
@@ -201,6 +205,13 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
     records: (asOfHlc) => recordReader({ source, reader, clock }, asOfHlc),
     limitMax: config.queryLimitMax,
     replyBytesMax: config.frameBytesMax,
+    proofs: {
+      log: config.tlogEnabled === 'off' ? undefined : {
+        board: new TlogBoard(place.memory.tlogBoard), tiles: new TlogReader(place.machine.disk, tlogDirOf(config)),
+      },
+      batch: new BatchIdReader((segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out)),
+      realm: config.realm,
+    },
   })
   const stage = new LensStage({
     requests: new RingReader(rings.queries[index]!),
@@ -214,5 +225,5 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
 /** By kind, what the threads and the inline mode build alike. */
 export const STAGE_BUILDERS: Readonly<Record<ThreadKind, (start: ThreadStart, machine?: Machine) => Promise<HostedStage>>> = {
   ingest: buildIngestStage, wal: buildWalStage, verify: buildVerifyStage, merkle: buildMerkleStage, lens: buildLensStage,
-  scrub: buildScrubStage,
+  scrub: buildScrubStage, tlog: buildTlogStage,
 }

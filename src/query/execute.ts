@@ -24,6 +24,7 @@ export interface QueryDependencies {
   readonly clock: Clock
   /** Votes, trust, epochs and aliases as of a moment. */
   readonly records: KindDependencies['records']
+  readonly proofs?: KindDependencies['proofs']
   /** Largest limit that a request may name. */
   readonly limitMax: number
   /** Longest QueryReply. */
@@ -93,9 +94,10 @@ export class QueryExecutor {
   }
 
   #document({ requestId, answer, request }: DocumentPlan): Uint8Array {
-    const { source, reader, clock, limitMax, records } = this.#deps
+    const { source, reader, clock, limitMax, records, proofs } = this.#deps
     const seenLsn = source.appliedLsn()
-    const document = utf8.encode(JSON.stringify(answer(request, { source, reader, records, clock, limitMax })))
+    const answered = answer(request, { source, reader, records, clock, limitMax, proofs })
+    const document = answered instanceof Uint8Array ? answered : utf8.encode(JSON.stringify(answered))
     if (!this.#reply.document(document)) throw tooLong()
     return this.#reply.finish(requestId, seenLsn, false)
   }
