@@ -73,19 +73,22 @@ export async function httpQuery(fetchImpl: Fetch, base: string, parameters: Quer
   return okOrThrow(status, body) as QueryReply
 }
 
-async function getJson(fetchImpl: Fetch, url: string): Promise<{ status: number, body: unknown }> {
-  let response: Response
-  let text: string
+/** @throws {DbError} as rejection: `unreachable` */
+export async function getText(fetchImpl: Fetch, url: string, accept = '*/*'): Promise<{ status: number, text: string }> {
   try {
-    response = await fetchImpl(url, { headers: { accept: 'application/json' } })
-    text = await response.text()
+    const response = await fetchImpl(url, { headers: { accept } })
+    return { status: response.status, text: await response.text() }
   } catch (error) {
     throw new DbError('unreachable', `cannot reach ${new URL(url).origin}: ${causeOf(error)}`, {}, { cause: error })
   }
+}
+
+async function getJson(fetchImpl: Fetch, url: string): Promise<{ status: number, body: unknown }> {
+  const { status, text } = await getText(fetchImpl, url, 'application/json')
   try {
-    return { status: response.status, body: text === '' ? null : JSON.parse(text) }
+    return { status, body: text === '' ? null : JSON.parse(text) }
   } catch {
-    throw new DbError('malformed_json', `${url} answered ${response.status} with something that is no JSON`)
+    throw new DbError('malformed_json', `${url} answered ${status} with something that is no JSON`)
   }
 }
 
@@ -98,7 +101,7 @@ function causeOf(error: unknown): string {
 }
 
 /** The body of a success. @throws {DbError} that a problem (RFC 9457) stands for. */
-function okOrThrow(status: number, body: unknown): unknown {
+export function okOrThrow(status: number, body: unknown): unknown {
   const members = typeof body === 'object' && body !== null ? body as Record<string, unknown> : {}
   if (status >= 200 && status < 300 && body !== null) return body
   const code = typeof members['code'] === 'string' && members['code'] in ERROR_CODES ? members['code'] as ErrorName : 'internal'
