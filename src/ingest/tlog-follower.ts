@@ -50,6 +50,10 @@ export class TlogFollower {
   #promised: TreeHead | undefined
   #signed: { readonly text: string, readonly size: number } | undefined
   #hasSought = false
+  /** Of the last record that was taken. */
+  #readLsn: Lsn = 0
+  /** The log has been read up to the last leaf that the files had. */
+  #hasMetLog = false
 
   /** @throws {DbError} `disk_full`, `io_error` */
   constructor(options: TlogFollowerOptions) {
@@ -85,7 +89,8 @@ export class TlogFollower {
    */
   read(until: WalPosition): boolean {
     const { log, placeOf } = this.#options
-    if (!this.#hasSought) log.seek(placeOf(this.size + 1))
+    // From the segment of the last leaf on, so that the files are held against the log that they are said to be of.
+    if (!this.#hasSought) log.seek(placeOf(Math.max(1, this.size)))
     this.#hasSought = true
     let bytes = 0
     let more = true
@@ -94,26 +99,35 @@ export class TlogFollower {
       if (log.header.kind === RECORD_KIND.batch) this.#take(log.header.lsnFirst, log.header.count)
     }
     this.#append()
+    this.#hasMetLog ||= !more || this.#readLsn >= this.size
     this.#keepPromise()
     return more
   }
 
   #take(lsnFirst: Lsn, count: number): void {
-    // A place may be before the record that is wanted.
-    if (lsnFirst + count - 1 <= this.size + this.#idCount) return
     if (this.#idCount + count > IDS_MAX) this.#append()
+    const known = this.size + this.#idCount
     let lsn = lsnFirst
     const entry = this.#view.reset(this.#options.log.payload)
     for (let index = 0; index < entry.count; index++) {
       if (!entry.accepted(index)) continue
-      if (lsn > this.size + this.#idCount) {
-        assert(lsn === this.size + this.#idCount + 1, () => `LSN ${lsn} follows on LSN ${this.size + this.#idCount}`)
-        const at = entry.idsOffset + index * HASH_BYTES
-        this.#ids.set(entry.bytes.subarray(at, at + HASH_BYTES), this.#idCount++ * HASH_BYTES)
-      }
+      const at = entry.idsOffset + index * HASH_BYTES
+      const id = entry.bytes.subarray(at, at + HASH_BYTES)
+      if (lsn > known) this.#ids.set(id, this.#idCount++ * HASH_BYTES)
+      else if (!this.#writer.has(lsn - 1, id)) return this.#beginAnew()
       lsn++
     }
     assert(lsn === lsnFirst + count, 'a record takes as many LSNs as it has accepted assertions')
+    this.#readLsn = lsn - 1
+    assert(lsnFirst <= known + 1, () => `LSN ${lsnFirst} follows on LSN ${known}`)
+  }
+
+  /** The files are not of this log: they are made again, and then what was signed is held against them. */
+  #beginAnew(): void {
+    this.#writer.clear()
+    this.#idCount = 0
+    this.#promised ??= this.#signed === undefined ? undefined : parseCheckpoint(this.#signed.text)
+    this.#options.log.seek(this.#options.placeOf(1))
   }
 
   #append(): void {
@@ -125,7 +139,8 @@ export class TlogFollower {
 
   #keepPromise(): void {
     const promised = this.#promised
-    if (promised === undefined || this.size < promised.size) return
+    // Not before the files were held against the log.
+    if (promised === undefined || !this.#hasMetLog || this.size < promised.size) return
     const root = this.#writer.rootAt(promised.size)
     if (root.some((byte, i) => byte !== promised.root[i])) {
       throw diverged(`its first ${promised.size} assertions are not those that this node has signed`, promised.size)

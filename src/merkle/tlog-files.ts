@@ -11,6 +11,8 @@ import { TILE_BYTES, TILE_HASHES, TILE_LEVELS, TileEdge, leafHashesOf, levelHash
  * the paths of C2SP tlog-tiles: a file for each would be four thousand new names a million assertions.
  */
 
+const NOTHING_SEEN = Object.freeze({ first: -1, count: 0, ids: new Uint8Array(0) })
+
 const HEAD_NAME = 'head'
 const nameOf = (level: number): string => (level === 0 ? 'ids' : `level-${level}`)
 
@@ -100,6 +102,8 @@ export class TlogWriter {
   readonly #head: DiskFile
   readonly #dirty = new Set<number>()
   #slot: HeadSlot
+  /** Ids of the tile that `has` looked into last. */
+  #seen: { readonly first: number, readonly count: number, readonly ids: Uint8Array } = NOTHING_SEEN
   /** Hashes that a level grew by in one append. */
   #grown: { first: number, hashes: Uint8Array[] }[] = []
 
@@ -166,6 +170,25 @@ export class TlogWriter {
   #write(level: number, first: number, hashes: Uint8Array, count: number): void {
     this.#levels[level]!.pwrite(hashes, 0, count * HASH_BYTES, first * HASH_BYTES)
     this.#dirty.add(level)
+  }
+
+  /** Whether leaf `index`, which is there, is this id. @throws {DbError} `io_error` */
+  has(index: number, id: Uint8Array): boolean {
+    const first = index - index % TILE_HASHES
+    if (this.#seen.first !== first || this.#seen.count <= index - first) {
+      const count = Math.min(TILE_HASHES, this.size - first)
+      this.#seen = { first, count, ids: this.reader.ids(first, count).slice() }
+    }
+    const at = (index - first) * HASH_BYTES
+    return id.every((byte, i) => byte === this.#seen.ids[at + i])
+  }
+
+  /** Begins anew. The last checkpoint stands. @throws {DbError} `io_error` */
+  clear(): void {
+    this.edge.restore(0, () => new Uint8Array(0))
+    this.reader.forget()
+    this.#seen = NOTHING_SEEN
+    doing('writing', this.#dir, () => this.#levels.forEach((file) => file.truncate(0)))
   }
 
   /** Root of the first `size` leaves, from the files where that is not all. @throws {DbError} `io_error` */
