@@ -78,6 +78,13 @@ export const ERROR_CODES = Object.freeze({
   io_error: code(55, 500, 'info', false, 'I/O error', 'Check the node\'s disk.'),
   internal: code(56, 500, 'info', true, 'Internal error', 'Report it with the request id.'),
 
+  // 70..79: proofs.
+  proof_pending: code(70, 503, 'fail', true, 'Not yet under a signed tree head', 'Ask again after retry_after: a head is signed every tlogCheckpointMs.'),
+  proofs_disabled: code(71, 404, 'fail', false, 'This node keeps no log of proofs', 'Ask a node that runs with tlogEnabled=on.'),
+  proof_log_diverged: code(72, 500, 'fail', false, 'The log is not what this node has signed', 'See docs/operations/runbooks/proof-log-diverged.md; nothing is signed any more.'),
+  proof_invalid: code(73, 422, 'fail', false, 'Proof does not hold', 'Keep what was sent: do not trust it, nor who sent it.'),
+  history_rewritten: code(74, 500, 'fail', false, 'The node\'s log is not the one it signed before', 'Keep both tree heads: together they prove it. Trust nothing of this node until its operator has explained it.'),
+
   // 57..: what a client finds out by itself.
   unreachable: code(57, 503, 'info', true, 'Node not reachable', 'Check the address and that the node runs. What was sent and not acked may be stored: resend, the id makes it safe.'),
 

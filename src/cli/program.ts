@@ -196,6 +196,25 @@ ${EXIT_HELP}`))
     (await import('./feed.ts')).runFeed(subject, options, console))
 }
 
+function addVerify(program: Command, console: Console, finish: (code: number) => void): void {
+  const command = common(program.command('verify')
+    .summary('check the proof of an assertion')
+    .description('Checks a proof file without any node, or asks a node for the proof of an assertion and checks that: the tree head\'s signature, the\npath to it, the assertion\'s id and its agent\'s signature.')
+    .argument('<file or id>', 'a .tlog-proof file, or 64 hex digits')
+    .option('--key <key>', 'the node\'s public key: 64 hex digits, or name+id+key; default: the one that the proof names itself')
+    .option('--id <id>', 'the proof must be of this assertion')
+    .option('--realm <name>', 'the log must be of this realm')
+    .addOption(urlOption())
+    .addHelpText('after', `
+Examples:
+  curl -OJ http://127.0.0.1:18180/v1/proofs/bundle/<id>
+  stemedb verify <id>.tlog-proof --key <64 hex digits>
+  stemedb verify <id> --json
+${EXIT_HELP}`))
+  action(command, console, finish, async ([what], options: import('./verify.ts').VerifyOptions) =>
+    (await import('./verify.ts')).runVerify(what!, options, console))
+}
+
 function addKeygen(program: Command, console: Console, finish: (code: number) => void): void {
   const command = common(program.command('keygen')
     .summary('make an agent\'s key')
@@ -323,7 +342,7 @@ First minute:
   stemedb assert sky colour blue --confidence 0.9      # in another
   stemedb query sky
 ${EXIT_HELP}`)
-  const groups = [addServe, addAssert, addReading, addExploring, addFeed, addImport, addLoad, addTune, addKeygen, addData, addConfig]
+  const groups = [addServe, addAssert, addReading, addExploring, addFeed, addImport, addLoad, addTune, addVerify, addKeygen, addData, addConfig]
   for (const add of groups) add(program, console, finish)
   const quiet = (command: Command): void => {
     command.exitOverride().configureOutput({

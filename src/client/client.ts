@@ -48,4 +48,11 @@ export { pathOfId } from '../merkle/tree.ts'
 export { verifyInclusion } from '../merkle/proof.ts'
 export { receiptCovers, verifyReceipt, type Receipt } from '../merkle/receipt.ts'
 export { verifyEquivocation, verifyStatement, type EquivocationJson, type StatementJson } from '../merkle/statement.ts'
+export { httpProofs } from './http-proofs.ts'
+export {
+  LogMonitor, claimedKeyOf, verifyCheckpoint, verifyProofFile, verifySignatureProof, type ProofFileOptions, type ProofSource, type SignatureProof,
+  type TrustedKey, type VerifiedProof,
+} from './proofs.ts'
+export { parseCheckpoint, verifierKeyOf, type Checkpoint, type TreeHead } from '../merkle/checkpoint.ts'
+export { verifyTlogConsistency, verifyTlogInclusion } from '../merkle/tlog.ts'
 export { realmHashOf } from '../merkle/signed-message.ts'

@@ -73,20 +73,23 @@ export async function httpQuery(fetchImpl: Fetch, base: string, parameters: Quer
   return okOrThrow(status, body) as QueryReply
 }
 
-/** @throws {DbError} as rejection: `unreachable`, `malformed_json` */
-export async function getJson(fetchImpl: Fetch, url: string): Promise<{ status: number, body: unknown }> {
-  let response: Response
-  let text: string
+/** @throws {DbError} as rejection: `unreachable` */
+export async function getText(fetchImpl: Fetch, url: string, accept = '*/*'): Promise<{ status: number, text: string }> {
   try {
-    response = await fetchImpl(url, { headers: { accept: 'application/json' } })
-    text = await response.text()
+    const response = await fetchImpl(url, { headers: { accept } })
+    return { status: response.status, text: await response.text() }
   } catch (error) {
     throw new DbError('unreachable', `cannot reach ${new URL(url).origin}: ${causeOf(error)}`, {}, { cause: error })
   }
+}
+
+/** @throws {DbError} as rejection: `unreachable`, `malformed_json` */
+export async function getJson(fetchImpl: Fetch, url: string): Promise<{ status: number, body: unknown }> {
+  const { status, text } = await getText(fetchImpl, url, 'application/json')
   try {
-    return { status: response.status, body: text === '' ? null : JSON.parse(text) }
+    return { status, body: text === '' ? null : JSON.parse(text) }
   } catch {
-    throw new DbError('malformed_json', `${url} answered ${response.status} with something that is no JSON`)
+    throw new DbError('malformed_json', `${url} answered ${status} with something that is no JSON`)
   }
 }
 

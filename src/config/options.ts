@@ -98,6 +98,8 @@ export const OPTIONS = {
   auditMode: choice('audit', ['off', 'sampled', 'full'], 'off', 'Which queries are recorded in audit/ of the data directory: who asked what, through which lens, and which assertions won. Records that can not be written in time are dropped and counted.'),
   auditSamplePerMille: number('audit', 10, 0, 1000, 'per mille', 'With auditMode=sampled: how many of a thousand queries are recorded, by chance.'),
   auditBytesMax: number('audit', 256 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'Most bytes of all audit files; the oldest go first.'),
+  tlogEnabled: choice('store', ['on', 'off'], 'on', 'Whether this node keeps a Merkle log over its assertions, signs its head and gives proofs. The log is derived from the WAL: it may be turned on later.'),
+  tlogCheckpointMs: number('store', 1000, 10, 3_600_000, 'ms', 'How often a new tree head is signed, where there are new assertions; each costs one small fdatasync beside the WAL.'),
 
   logLevel: choice('log', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info', 'Least severity that is logged.'),
   logFormat: choice('log', ['auto', 'json', 'pretty'], 'auto', 'JSON lines, or lines for people. auto: people on a terminal, JSON elsewhere.'),

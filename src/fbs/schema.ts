@@ -230,6 +230,9 @@ export const SCHEMA = {
       { name: 'aliases', slot: 27, kind: 'scalar', size: 1, align: 1, required: false, target: '' },
       { name: 'depth', slot: 28, kind: 'scalar', size: 4, align: 4, required: false, target: '' },
       { name: 'with_content', slot: 29, kind: 'scalar', size: 1, align: 1, required: false, target: '' },
+      { name: 'proof_from', slot: 30, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
+      { name: 'proof_to', slot: 31, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
+      { name: 'tile', slot: 32, kind: 'string', size: 1, align: 1, required: false, target: '' },
     ],
   },
   Receipt: {

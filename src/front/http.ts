@@ -18,6 +18,9 @@ import { openapiDocument } from './openapi.ts'
 import { errorOf } from './problem.ts'
 import type { Queries } from './queries.ts'
 import { handleQueries } from './queries-handler.ts'
+import {
+  handleBundle, handleCheckpoint, handleConsistency, handleInclusion, handleSignature, handleTile,
+} from './proof-handlers.ts'
 import { addressKey } from './rate-limiter.ts'
 import { handleAssertion, handleQuery } from './read-handlers.ts'
 import { handleConcepts, handleEquivocations, handleTrace } from './trace-handlers.ts'
@@ -57,6 +60,12 @@ const HANDLERS: Readonly<Record<OperationId, Handler>> = {
   listAudit: handleAudit,
   getAuditRecord: handleAuditRecord,
   feed: handleFeed,
+  getCheckpoint: handleCheckpoint,
+  proveInclusion: handleInclusion,
+  proveConsistency: handleConsistency,
+  proveSignature: handleSignature,
+  getProofFile: handleBundle,
+  getTile: handleTile,
   openStream: handleStream,
   livez: handleLivez,
   readyz: handleReadyz,

@@ -9,6 +9,7 @@ import { PROBE_PARAMETERS, SCHEMAS } from './schemas.ts'
 import { CONSTRAINTS_PARAMETERS, PAIR_PARAMETERS, QUERY_PARAMETERS } from './schemas-query.ts'
 import { RECORD_SCHEMAS } from './schemas-records.ts'
 import { AUDIT_PARAMETERS, CONCEPTS_PARAMETERS, EQUIVOCATIONS_PARAMETERS, TRACE_PARAMETERS } from './schemas-trace.ts'
+import { CONSISTENCY_PARAMETERS, INCLUSION_PARAMETERS, PROOF_SCHEMAS } from './schemas-proofs.ts'
 
 /**
  * The OpenAPI 3.1 document of /openapi.json, made from the table of routes, the schemas, the error codes, and what is
@@ -17,7 +18,7 @@ import { AUDIT_PARAMETERS, CONCEPTS_PARAMETERS, EQUIVOCATIONS_PARAMETERS, TRACE_
 type Json = Readonly<Record<string, unknown>>
 
 interface Operation {
-  readonly tag: 'write' | 'read' | 'operate'
+  readonly tag: 'write' | 'read' | 'prove' | 'operate'
   readonly summary: string
   readonly description?: string
   readonly parameters?: ParametersSchema
@@ -45,6 +46,7 @@ const JSON_PROBLEMS: readonly ErrorName[] = [
 ]
 const QUERY_PROBLEMS: readonly ErrorName[] = ['parameter_invalid', 'not_acceptable', 'overloaded', 'timeout', 'starting', 'store_corrupt', 'wal_corrupt']
 const LENS_PROBLEMS: readonly ErrorName[] = [...QUERY_PROBLEMS, 'lsn_not_reached', 'lsn_in_future', 'frame_too_large']
+const PROOF_PROBLEMS: readonly ErrorName[] = [...QUERY_PROBLEMS, 'proof_pending', 'proofs_disabled', 'proof_log_diverged', 'io_error']
 const ANY_PROBLEMS: readonly ErrorName[] = ['method_not_allowed', 'internal']
 
 const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
@@ -155,6 +157,41 @@ const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
     problems: ['parameter_invalid', 'not_acceptable', 'lsn_in_future', 'lsn_unavailable', 'subscriptions_exhausted', 'subscriber_too_slow',
       'overloaded', 'starting', 'shutting_down', 'wal_corrupt'],
   },
+  getCheckpoint: {
+    tag: 'prove',
+    summary: 'The last signed tree head',
+    description: 'A C2SP checkpoint: origin, size, root, signature by the node\'s key. Keep it: later ones can be held against it.',
+    responses: { 200: ['A signed note.', TEXT] },
+    problems: PROOF_PROBLEMS,
+  },
+  proveInclusion: {
+    tag: 'prove', summary: 'Proof that an assertion is in the log', parameters: INCLUSION_PARAMETERS,
+    responses: { 200: ['A path of RFC 9162, 2.1.3, over SHA-256.', json('InclusionProof')] },
+    problems: [...PROOF_PROBLEMS, 'not_found'],
+  },
+  proveConsistency: {
+    tag: 'prove', summary: 'Proof that the log has only grown', parameters: CONSISTENCY_PARAMETERS,
+    responses: { 200: ['A proof of RFC 9162, 2.1.4.', json('ConsistencyProof')] },
+    problems: PROOF_PROBLEMS,
+  },
+  proveSignature: {
+    tag: 'prove', summary: 'Proof of who signed an assertion',
+    description: 'Its own signature, or that of its batch with the path to the root that was signed.',
+    responses: { 200: ['Docs: formats/signatures.md.', json('SignatureProof')] },
+    problems: [...PROOF_PROBLEMS, 'not_found'],
+  },
+  getProofFile: {
+    tag: 'prove', summary: 'All that proves an assertion without a node',
+    description: 'A C2SP tlog-proof: `stemedb verify FILE` and others\' tools check it offline.',
+    responses: { 200: ['Text; the assertion and its signature are the extra data.', TEXT] },
+    problems: [...PROOF_PROBLEMS, 'not_found'],
+  },
+  getTile: {
+    tag: 'prove', summary: 'A tile of the log, or a bundle of its entries',
+    description: 'The path has slashes, as C2SP tlog-tiles writes it: `0/x001/067`, `1/000.p/3`, `entries/x001/067`. With the checkpoint, all that a mirror needs.',
+    responses: { 200: ['Hashes, 32 bytes each; or entries, each behind its length in two bytes.', { 'application/octet-stream': BINARY }] },
+    problems: [...PROOF_PROBLEMS, 'not_found'],
+  },
   openStream: {
     tag: 'write',
     summary: 'WebSocket, subprotocol stemedb.v1',
@@ -237,7 +274,8 @@ function operationObject(path: string, operationId: OperationId): Json {
 /** @param version of the package. */
 export function openapiDocument(version: string): Json {
   const paths: Record<string, Record<string, Json>> = {}
-  for (const { method, path, operationId } of ROUTES) {
+  for (const { method, path: route, operationId } of ROUTES) {
+    const path = route.replace('...}', '}')
     paths[path] = { ...paths[path], [method.toLowerCase()]: operationObject(path, operationId) }
   }
   return {
@@ -248,8 +286,8 @@ export function openapiDocument(version: string): Json {
       description: 'A database of claims, not facts. Every response carries `x-request-id`; every error is a problem (RFC 9457) with a stable `code`.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
-    tags: [{ name: 'write' }, { name: 'read' }, { name: 'operate' }],
+    tags: [{ name: 'write' }, { name: 'read' }, { name: 'prove' }, { name: 'operate' }],
     paths,
-    components: { schemas: { ...SCHEMAS, ...FEED_SCHEMAS, ...RECORD_SCHEMAS } },
+    components: { schemas: { ...SCHEMAS, ...FEED_SCHEMAS, ...RECORD_SCHEMAS, ...PROOF_SCHEMAS } },
   }
 }

@@ -2,7 +2,7 @@ import type { HTTP_ROUTES } from '../observe/metrics.ts'
 
 /**
  * Every path of the API, as data: the router, openapi.json and docs/reference/http-api.md are held together by a test
- * over this table. Paths may have one `{name}` a segment.
+ * over this table. Paths may have one `{name}` a segment; a last `{name...}` stands for all that is left.
  */
 export interface Route {
   readonly method: 'GET' | 'POST'
@@ -40,6 +40,12 @@ export const ROUTES = Object.freeze([
   { method: 'GET', path: '/v1/audit', operationId: 'listAudit', metric: 'audit' },
   { method: 'GET', path: '/v1/audit/{query_id}', operationId: 'getAuditRecord', metric: 'audit' },
   { method: 'GET', path: '/v1/feed', operationId: 'feed', metric: 'feed' },
+  { method: 'GET', path: '/v1/proofs/checkpoint', operationId: 'getCheckpoint', metric: 'proofs' },
+  { method: 'GET', path: '/v1/proofs/inclusion/{id}', operationId: 'proveInclusion', metric: 'proofs' },
+  { method: 'GET', path: '/v1/proofs/consistency', operationId: 'proveConsistency', metric: 'proofs' },
+  { method: 'GET', path: '/v1/proofs/signature/{id}', operationId: 'proveSignature', metric: 'proofs' },
+  { method: 'GET', path: '/v1/proofs/bundle/{id}', operationId: 'getProofFile', metric: 'proofs' },
+  { method: 'GET', path: '/v1/proofs/tile/{path...}', operationId: 'getTile', metric: 'proofs' },
   { method: 'GET', path: '/v1/stream', operationId: 'openStream', metric: 'websocket' },
   { method: 'GET', path: '/livez', operationId: 'livez', metric: 'livez', always: true },
   { method: 'GET', path: '/readyz', operationId: 'readyz', metric: 'readyz', always: true },
@@ -62,7 +68,8 @@ const NONE: Match = Object.freeze({ kind: 'none' })
 
 /** The parameters where `path` is of the shape of `pattern`. */
 function parametersOf(pattern: readonly string[], path: readonly string[]): Record<string, string> | undefined {
-  if (pattern.length !== path.length) return undefined
+  const takesRest = pattern.at(-1)!.endsWith('...}')
+  if (takesRest ? path.length < pattern.length : path.length !== pattern.length) return undefined
   const parameters: Record<string, string> = {}
   for (let i = 0; i < pattern.length; i++) {
     const want = pattern[i]!
@@ -70,17 +77,21 @@ function parametersOf(pattern: readonly string[], path: readonly string[]): Reco
     if (!want.startsWith('{')) {
       if (want !== have) return undefined
     } else if (have === '') return undefined
+    else if (want.endsWith('...}')) parameters[want.slice(1, -4)] = path.slice(i).join('/')
     else parameters[want.slice(1, -1)] = have
   }
   return parameters
 }
+
+/** No path has as many: what is longer matches nothing, or is refused for what it says. */
+const SEGMENTS_MAX = 12
 
 const SEGMENTS = ROUTES.map((route) => ({ route: route as Route, segments: route.path.split('/') }))
 
 /** @param method upper case; HEAD goes where GET goes. */
 export function matchRoute(method: string, path: string): Match {
   const wanted = method === 'HEAD' ? 'GET' : method
-  const segments = path.split('/', 8)
+  const segments = path.split('/', SEGMENTS_MAX)
   const allowed = new Set<string>()
   for (const { route, segments: pattern } of SEGMENTS) {
     const parameters = parametersOf(pattern, segments)

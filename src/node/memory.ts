@@ -1,4 +1,5 @@
 import type { Config } from '../config/options.ts'
+import { TlogBoard } from '../merkle/tlog-board.ts'
 import { Bell } from '../ring/bell.ts'
 import { Marks } from '../ring/marks.ts'
 import { createRing } from '../ring/ring.ts'
@@ -13,7 +14,7 @@ const QUERY_RING_BYTES = 1024 * 1024
 const SCRUB_RING_BYTES = 16 * 1024
 
 /** The kinds of threads besides main, in the order in which they start; they stop as `STOP_ORDER` in node.ts says. */
-export const THREAD_KINDS = ['ingest', 'wal', 'verify', 'merkle', 'lens', 'feed', 'scrub'] as const
+export const THREAD_KINDS = ['ingest', 'wal', 'verify', 'merkle', 'lens', 'feed', 'scrub', 'tlog'] as const
 export type ThreadKind = (typeof THREAD_KINDS)[number]
 
 /** How many threads of each kind a node has. */
@@ -25,6 +26,7 @@ export const threadCounts = (config: Config): Record<ThreadKind, number> => ({
   lens: config.lensThreads,
   feed: config.subscriptionsMax === 0 ? 0 : 1,
   scrub: config.scrubCycleSeconds === 0 ? 0 : 1,
+  tlog: config.tlogEnabled === 'on' ? 1 : 0,
 })
 
 /**
@@ -37,6 +39,8 @@ export interface NodeMemory {
   readonly recentIds: SharedArrayBuffer
   /** By which lens threads know what their kept answers depend on (store/pair-counters.ts). */
   readonly pairCounters: SharedArrayBuffer
+  /** The last signed tree head. */
+  readonly tlogBoard: SharedArrayBuffer
   readonly controls: Readonly<Record<ThreadKind, SharedArrayBuffer>>
   /** One block a thread. */
   readonly metrics: Readonly<Record<ThreadKind, readonly SharedArrayBuffer[]>>
@@ -44,6 +48,7 @@ export interface NodeMemory {
     readonly front: SharedArrayBuffer
     readonly commit: SharedArrayBuffer
     readonly scrub: SharedArrayBuffer
+    readonly tlog: SharedArrayBuffer
     readonly verify: readonly SharedArrayBuffer[]
     readonly merkle: readonly SharedArrayBuffer[]
     readonly lens: readonly SharedArrayBuffer[]
@@ -85,10 +90,11 @@ export function createMemory(config: Config, newBlock: () => SharedArrayBuffer):
     idFilter: new SharedArrayBuffer(IdFilter.bytesFor(config.idFilterBytes)),
     recentIds: new SharedArrayBuffer(recentIdsBytes(config.recentIdsMax)),
     pairCounters: new SharedArrayBuffer(PairCounters.BYTES),
+    tlogBoard: new TlogBoard().buffer,
     controls: ofKinds(() => new ThreadControl().buffer),
     metrics: ofKinds((kind) => each(kind, newBlock)),
     bells: {
-      front: bell(), commit: bell(), scrub: bell(), verify: each('verify', bell), merkle: each('merkle', bell), lens: each('lens', bell),
+      front: bell(), commit: bell(), scrub: bell(), tlog: bell(), verify: each('verify', bell), merkle: each('merkle', bell), lens: each('lens', bell),
     },
     rings: {
       submitted: each('verify', ring),

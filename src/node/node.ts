@@ -29,6 +29,7 @@ import { sampleGauges, registerChecks, type Gauged } from './probes.ts'
 import { ScrubWatch } from './scrub.ts'
 import { STAGE_BUILDERS } from './stages.ts'
 import { startThreads, type ThreadGroup } from './threads.ts'
+import { TlogWatch } from './tlog.ts'
 import type { ThreadStart } from './thread.messages.ts'
 import { VERSION } from './version.ts'
 import { walDirOf, walNodeIdOf } from './wal-place.ts'
@@ -38,7 +39,10 @@ const STORE_THREADS = 'rocksdb:'
 /** How often main looks whether the log has begun a new segment, so that the next one is made ready. */
 const SEGMENT_WATCH_MS = 25
 /** In this order the threads end on a drain, each kind when the one before has emptied its rings. */
-const STOP_ORDER: readonly ThreadKind[] = ['scrub', 'verify', 'wal', 'merkle', 'lens', 'feed', 'ingest']
+const STOP_ORDER: readonly ThreadKind[] = ['scrub', 'tlog', 'verify', 'wal', 'merkle', 'lens', 'feed', 'ingest']
+
+/** Nobody waits for these: they may start while the first clients come. */
+const STARTS_LATE: ReadonlySet<ThreadKind> = new Set<ThreadKind>(['scrub', 'tlog'])
 
 export interface Node {
   /** What `stemedb serve` prints when it serves. */
@@ -184,12 +188,13 @@ class RunningNode implements Node {
   readonly #front: Front
   readonly #preparer: SegmentPreparer
   readonly #scrub: ScrubWatch
+  readonly #tlog: TlogWatch
   readonly #release = holdProcess()
   readonly #groups: ThreadGroup[] = []
   readonly #filesMax = openFilesMax()
   #inline: InlineHost | undefined
   #loop: Promise<void> = Promise.resolve()
-  #scrubStarted: Promise<void> = Promise.resolve()
+  #lateStarted: Promise<void> = Promise.resolve()
   #fail: (error: unknown) => void = () => {}
   #cancelWatch: () => void = () => {}
   #stopped = false
@@ -209,6 +214,7 @@ class RunningNode implements Node {
       clock: systemClock, segmentBytes: config.walSegmentBytes, reserveBytes: config.walReserveBytes,
     })
     this.#scrub = new ScrubWatch(memory.rings.scrubReports, parts.log)
+    this.#tlog = new TlogWatch(memory.tlogBoard, this.#marks, parts.log)
     registerChecks(this.#health, this.#gauged())
     this.#metrics.onScrape((main) => sampleGauges(main, this.#gauged()))
     this.#front = createFront({
@@ -260,9 +266,8 @@ class RunningNode implements Node {
     }
     await begin('ingest')
     this.#noteReplay()
-    await Promise.all(THREAD_KINDS.filter((kind) => kind !== 'ingest' && kind !== 'scrub').map(begin))
-    // Nobody waits for this one: it may start while the first clients come.
-    this.#scrubStarted = begin('scrub').catch((error: unknown) => this.#fail(error))
+    await Promise.all(THREAD_KINDS.filter((kind) => kind !== 'ingest' && !STARTS_LATE.has(kind)).map(begin))
+    this.#lateStarted = Promise.all([...STARTS_LATE].map(begin)).then(() => {}, (error: unknown) => this.#fail(error))
   }
 
   async #startInline(start: Omit<ThreadStart, 'index'>): Promise<void> {
@@ -288,6 +293,7 @@ class RunningNode implements Node {
     const look = (): void => {
       this.#lag.note(systemClock.monoMs(), this.#marks.durableLsn)
       this.#scrub.drain()
+      this.#tlog.look()
       const { segmentId } = this.#marks.durablePosition
       if (segmentId !== preparedBehind) {
         preparedBehind = segmentId
@@ -312,7 +318,7 @@ class RunningNode implements Node {
     this.#parts.reserve.stop()
     await this.#preparer.stop()
     this.#inline?.stop()
-    await this.#scrubStarted
+    await this.#lateStarted
     for (const kind of STOP_ORDER) {
       for (const group of this.#groups.filter((candidate) => candidate.kind === kind)) await group.stop()
       log.debug('threads drained', { kind })
@@ -343,7 +349,7 @@ class RunningNode implements Node {
     return {
       config, store, marks: this.#marks, pipeline: this.#pipeline, truncatedBytes: recovered.truncatedBytes,
       recoverySeconds: recoveryMs / 1000, threadCount: Object.values(threadCounts(config)).reduce((a, b) => a + b, 1),
-      idFilter: memory.idFilter, lag: this.#lag, scrub: this.#scrub,
+      idFilter: memory.idFilter, lag: this.#lag, scrub: this.#scrub, tlog: this.#tlog,
     }
   }
 }

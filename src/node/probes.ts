@@ -11,6 +11,7 @@ import { IdFilter } from '../store/id-filter.ts'
 import type { Store } from '../store/store.ts'
 import type { RingPipeline } from './ring-pipeline.ts'
 import type { ScrubWatch } from './scrub.ts'
+import type { TlogWatch } from './tlog.ts'
 import { walDirOf } from './wal-place.ts'
 
 /** What gauges and health checks look at. */
@@ -25,6 +26,7 @@ export interface Gauged {
   readonly recoverySeconds: number
   readonly threadCount: number
   readonly scrub: ScrubWatch
+  readonly tlog: TlogWatch
 }
 
 /**
@@ -47,6 +49,7 @@ export function registerChecks(health: Health, gauged: Gauged): void {
     return { ok: lagBytes <= config.ingestLagBytesMax, detail: `${lagBytes} bytes behind the log` }
   })
   health.register('ready', 'log', () => gauged.scrub.check())
+  health.register('ready', 'proofs', () => gauged.tlog.check())
 }
 
 /** RocksDB's own figures, by our names. */
@@ -72,6 +75,8 @@ export function sampleGauges(main: ThreadMetrics, gauged: Gauged): void {
   main.set('threads', gauged.threadCount)
   main.set('ingest_lag_bytes', lagBytes)
   main.set('ingest_lag_seconds', gauged.lag.lagMs(systemClock.monoMs(), marks.appliedLsn) / 1000)
+  main.set('tlog_lag_assertions', gauged.tlog.lagAssertions)
+  main.set('tlog_diverged', gauged.tlog.hasDiverged ? 1 : 0)
   main.set('wal_recovery_truncated_bytes', gauged.truncatedBytes)
   main.set('wal_recovery_duration_seconds', gauged.recoverySeconds)
   main.set('id_filter_fill_ratio', new IdFilter(gauged.idFilter).fillRatio())

@@ -9,7 +9,7 @@ import type { ThreadKind } from './memory.ts'
 import type { ThreadEnd, ThreadStart } from './thread.messages.ts'
 
 /** Kinds of threads that no request waits for. */
-const GIVES_WAY: ReadonlySet<ThreadKind> = new Set<ThreadKind>(['ingest', 'feed', 'scrub'])
+const GIVES_WAY: ReadonlySet<ThreadKind> = new Set<ThreadKind>(['ingest', 'feed', 'scrub', 'tlog'])
 
 /**
  * What each file in workers/ does: build its stage, say that it is ready, run until told to stop. Errors are returned,

@@ -9,10 +9,13 @@ import { IngestStage, type IngestStageOptions } from '../ingest/ingest-stage.ts'
 import { WalConfirm } from '../ingest/wal-confirm.ts'
 import { lensSettingsOf } from '../lens/settings.ts'
 import { realmHashOf } from '../merkle/signed-message.ts'
+import { TlogBoard } from '../merkle/tlog-board.ts'
+import { TlogReader } from '../merkle/tlog-files.ts'
 import { measuredDisk } from '../observe/measured-disk.ts'
 import { threadMetrics, type ThreadMetrics } from '../observe/thread-metrics.ts'
 import { AnswerCache } from '../query/answer-cache.ts'
 import { Dependencies, NotedClock, NotedSource } from '../query/dependencies.ts'
+import { BatchIdReader } from '../query/batch-ids.ts'
 import { LensStage } from '../query/lens-stage.ts'
 import { LogAssertionReader } from '../query/log-assertion-reader.ts'
 import { LOG_BLOCK_BYTES, LogCache } from '../query/log-cache.ts'
@@ -44,7 +47,8 @@ import { thisMachine, type Machine } from './machine.ts'
 import type { NodeMemory, ThreadKind } from './memory.ts'
 import { buildScrubStage } from './scrub.ts'
 import type { ThreadStart } from './thread.messages.ts'
-import { walDirOf, walNodeIdOf } from './wal-place.ts'
+import { buildTlogStage } from './tlog.ts'
+import { tlogDirOf, walDirOf, walNodeIdOf } from './wal-place.ts'
 
 /** A stage with the bell that it sleeps on. */
 export interface HostedStage {
@@ -210,6 +214,13 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
     lensSettings: lensSettingsOf(config),
     limitMax: config.queryLimitMax,
     replyBytesMax: config.frameBytesMax,
+    proofs: {
+      log: config.tlogEnabled === 'off' ? undefined : {
+        board: new TlogBoard(place.memory.tlogBoard), tiles: new TlogReader(place.machine.disk, tlogDirOf(config)),
+      },
+      batch: new BatchIdReader((segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out)),
+      realm: config.realm,
+    },
   })
   const cache = config.answerCacheBytes === 0 ? undefined : new AnswerCache({
     answer: (request) => executor.answer(request), dependencies, appliedLsn: () => place.marks.appliedLsn, clock: place.clock,
@@ -228,5 +239,5 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
 /** By kind, what the threads and the inline mode build alike. */
 export const STAGE_BUILDERS: Readonly<Record<ThreadKind, (start: ThreadStart, machine?: Machine) => Promise<HostedStage>>> = {
   ingest: buildIngestStage, wal: buildWalStage, verify: buildVerifyStage, merkle: buildMerkleStage, lens: buildLensStage,
-  feed: buildFeedStage, scrub: buildScrubStage,
+  feed: buildFeedStage, scrub: buildScrubStage, tlog: buildTlogStage,
 }

@@ -29,7 +29,7 @@ export async function startThreads(kind: ThreadKind, start: Omit<ThreadStart, 'i
   const count = threadCounts(start.config)[kind]
   const control = new ThreadControl(start.memory.controls[kind])
   const starts = Array.from({ length: count }, (_, index): ThreadStart => ({ ...start, index }))
-  const ends = kind === 'ingest' || kind === 'wal' || kind === 'feed' || kind === 'scrub' ? starts.map((data) => runWorker(kind, data)) : runPool(kind, starts)
+  const ends = kind === 'ingest' || kind === 'wal' || kind === 'feed' || kind === 'scrub' || kind === 'tlog' ? starts.map((data) => runWorker(kind, data)) : runPool(kind, starts)
   const ended = Promise.all(ends).then(() => {})
   // Whoever awaits `ended` hears of the error; until then it must not count as unhandled.
   ended.catch(() => {})
@@ -55,12 +55,13 @@ function bellsOf(kind: ThreadKind, { bells, marks }: NodeMemory): Bell[] {
     case 'feed': return [new Marks(marks).followerBell]
     case 'wal': return [new Bell(bells.commit)]
     case 'scrub': return [new Bell(bells.scrub)]
+    case 'tlog': return [new Bell(bells.tlog)]
     default: return bells[kind].map((bell) => new Bell(bell))
   }
 }
 
 /** A long-lived thread of its own. */
-async function runWorker(kind: 'ingest' | 'wal' | 'feed' | 'scrub', data: ThreadStart): Promise<void> {
+async function runWorker(kind: 'ingest' | 'wal' | 'feed' | 'scrub' | 'tlog', data: ThreadStart): Promise<void> {
   const worker = new Worker(workerUrls[kind], { workerData: data, name: `stemedb-${kind}` })
   const end = await new Promise<ThreadEnd>((resolve, reject) => {
     worker.once('message', resolve)

@@ -4,5 +4,8 @@ import { NODE_ID_BYTES } from '../wal/segment.layout.ts'
 
 export const walDirOf = (config: Config): string => join(config.dataDir, 'wal')
 
+/** Files of the log of proofs. */
+export const tlogDirOf = (config: Config): string => join(config.dataDir, 'tlog')
+
 /** The WAL knows its node by the first bytes of the node's public key. */
 export const walNodeIdOf = (nodeId: Uint8Array): Uint8Array => nodeId.slice(0, NODE_ID_BYTES)

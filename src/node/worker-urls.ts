@@ -6,5 +6,6 @@ export const workerUrls = {
   merkle: new URL('../../workers/merkle.task.js', import.meta.url),
   feed: new URL('../../workers/feed.worker.js', import.meta.url),
   scrub: new URL('../../workers/scrub.worker.js', import.meta.url),
+  tlog: new URL('../../workers/tlog.worker.js', import.meta.url),
   lens: new URL('../../workers/lens.task.js', import.meta.url),
 } as const

@@ -49,7 +49,7 @@ export const ACK_STAGES = ['verified', 'durable', 'total'] as const
 export const HTTP_ROUTES = [
   'assert', 'assert_batch', 'assertion', 'query', 'query_many', 'skeptic', 'layered', 'constraints', 'trace', 'concepts', 'equivocations', 'audit',
   'livez', 'readyz', 'health', 'metrics', 'openapi', 'websocket', 'feed', 'vote', 'votes', 'epoch', 'epochs', 'alias', 'aliases', 'outcome', 'trust',
-  'register_source', 'source', 'sources', 'other',
+  'register_source', 'source', 'sources', 'proofs', 'other',
 ] as const
 export const HTTP_STATUSES = [
   '101', '200', '201', '204', '207', '304', '400', '401', '403', '404', '405', '406', '408', '410', '413', '415', '422', '426', '429',
@@ -61,7 +61,7 @@ export const CLOSE_REASONS = ['client', 'idle', 'slow_reader', 'protocol', 'drai
 export const DISK_ERRORS = ['EIO', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'other'] as const
 export const QUERY_ENDPOINTS = [
   'assertion', 'query', 'skeptic', 'layered', 'constraints', 'trace', 'concepts', 'equivocations', 'votes', 'epochs', 'aliases', 'trust', 'source',
-  'sources', 'stream',
+  'sources', 'stream', 'proofs',
 ] as const
 export const STORE_OPERATIONS = ['write'] as const
 
@@ -181,6 +181,14 @@ export const METRICS = {
   // Merkle.
   receipts_total: counter('Receipts sent.'),
   merkle_groups_total: counter('Commit groups hashed and signed because somebody asked for a receipt.'),
+
+  // Log of proofs.
+  tlog_size: gauge('Assertions in the Merkle log.'),
+  tlog_lag_assertions: gauge('Durable assertions that no signed tree head covers yet.'),
+  tlog_checkpoints_total: counter('Tree heads signed.'),
+  tlog_busy_seconds_total: counter('Time that the thread of the Merkle log worked.'),
+  tlog_errors_total: counter('Times that the Merkle log could not go on; it tries again, unless it has diverged.'),
+  tlog_diverged: gauge('1 where the WAL is not what this node has signed: no proofs are given any more.'),
 
   // Process. Those of prom-client (process_*, nodejs_*) come on top.
   ready: gauge('1 while /readyz answers 200.'),

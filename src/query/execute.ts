@@ -28,6 +28,7 @@ export interface QueryDependencies {
   readonly clock: Clock
   /** Votes, trust, epochs and aliases as of a moment. */
   readonly records: KindDependencies['records']
+  readonly proofs?: KindDependencies['proofs']
   /** Largest limit that a request may name. */
   readonly limitMax: number
   /** Longest QueryReply. */
@@ -89,9 +90,10 @@ export class QueryExecutor {
   }
 
   #document({ requestId, answer, request }: DocumentPlan, seenLsn: Lsn): Uint8Array {
-    const { source, reader, clock, limitMax, records, replyBytesMax } = this.#deps
-    const deps = { source, reader, records, clock, limitMax, documentBytesMax: replyBytesMax - DOCUMENT_ROOM_BYTES }
-    const document = utf8.encode(JSON.stringify(answer(request, deps)))
+    const { source, reader, clock, limitMax, records, replyBytesMax, proofs } = this.#deps
+    const deps = { source, reader, records, clock, limitMax, documentBytesMax: replyBytesMax - DOCUMENT_ROOM_BYTES, proofs }
+    const answered = answer(request, deps)
+    const document = answered instanceof Uint8Array ? answered : utf8.encode(JSON.stringify(answered))
     if (!this.#reply.document(document)) tooLong()
     return this.#reply.finish(requestId, seenLsn)
   }

@@ -23,7 +23,7 @@ const ITEM_SIGNATURE = 1
 
 /** Where the parts of one assertion are, in bytes from the start of the segment's file; -1 where there is none. */
 export interface AssertionParts {
-  /** Assertions of its batch; their ids stand one behind the other. */
+  /** Ids of all assertions of its batch, refused ones too, in their order; and how many there are. */
   batchCount: number
   idsOffset: number
   idOffset: number

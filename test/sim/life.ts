@@ -18,8 +18,8 @@ import { Scheduler, type Actor } from './scheduler.ts'
 import { SimPreparer } from './sim-preparer.ts'
 import { plainDisk, type World } from './world.ts'
 
-/** Of no use there: the one reads a disk that rots, the other log for subscribers, and there are none. */
-const NOT_SIMULATED: ReadonlySet<ThreadKind> = new Set<ThreadKind>(['scrub', 'feed'])
+/** Scrub reads a disk that rots, which the simulated one does not; feed has nobody to tell; tlog's files are derived and tested by themselves. */
+const NOT_SIMULATED: ReadonlySet<ThreadKind> = new Set<ThreadKind>(['scrub', 'feed', 'tlog'])
 /** As node.ts drains its threads. */
 const STOP_ORDER: readonly ThreadKind[] = ['verify', 'wal', 'merkle', 'lens', 'ingest']
 /** Turns in which a node with a failed thread may still do things, until its main thread ends the process. */

@@ -44,7 +44,7 @@ export function swarmOf(random: Random): Swarm {
     // Two frames with their ids, and not much more, so that segments change all the time.
     walSegmentBytes: oneOf(5, 6, 9, 16) * 4096, groupBytesMax: oneOf(2048, 8192, 16_384), walReserveBytes: oneOf(0, 16_384),
     walMarkIdleMs: oneOf(1, 20), ingestLagBytesMax: oneOf(8192, 65_536), recentIdsMax: oneOf(8, 24, 64), idFilterBytes: 4096,
-    hlcDriftMaxMs: 60_000,
+    hlcDriftMaxMs: 60_000, tlogEnabled: 'off',
   })
   return {
     config, clients: 1 + below(5), window: oneOf(1, 2, 5, 12), batchMax, subjects: oneOf(2, 8), lives: 3 + below(4),

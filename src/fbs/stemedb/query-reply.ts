@@ -109,7 +109,7 @@ cursorArray():Uint8Array|null {
 }
 
 /**
- * A JSON document (UTF-8), for the kinds whose answer is one: 4 to 10.
+ * A JSON document (UTF-8), for the kinds whose answer is one: 4 to 10, 12, 13, 15. Plain bytes for 11, 14, 16.
  */
 document(index: number):number|null {
   const offset = this.bb!.__offset(this.bb_pos, 22);

@@ -39,7 +39,8 @@ requestId():bigint {
 
 /**
  * 1 by id, 2 through a lens, 3 list (what matches, unresolved), 4 trace, 5 trust of an agent, 6 concepts, 7 aliases,
- * 8 source, 9 epochs, 10 votes on an assertion. 0 is reserved.
+ * 8 source, 9 epochs, 10 votes on an assertion, 11 signed tree head, 12 inclusion proof, 13 consistency proof, 14 tile of the proof log,
+ * 15 how an assertion is signed, 16 proof file, 17 equivocations. 0 is reserved.
  */
 kind():number {
   const offset = this.bb!.__offset(this.bb_pos, 6);
@@ -47,7 +48,7 @@ kind():number {
 }
 
 /**
- * Of an assertion (1, 4, 10), an agent (5) or a source's content (8).
+ * Of an assertion (1, 4, 10, 12, 15, 16), an agent (5) or a source's content (8).
  */
 id(obj?:Hash):Hash|null {
   const offset = this.bb!.__offset(this.bb_pos, 8);
@@ -258,8 +259,34 @@ withContent():boolean {
   return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
 }
 
+/**
+ * Leaves of the older tree head (13).
+ */
+proofFrom():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 64);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+/**
+ * Leaves of the tree head that is proven against (12, 13); 0: the last one signed.
+ */
+proofTo():bigint {
+  const offset = this.bb!.__offset(this.bb_pos, 66);
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+}
+
+/**
+ * Which tile (14), as C2SP tlog-tiles writes it: 0/x001/067.p/3.
+ */
+tile():string|null
+tile(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null
+tile(optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 68);
+  return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
+}
+
 static startQueryRequest(builder:flatbuffers.Builder) {
-  builder.startObject(30);
+  builder.startObject(33);
 }
 
 static addRequestId(builder:flatbuffers.Builder, requestId:bigint) {
@@ -392,6 +419,18 @@ static addDepth(builder:flatbuffers.Builder, depth:number) {
 
 static addWithContent(builder:flatbuffers.Builder, withContent:boolean) {
   builder.addFieldInt8(29, +withContent, +false);
+}
+
+static addProofFrom(builder:flatbuffers.Builder, proofFrom:bigint) {
+  builder.addFieldInt64(30, proofFrom, BigInt('0'));
+}
+
+static addProofTo(builder:flatbuffers.Builder, proofTo:bigint) {
+  builder.addFieldInt64(31, proofTo, BigInt('0'));
+}
+
+static addTile(builder:flatbuffers.Builder, tileOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(32, tileOffset, 0);
 }
 
 static endQueryRequest(builder:flatbuffers.Builder):flatbuffers.Offset {

@@ -3,6 +3,7 @@ import type { Hlc } from '../../base/hlc.ts'
 import type { QueryRequest } from '../../fbs/stemedb/query-request.ts'
 import type { AssertionReader, CandidateSource } from '../candidate-source.ts'
 import type { RecordReader } from '../record-reader.ts'
+import type { ProofDependencies } from './proofs.ts'
 
 /** What a kind of query whose answer is a document works with. */
 export interface KindDependencies {
@@ -14,10 +15,11 @@ export interface KindDependencies {
   readonly limitMax: number
   /** Longest document, as JSON in UTF-8. */
   readonly documentBytesMax: number
+  readonly proofs?: ProofDependencies | undefined
 }
 
 /**
- * Answers a request whose structure has been checked; what comes back is sent as JSON.
+ * Answers a request whose structure has been checked; what comes back is sent as JSON, and bytes as they are.
  * @throws {DbError} for what is missing or wrong in the request, and as reads do
  */
 export type DocumentKind = (request: QueryRequest, deps: KindDependencies) => object

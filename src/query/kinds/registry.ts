@@ -3,6 +3,9 @@ import { conceptsDocument } from './concepts.ts'
 import { equivocationsDocument } from './equivocations.ts'
 import { epochsDocument } from './epochs.ts'
 import type { DocumentKind } from './kind.ts'
+import {
+  answerCheckpoint, answerConsistency, answerInclusion, answerProofFile, answerSignature, answerTile,
+} from './proofs.ts'
 import { sourceDocument } from './source.ts'
 import { traceDocument } from './trace.ts'
 import { trustDocument } from './trust.ts'
@@ -17,16 +20,28 @@ export const QUERY_ALIASES = 7
 export const QUERY_SOURCE = 8
 export const QUERY_EPOCHS = 9
 export const QUERY_VOTES = 10
-export const QUERY_EQUIVOCATIONS = 14
+export const QUERY_CHECKPOINT = 11
+export const QUERY_INCLUSION = 12
+export const QUERY_CONSISTENCY = 13
+export const QUERY_TILE = 14
+export const QUERY_SIGNATURE = 15
+export const QUERY_PROOF_FILE = 16
+export const QUERY_EQUIVOCATIONS = 17
 
 /** By `QueryRequest.kind`. */
 export const DOCUMENT_KINDS: ReadonlyMap<number, DocumentKind> = new Map<number, DocumentKind>([
   [QUERY_TRACE, traceDocument],
-  [QUERY_CONCEPTS, conceptsDocument],
-  [QUERY_EQUIVOCATIONS, equivocationsDocument],
   [QUERY_TRUST, trustDocument],
+  [QUERY_CONCEPTS, conceptsDocument],
   [QUERY_ALIASES, aliasesDocument],
   [QUERY_SOURCE, sourceDocument],
   [QUERY_EPOCHS, epochsDocument],
   [QUERY_VOTES, votesDocument],
+  [QUERY_CHECKPOINT, answerCheckpoint],
+  [QUERY_INCLUSION, answerInclusion],
+  [QUERY_CONSISTENCY, answerConsistency],
+  [QUERY_TILE, answerTile],
+  [QUERY_SIGNATURE, answerSignature],
+  [QUERY_PROOF_FILE, answerProofFile],
+  [QUERY_EQUIVOCATIONS, equivocationsDocument],
 ])

@@ -1,0 +1,169 @@
+import { ERROR_CODES, errorNameOf } from '../../base/error-codes.ts'
+import { must } from '../../base/assert.ts'
+import { toHex } from '../../base/bytes.ts'
+import { DbError } from '../../base/errors.ts'
+import type { QueryRequest } from '../../fbs/stemedb/query-request.ts'
+import { encodeTlogProof, toBase64 } from '../../merkle/checkpoint.ts'
+import { TLOG_STATE, type TlogBoard } from '../../merkle/tlog-board.ts'
+import type { TlogReader } from '../../merkle/tlog-files.ts'
+import {
+  TILE_HASHES, levelHashes, tilePlaceOf, tlogConsistencyProof, tlogInclusionPath, tlogRoot, TILE_LEVELS,
+} from '../../merkle/tlog-tiles.ts'
+import { pathOfId, rootOfIds } from '../../merkle/tree.ts'
+import { HASH_BYTES } from '../../record/limits.ts'
+import { decodeAssertion } from '../../wire/assertion.codec.ts'
+import type { BatchIdReader } from '../batch-ids.ts'
+import { SIGNED_BY_AGENT, SIGNED_BY_BATCH, type AssertionReader, type CandidateSource, type Place, type StoredAssertion } from '../candidate-source.ts'
+
+/** What proofs are made of. */
+export interface ProofDependencies {
+  /** Undefined where the node keeps no log of proofs. */
+  readonly log: ProofLog | undefined
+  readonly batch: BatchIdReader
+  readonly realm: string
+}
+
+export interface ProofLog {
+  readonly board: TlogBoard
+  readonly tiles: TlogReader
+}
+
+interface Needs {
+  readonly source: CandidateSource
+  readonly reader: AssertionReader
+  readonly proofs?: ProofDependencies | undefined
+}
+
+interface Head {
+  readonly text: string
+  readonly size: number
+}
+
+const refuse = (parameter: string, why: string): never => {
+  throw new DbError('parameter_invalid', `${parameter} ${why}`, { parameter })
+}
+
+function logOf({ proofs }: Needs): ProofLog {
+  const log = proofs?.log
+  if (log === undefined) throw new DbError('proofs_disabled', ERROR_CODES.proofs_disabled.title)
+  return log
+}
+
+/** The last signed head. Tiles of all its leaves are in the files. */
+function headOf({ board }: ProofLog): Head {
+  const { state, errorNumber, checkpoint } = board.read()
+  // What was signed before stands, but nothing is proven against a log that is another one now.
+  if (state === TLOG_STATE.diverged) throw new DbError(errorNameOf(errorNumber), ERROR_CODES[errorNameOf(errorNumber)].title)
+  if (checkpoint === undefined) throw new DbError('proof_pending', 'no tree head has been signed since the start')
+  return checkpoint
+}
+
+function idOf(request: QueryRequest): Uint8Array {
+  const id = request.id() ?? refuse('id', 'is missing')
+  return id.bb!.bytes().slice(id.bb_pos, id.bb_pos + HASH_BYTES)
+}
+
+function placeOf(id: Uint8Array, { source }: Needs): Place {
+  const place = source.byId(id)
+  if (place === undefined) throw new DbError('not_found', 'no assertion has this id')
+  return place
+}
+
+/** A size that a request names, at most that of the head. */
+function sizeOf(parameter: string, given: bigint, head: Head): number {
+  return given > BigInt(head.size) ? refuse(parameter, `is ${given}; the last signed tree head has ${head.size}`) : Number(given)
+}
+
+const hexes = (hashes: readonly Uint8Array[]): string[] => hashes.map(toHex)
+
+/** The last checkpoint, as text. */
+export const answerCheckpoint = (_request: QueryRequest, needs: Needs): Uint8Array =>
+  new TextEncoder().encode(headOf(logOf(needs)).text)
+
+/** That an assertion is in the log. */
+export function answerInclusion(request: QueryRequest, needs: Needs): object {
+  const log = logOf(needs)
+  const id = idOf(request)
+  const { lsn } = placeOf(id, needs)
+  const head = headOf(log)
+  const size = request.proofTo() === 0n ? head.size : sizeOf('size', request.proofTo(), head)
+  if (lsn > head.size) throw pending(lsn, head)
+  if (lsn > size) refuse('size', `is ${size}; the assertion is the ${lsn}th`)
+  return {
+    id: toHex(id), index: lsn - 1, size, root: toHex(tlogRoot(log.tiles, size)),
+    path: hexes(tlogInclusionPath(log.tiles, lsn - 1, size)), checkpoint: size === head.size ? head.text : null,
+  }
+}
+
+function pending(lsn: number, head: Head): DbError {
+  return new DbError('proof_pending', `the assertion has LSN ${lsn}; the last signed tree head has ${head.size}`, { lsn, size: head.size })
+}
+
+/** That the log only grew from one head to another. */
+export function answerConsistency(request: QueryRequest, needs: Needs): object {
+  const log = logOf(needs)
+  const head = headOf(log)
+  const to = request.proofTo() === 0n ? head.size : sizeOf('to', request.proofTo(), head)
+  const from = sizeOf('from', request.proofFrom(), head)
+  if (from > to) refuse('from', `is ${from}, and to is ${to}`)
+  return {
+    from, to, root: toHex(tlogRoot(log.tiles, to)),
+    path: hexes(tlogConsistencyProof(log.tiles, from, to)), checkpoint: to === head.size ? head.text : null,
+  }
+}
+
+/** A tile, or a bundle of entries (C2SP tlog-tiles), as bytes. */
+export function answerTile(request: QueryRequest, needs: Needs): Uint8Array {
+  const log = logOf(needs)
+  const { tiles } = log
+  const place = tilePlaceOf(request.tile() ?? '') ?? refuse('tile', 'is no path of a tile, as 0/x001/067 or entries/000.p/5')
+  const head = headOf(log)
+  const { level, index, width } = place
+  const first = index * TILE_HASHES
+  const has = level === 'entries' ? head.size : level < TILE_LEVELS ? levelHashes(level, head.size) : 0
+  if (first + width > has) throw new DbError('not_found', 'no tree head that was signed has this tile')
+  if (level !== 'entries') return tiles.hashes(level, first, width).slice()
+  const ids = tiles.ids(first, width)
+  const bundle = new Uint8Array(width * (2 + HASH_BYTES))
+  for (let i = 0; i < width; i++) {
+    bundle[i * (2 + HASH_BYTES) + 1] = HASH_BYTES
+    bundle.set(ids.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES), i * (2 + HASH_BYTES) + 2)
+  }
+  return bundle
+}
+
+/** How an assertion is signed: by itself, or as one of a batch, with its path to the root that was signed. */
+function signatureOf(stored: StoredAssertion, place: Place, { batch, realm }: ProofDependencies): object {
+  const { id, signature, signedBy } = stored
+  const agent = toHex(decodeAssertion(stored.bytes).agent)
+  const common = { id: toHex(id), agent, realm }
+  if (signature === undefined) return { ...common, signed_by: 'nobody' }
+  if (signedBy === SIGNED_BY_AGENT) return { ...common, signed_by: 'assertion', signature: toHex(signature) }
+  const ids = batch.read(place, id)
+  const path = pathOfId(ids, place.index)
+  return {
+    ...common, signed_by: signedBy === SIGNED_BY_BATCH ? 'batch' : 'nobody', signature: toHex(signature),
+    index: place.index, count: ids.length / HASH_BYTES, root: toHex(rootOfIds(ids)),
+    path: Array.from({ length: path.length / HASH_BYTES }, (_, i) => toHex(path.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES))),
+  }
+}
+
+export function answerSignature(request: QueryRequest, needs: Needs): object {
+  const place = placeOf(idOf(request), needs)
+  return signatureOf(needs.reader.read(place), place, must(needs.proofs))
+}
+
+/** All that proves an assertion without a node, as C2SP tlog-proof; the assertion and its signature are the extra data. */
+export function answerProofFile(request: QueryRequest, needs: Needs): Uint8Array {
+  const log = logOf(needs)
+  const place = placeOf(idOf(request), needs)
+  const head = headOf(log)
+  const { lsn } = place
+  if (lsn > head.size) throw pending(lsn, head)
+  const stored = needs.reader.read(place)
+  const extra = { assertion: toBase64(stored.bytes), ...signatureOf(stored, place, must(needs.proofs)) }
+  return new TextEncoder().encode(encodeTlogProof({
+    extra: new TextEncoder().encode(JSON.stringify(extra)), index: lsn - 1,
+    path: tlogInclusionPath(log.tiles, lsn - 1, head.size), checkpoint: head.text,
+  }))
+}
