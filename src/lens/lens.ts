@@ -24,6 +24,12 @@ export interface Lens {
   readonly reads: 'stamps' | 'claims'
   /** What must be in the context. Absent: nothing. */
   readonly needs?: readonly LensNeed[]
+  /** The answers do not compete: all hold together, and no candidate of one has lost to that of another. */
+  readonly sidesHold?: true
+  /** What a candidate weighs by itself, for an explanation. Absent: the lens weighs nothing. */
+  readonly weigh?: (candidate: Candidate, context: LensContext) => number
+  /** Why a candidate lost to the winner, in a sentence, for an explanation. */
+  readonly whyLost?: (candidate: Candidate, winner: Candidate, context: LensContext) => string
   /** Never throws. The winners are elements of `candidates`. */
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C>
 }
@@ -77,7 +83,14 @@ export interface Resolution<C extends Candidate> {
   /** `unanimous`, `agreed`, `contested` or `escalate`. Absent where the lens does not say. */
   readonly status?: ConflictStatus
   /** Candidates that the lens did not weigh, and why. */
-  readonly leftOut?: readonly { readonly candidate: C, readonly why: string }[]
+  readonly leftOut?: readonly LeftOut<C>[]
+  /** Candidates that lost in a way that neither an answer nor `whyLost` tells: to an earlier lens of a chain, for example. */
+  readonly outranked?: readonly LeftOut<C>[]
+}
+
+export interface LeftOut<C extends Candidate> {
+  readonly candidate: C
+  readonly why: string
 }
 
 export type ConflictStatus = 'unanimous' | 'agreed' | 'contested' | 'escalate'

@@ -1,0 +1,78 @@
+import { distinct } from './id-table.ts'
+import type { Candidate, Lens, LensContext, Resolution } from './lens.ts'
+import { isLater, latestOf } from './order.ts'
+import { clustersOf, toleranceOf, valueText, type Cluster } from './value.ts'
+import { claimOf, shareText, weightOf, weightText } from './weight.ts'
+
+/** Votes are summed in whole multiples of 2^-20 (about one millionth), so that sums of thousands of millions are exact. */
+const VOTE_ONE = 2 ** 20
+
+function netVotes(candidate: Candidate, context: LensContext): number {
+  const tally = context.votesOf?.(candidate.id)
+  return tally === undefined ? 0 : Math.round((tally.agreeWeight - tally.disagreeWeight) * VOTE_ONE)
+}
+
+interface Box<C extends Candidate> {
+  readonly cluster: Cluster<C>
+  /** Votes for the value, less those against it. */
+  net: number
+  best: C
+  bestNet: number
+}
+
+function boxOf<C extends Candidate>(cluster: Cluster<C>, context: LensContext): Box<C> {
+  const box: Box<C> = { cluster, net: 0, best: cluster.best, bestNet: -Infinity }
+  for (const member of cluster.members) {
+    const net = netVotes(member, context)
+    box.net += net
+    if (net < box.bestNet || (net === box.bestNet && !isBetter(member, box.best, context))) continue
+    box.best = member
+    box.bestNet = net
+  }
+  return box
+}
+
+function isBetter(a: Candidate, b: Candidate, context: LensContext): boolean {
+  const difference = weightOf(a, context) - weightOf(b, context)
+  return difference > 0 || (difference === 0 && isLater(a, b))
+}
+
+function compareBoxes(a: Box<Candidate>, b: Box<Candidate>): number {
+  if (a.net !== b.net) return b.net - a.net
+  if (a.cluster.weight !== b.cluster.weight) return b.cluster.weight - a.cluster.weight
+  return a === b ? 0 : isLater(latestOf(a.cluster.members), latestOf(b.cluster.members)) ? -1 : 1
+}
+
+/**
+ * Vote-aware consensus (the ballot box of the reference): votes decide. A value has the weights of those who agree with its assertions, less
+ * the weights of those who disagree; the highest wins. Ties, and so every pair on which nobody has voted, go by consensus
+ * (decayed confidence), then to the value with the latest candidate. The winner is that value's assertion with
+ * the highest net vote. Certainty is the winner's part of all positive net votes; 0 where nobody voted.
+ */
+export const ballotLens: Lens = {
+  name: 'ballot',
+  description: 'The value with the most votes for it, less those against it, wins; without votes, consensus.',
+  reads: 'claims',
+  needs: ['votes'],
+  resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
+    if (candidates.length === 0) return { answers: [] }
+    const boxes = clustersOf(distinct(candidates), toleranceOf(context), (candidate) => weightOf(candidate, context))
+      .map((cluster) => boxOf(cluster, context))
+    boxes.sort(compareBoxes)
+    const { cluster, net, best } = boxes[0]!
+    let total = 0
+    for (const box of boxes) total += Math.max(0, box.net)
+    const share = total > 0 ? Math.max(0, net) / total : 0
+    const why = total > 0
+      ? `Net votes of ${weightText(net / VOTE_ONE)}, ${shareText(share)} of all that stand for a value.`
+      : 'No value has more votes for it than against it; this one has the most behind it.'
+    return {
+      answers: [{ label: valueText(claimOf(best).object), winner: best, supporters: cluster.members, weight: net / VOTE_ONE, share, why }],
+      certainty: share,
+    }
+  },
+  weigh: (candidate, context) => netVotes(candidate, context) / VOTE_ONE,
+  whyLost: (candidate, winner, context) =>
+    `Says ${valueText(claimOf(candidate).object)}, which has fewer votes than ${valueText(claimOf(winner).object)};`
+    + ` its own net vote is ${weightText(netVotes(candidate, context) / VOTE_ONE)}.`,
+}

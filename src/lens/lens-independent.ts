@@ -1,0 +1,73 @@
+import { conflictScore, statusOf } from './conflict.ts'
+import { distinct } from './id-table.ts'
+import { candidatesIn } from './lens-consensus.ts'
+import type { Candidate, Lens, LensContext, Resolution } from './lens.ts'
+import { countSources, originsOf } from './origins.ts'
+import { rank } from './rank.ts'
+import { clustersOf, toleranceOf, valueText, type Cluster } from './value.ts'
+import { claimOf, decayedConfidence, shareText, WEIGHT_ONE, weightOf } from './weight.ts'
+
+/**
+ * Independent consensus: as consensus, but what is counted are independent sources (`originsOf`), not assertions or keys. All that goes
+ * back to one source weighs together what its heaviest assertion weighs; where they give several values, this is
+ * divided by the heaviest assertion for each. So a thousand keys that restate one source, or cite none, weigh as one of them.
+ * Whoever makes up a thousand sources is counted a thousand times: that a hash stands for something is for the registry of sources
+ * and for tiers (`authority,independent`).
+ */
+export const independentLens: Lens = {
+  name: 'independent',
+  description: 'The value with the most independent sources behind it wins; restating a source adds nothing.',
+  reads: 'claims',
+  resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
+    if (candidates.length === 0) return { answers: [] }
+    const all = distinct(candidates)
+    const weights = all.map((candidate) => weightOf(candidate, context))
+    const origins = originsOf(all)
+    const unweighted = clustersOf(all, toleranceOf(context), (_, place) => weights[place]!)
+    weighOrigins(unweighted, weights, origins)
+    const { clusters, total } = rank(unweighted)
+    const { best, members, places, weight } = clusters[0]!
+    const share = weight / total
+    const sources = countSources(places, origins)
+    return {
+      answers: [{
+        label: valueText(claimOf(best).object), winner: best, supporters: members, weight: weight / WEIGHT_ONE, share, sources,
+        why: `${members.length} of ${candidatesIn(clusters)} say so, from ${sources} independent ${sources === 1 ? 'source' : 'sources'}, with ${shareText(share)} of the weight.`,
+      }],
+      conflict: conflictScore(clusters.map((cluster) => cluster.weight)),
+      certainty: share,
+      status: statusOf(clusters.length, share),
+    }
+  },
+  weigh: decayedConfidence,
+  whyLost: (candidate, winner) =>
+    `Says ${valueText(claimOf(candidate).object)}, which has less of independent sources behind it than ${valueText(claimOf(winner).object)}.`,
+}
+
+/** Replaces the clusters' weights: each origin's heaviest weight, divided by its heaviest in each cluster. */
+function weighOrigins(clusters: readonly Cluster<Candidate>[], weights: readonly number[], origins: Int32Array): void {
+  const sums = new Float64Array(weights.length + 1)
+  const tops = new Float64Array(weights.length + 1)
+  const parts = clusters.map(({ places }) => heaviestByOrigin(places, weights, origins))
+  for (const part of parts) {
+    for (const [origin, weight] of part) {
+      sums[origin]! += weight
+      tops[origin] = Math.max(tops[origin]!, weight)
+    }
+  }
+  for (let i = 0; i < clusters.length; i++) {
+    let weight = 0
+    for (const [origin, its] of parts[i]!) if (its > 0) weight += Math.round(tops[origin]! * (its / sums[origin]!))
+    clusters[i]!.weight = weight
+  }
+}
+
+function heaviestByOrigin(places: readonly number[], weights: readonly number[], origins: Int32Array): Map<number, number> {
+  const heaviest = new Map<number, number>()
+  for (const place of places) {
+    const origin = origins[place]!
+    const weight = weights[place]!
+    if (weight >= (heaviest.get(origin) ?? 0)) heaviest.set(origin, weight)
+  }
+  return heaviest
+}
