@@ -77,6 +77,9 @@ export const ERROR_CODES = Object.freeze({
 
   // 57..: what a client finds out by itself.
   unreachable: code(57, 503, 'info', true, 'Node not reachable', 'Check the address and that the node runs. What was sent and not acked may be stored: resend, the id makes it safe.'),
+
+  // The shape of a request again: 2..19 are used up.
+  record_invalid: code(58, 422, 'fail', false, 'No such record', 'Subjects under steme:// are for records; docs/formats/records.md has their shapes.'),
 } as const satisfies Record<string, ErrorCode>)
 
 export type ErrorName = keyof typeof ERROR_CODES

@@ -2,6 +2,7 @@ import { ERROR_CODES } from '../base/error-codes.ts'
 import { bytesEqual, concatBytes } from '../base/bytes.ts'
 import { DbError, isDbError } from '../base/errors.ts'
 import { assertionIdOf } from '../record/claim.ts'
+import { checkRecord } from '../record/records.ts'
 import { rootOfIds } from '../merkle/tree.ts'
 import { realmHashOf } from '../merkle/signed-message.ts'
 import { encodeAssertion } from '../wire/assertion.codec.ts'
@@ -236,6 +237,7 @@ export class StemeClient implements SessionHost {
     const { signer, platform } = this.#options
     const assertion = completeDraft(draft, signer?.publicKey, platform.wallMs())
     const id = assertionIdOf(assertion)
+    checkRecord(assertion)
     const encoded = encodeAssertion(assertion)
     const bytes = Lane.itemBytes(encoded.length, this.#limits.signedSingly) + BATCH_OVERHEAD_BYTES
     if (bytes > this.welcome.frameBytesMax) {

@@ -3,6 +3,7 @@ import { DbError } from '../base/errors.ts'
 import { assertionFromJson } from '../record/assertion.json.ts'
 import { assertionIdOf } from '../record/claim.ts'
 import { SIGNATURE_BYTES } from '../record/limits.ts'
+import { checkRecord } from '../record/records.ts'
 import { encodeAssertion } from '../wire/assertion.codec.ts'
 import type { BatchItem } from '../wire/batch.codec.ts'
 
@@ -25,7 +26,7 @@ export function textOf(bytes: Uint8Array): string {
 /**
  * One assertion in its JSON form, with `signature` (128 hex digits over the id) beside its members.
  * @param pointer JSON pointer of `value` in the body.
- * @throws {DbError} as `assertionFromJson`.
+ * @throws {DbError} as `assertionFromJson`, and `record_invalid`.
  */
 export function itemFromJson(value: unknown, pointer: string, nowMs: number): Item {
   let claim = value
@@ -39,5 +40,6 @@ export function itemFromJson(value: unknown, pointer: string, nowMs: number): It
     }
   }
   const assertion = assertionFromJson(claim, pointer, { assertedAtMs: nowMs })
+  checkRecord(assertion, pointer)
   return { id: assertionIdOf(assertion), assertion: encodeAssertion(assertion), signature }
 }

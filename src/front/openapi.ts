@@ -36,6 +36,7 @@ const WRITE_PROBLEMS: readonly ErrorName[] = [
 ]
 const JSON_PROBLEMS: readonly ErrorName[] = [
   'malformed_json', 'field_missing', 'field_invalid', 'field_too_long', 'object_null', 'text_not_utf8', 'number_not_finite',
+  'record_invalid',
 ]
 const QUERY_PROBLEMS: readonly ErrorName[] = ['parameter_invalid', 'not_acceptable', 'overloaded', 'timeout', 'starting', 'store_corrupt', 'wal_corrupt']
 const ANY_PROBLEMS: readonly ErrorName[] = ['method_not_allowed', 'internal']

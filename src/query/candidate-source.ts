@@ -40,6 +40,11 @@ export interface EntryCursor {
   next(): IndexEntry | undefined
   /** Leaves out the rest of the pair that the last entry was of. */
   skipPair(): void
+  /**
+   * Goes on at the first entry whose subject, zero, predicate, zero are at or above these bytes, wherever that is: the cost does not
+   * grow with what stands between. Never back.
+   */
+  seek(key: Uint8Array): void
   close(): void
 }
 

@@ -17,6 +17,8 @@ export const ENTRIES_READ_MAX = 100_000
 export const CLAIMS_READ_MAX = 10_000
 /** Every refusal fits into a reply of this size. */
 export const REPLY_BYTES_MIN = 4096
+/** What a reply takes beside its document. */
+const DOCUMENT_ROOM_BYTES = 1024
 
 export interface QueryDependencies {
   readonly source: CandidateSource
@@ -93,9 +95,10 @@ export class QueryExecutor {
   }
 
   #document({ requestId, answer, request }: DocumentPlan): Uint8Array {
-    const { source, reader, clock, limitMax, records } = this.#deps
+    const { source, reader, clock, limitMax, records, replyBytesMax } = this.#deps
+    const deps = { source, reader, records, clock, limitMax, documentBytesMax: replyBytesMax - DOCUMENT_ROOM_BYTES }
     const seenLsn = source.appliedLsn()
-    const document = utf8.encode(JSON.stringify(answer(request, { source, reader, records, clock, limitMax })))
+    const document = utf8.encode(JSON.stringify(answer(request, deps)))
     if (!this.#reply.document(document)) throw tooLong()
     return this.#reply.finish(requestId, seenLsn, false)
   }

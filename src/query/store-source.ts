@@ -37,18 +37,22 @@ export class StoreSource implements CandidateSource {
   entries(range: EntryRange): EntryCursor {
     const { subject, subjectIsPrefix, predicate, asOfHlc } = range
     const asOf = asOfHlc === undefined ? {} : { asOf: asOfHlc }
-    return new StoreCursor(this.#reader.entries(spRange(subject, subjectIsPrefix ? undefined : predicate, { subjectIsPrefix, ...asOf })), asOfHlc)
+    const bounds = spRange(subject, subjectIsPrefix ? undefined : predicate, { subjectIsPrefix, ...asOf })
+    return new StoreCursor(this.#reader.entries(bounds), asOfHlc, bounds.gte)
   }
 }
 
 class StoreCursor implements EntryCursor {
   readonly #cursor: EntryRangeCursor
   readonly #asOfHlc: Hlc | undefined
+  readonly #start: Uint8Array
   #lastKey: Uint8Array | undefined
 
-  constructor(cursor: EntryRangeCursor, asOfHlc: Hlc | undefined) {
+  /** @param start the least key of the range */
+  constructor(cursor: EntryRangeCursor, asOfHlc: Hlc | undefined, start: Uint8Array = new Uint8Array(0)) {
     this.#cursor = cursor
     this.#asOfHlc = asOfHlc
+    this.#start = start
   }
 
   next(): IndexEntry | undefined {
@@ -69,6 +73,10 @@ class StoreCursor implements EntryCursor {
     const behind = last.slice(0, last.length - SP_TAIL_BYTES)
     behind[behind.length - 1] = 1
     this.#cursor.seek(behind)
+  }
+
+  seek(key: Uint8Array): void {
+    if (Buffer.compare(key, this.#lastKey ?? this.#start) > 0) this.#cursor.seek(key)
   }
 
   close(): void {

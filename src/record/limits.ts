@@ -4,7 +4,7 @@
  * docs/reference/limits.md is tested against this file.
  */
 import { assert } from '../base/assert.ts'
-import { KiB } from '../base/units.ts'
+import { KiB, MiB } from '../base/units.ts'
 
 /** BLAKE3-256 digests: ids, source hashes, epochs, parents. */
 export const HASH_BYTES = 32
@@ -62,6 +62,19 @@ export const CLAIM_BYTES_MAX = CLAIM_FIXED_BYTES_MAX + SUBJECT_BYTES_MAX + PREDI
  */
 export const ASSERTION_BYTES_MAX = CLAIM_BYTES_MAX + 1 * KiB
 
+/** Records beside assertions (docs/formats/records.md). UTF-8 bytes of an epoch's name. */
+export const EPOCH_NAME_BYTES_MAX = 256
+/** UTF-8 bytes of a registered source's title. */
+export const SOURCE_TITLE_BYTES_MAX = 512
+/** UTF-8 bytes of the content that is stored with a source. */
+export const SOURCE_CONTENT_BYTES_MAX = 1 * MiB
+/** UTF-8 bytes of one of the pieces that content is stored in. */
+export const SOURCE_PIECE_BYTES_MAX = 60 * KiB
+/** Pieces that the longest content takes. A cut never splits a character, so a piece may be up to three bytes short. */
+export const SOURCE_PIECES_MAX = Math.ceil(SOURCE_CONTENT_BYTES_MAX / (SOURCE_PIECE_BYTES_MAX - 3))
+/** Longest subject that can have aliases: it stands in the subject of each, behind what that begins with. */
+export const ALIASED_BYTES_MAX = SUBJECT_BYTES_MAX - 'steme://alias/path/'.length
+
 /** Tables inside one another, a nested buffer counting as one more. The deepest schema (LogEntry) needs 4. */
 export const VERIFY_DEPTH_MAX = 8
 
@@ -69,4 +82,5 @@ export const VERIFY_DEPTH_MAX = 8
 export const VERIFY_TABLES_MAX = 2 * (BATCH_ASSERTIONS_MAX + 1) + 16
 
 assert(CLAIM_TAG_BYTES === 'stemedb.claim.v1\0'.length, 'the tag has its declared size')
+assert(SOURCE_PIECE_BYTES_MAX <= OBJECT_TEXT_BYTES_MAX, 'a piece is a text')
 assert(CLAIM_BYTES_MAX < ASSERTION_BYTES_MAX, 'every claim fits into a buffer')

@@ -3,7 +3,9 @@ import { blake3Kernel } from '../merkle/blake3.ts'
 import { BATCH_COUNT_OFFSET, BATCH_ROOT_OFFSET, SINGLE_ID_OFFSET, batchMessage, singleMessage } from '../merkle/signed-message.ts'
 import { rootOfIdsInto } from '../merkle/tree.ts'
 import { AGENT_BYTES, HASH_BYTES } from '../record/limits.ts'
-import { AssertionView } from '../wire/assertion-view.ts'
+import { recordFault } from '../record/records.ts'
+import { assertionOfView } from '../wire/assertion.codec.ts'
+import { AssertionView, isRecordSubjectAt } from '../wire/assertion-view.ts'
 import { BATCH_FLAG_RECEIPT, BatchView, peekRequestId } from '../wire/batch.codec.ts'
 import { claimFaultField, claimIdInto, claimIdsInto } from '../wire/claim-id.ts'
 import { verifyBuffer, verifyFault } from '../wire/verifier.ts'
@@ -15,6 +17,7 @@ const FIELD_MISSING = ERROR_CODES.field_missing.number
 const FIELD_INVALID = ERROR_CODES.field_invalid.number
 const FIELD_TOO_LONG = ERROR_CODES.field_too_long.number
 const SIGNATURE_MISSING = ERROR_CODES.signature_missing.number
+const RECORD_INVALID = ERROR_CODES.record_invalid.number
 const AGENT_MISMATCH = ERROR_CODES.agent_mismatch.number
 
 /** What a node asks of batches beyond their format. */
@@ -55,7 +58,8 @@ export interface VerifiedBatch {
  *
  * A batch signature covers every id, so it can be checked only where every assertion has one: an assertion that breaks a
  * rule of the model refuses a signed batch as a whole, and only itself in an unsigned one. What is refused by policy (a
- * time too far ahead, a vector too long for this node) has an id, and is refused alone in both.
+ * time too far ahead, a vector too long for this node, a subject under `steme://` that is no record's) has an id, and is refused
+ * alone in both.
  */
 export class BatchVerifier {
   readonly result: VerifiedBatch
@@ -191,7 +195,8 @@ export class BatchVerifier {
   #checkPolicy(nowMs: number): number {
     const { vectorLengthMax, hlcDriftMaxMs } = this.#policy
     if (this.#assertion.vectorLength > vectorLengthMax) return FIELD_TOO_LONG
-    return this.#assertion.assertedAtMs > nowMs + hlcDriftMaxMs ? FIELD_INVALID : 0
+    if (this.#assertion.assertedAtMs > nowMs + hlcDriftMaxMs) return FIELD_INVALID
+    return isRecordSubjectAt(this.#assertion) && recordFault(assertionOfView(this.#assertion)) !== undefined ? RECORD_INVALID : 0
   }
 
   /** An assertion's own signature is checked wherever it has one, also in a signed batch: it is stored and served. */

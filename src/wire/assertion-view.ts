@@ -131,6 +131,17 @@ export class AssertionView {
   }
 }
 
+// "steme://" (record/records.ts), as two words.
+const STEM = 0x6d657473
+const E_COLON_SLASHES = 0x2f2f3a65
+const RECORD_SCHEME_BYTES = 8
+
+/** Whether the subject begins with the scheme that is reserved for records: two comparisons of words, and nothing is decoded. */
+export function isRecordSubjectAt({ view, subjectStart, subjectLength }: AssertionView): boolean {
+  return subjectLength >= RECORD_SCHEME_BYTES && view.getUint32(subjectStart, true) === STEM
+    && view.getUint32(subjectStart + 4, true) === E_COLON_SLASHES
+}
+
 function fieldStart(view: DataView, table: number, vtable: number, vtableBytes: number, slot: number): number {
   const entry = 4 + 2 * slot
   if (entry >= vtableBytes) return ABSENT

@@ -245,6 +245,7 @@ function wideSource(pairs: number, versions: number, counted: { steps: number, s
           counted.skips++
           version = versions
         },
+        seek: () => t.fail('nobody seeks here'),
         close: () => void counted.closed++,
       }
     },

@@ -8,6 +8,7 @@ import { batchMessage, realmHashOf, singleMessage } from '../../../src/merkle/si
 import { rootOfIds } from '../../../src/merkle/tree.ts'
 import type { Assertion } from '../../../src/record/assertion.ts'
 import { assertionIdOf, hashReady } from '../../../src/record/claim.ts'
+import { RECORD_SCHEME, voteDraft } from '../../../src/record/records.ts'
 import { signMessage } from '../../../src/verify/ed25519.ts'
 import { keyPairOfSeed } from '../../../src/verify/keys.ts'
 import { BatchVerifier, type VerifiedBatch, type VerifyPolicy } from '../../../src/verify/verify-batch.ts'
@@ -212,4 +213,20 @@ t.test('any bytes get a verdict', async (t) => {
   t.match(optional.verify(new Uint8Array(0), 0, 0, NOW_MS), { requestId: 0n, count: 0 })
   t.equal(errorNameOf(optional.result.refused), 'malformed_frame')
   t.not(optional.detail, '')
+})
+
+t.test('under steme:// there are records only: anything else is refused alone, in a signed batch too', async (t) => {
+  const record = claim(1, { ...voteDraft(new Uint8Array(32).fill(3), 0.5) })
+  const wrong = [
+    claim(2, { subject: 'steme://x' }), claim(3, { ...voteDraft(new Uint8Array(32), 1), object: { kind: 'number', value: 2 } }),
+    claim(4, { ...voteDraft(new Uint8Array(32), 1), subject: 'steme://assertion/12' }),
+  ]
+  const others = [claim(5, { subject: 'steme:/assertion/x' }), claim(6, { subject: 'stemf://x' }), claim(7, { subject: 'Steme://x' }), claim(8, { subject: 'steme:' })]
+  const list = [record, ...wrong, ...others]
+  const expected = ['ok', ...wrong.map(() => 'record_invalid'), ...others.map(() => 'ok')]
+  t.strictSame(codesOf(signedBatch(list)), expected)
+  t.equal(required.result.acceptedCount, 5)
+  t.strictSame(codesOf(unsigned(list.map((one) => singly(one)))), expected)
+  t.strictSame(codesOf(unsigned(bare(list)), optional), expected)
+  t.ok(RECORD_SCHEME === 'steme://', 'the words of isRecordSubjectAt are those of the scheme')
 })
