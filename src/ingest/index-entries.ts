@@ -8,8 +8,8 @@ import { BATCH_ASSERTIONS_MAX } from '../record/limits.ts'
 import type { IdHash } from '../store/id-hash.ts'
 import { EntryArena } from '../store/entry-arena.ts'
 import {
-  ENTRY_ASSERTION_SUM, ENTRY_INDEX, ENTRY_KEY, ENTRY_KEY_BYTES, ENTRY_LIFECYCLE_KIND, ENTRY_LSN, ENTRY_LSN_END, ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID,
-  ENTRY_SOURCE_CLASS,
+  ENTRY_ASSERTION_SUM, ENTRY_HAS_PARENT, ENTRY_INDEX, ENTRY_KEY, ENTRY_KEY_BYTES, ENTRY_LIFECYCLE_KIND, ENTRY_LSN, ENTRY_LSN_END,
+  ENTRY_OBJECT_KIND_SHIFT, ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID, ENTRY_SOURCE_CLASS,
 } from '../store/entry-runs.layout.ts'
 import { encodeLogHlcValue, encodeLogPoint, logHlcKey, logLsnKey } from '../store/keyspace.codec.ts'
 import { SP_SEPARATOR } from '../store/keyspace.layout.ts'
@@ -157,7 +157,8 @@ export class IndexEntries {
     words[at + LSN_LOW] = lsn
     words[at + LSN_HIGH_INDEX] = lsn / 0x1_0000_0000 | index << 16
     words[at + ASSERTION_SUM] = wordSum(view, assertion.start, assertion.length)
-    words[at + CLASS_LIFECYCLE] = assertion.sourceClass | (assertion.lifecycle | assertion.objectKind << 4) << 8
+    const parent = assertion.parentStart < 0 ? 0 : ENTRY_HAS_PARENT
+    words[at + CLASS_LIFECYCLE] = assertion.sourceClass | (assertion.lifecycle | parent | assertion.objectKind << ENTRY_OBJECT_KIND_SHIFT) << 8
     const { bytes: ids, idsOffset } = this.#entry
     arena.added(this.#writeKey(assertion, ~hlcHigh, ~hlcLow, ids, idsOffset + index * 32))
     this.#agents.add(bytes, view, assertion.agentStart, lsn, record.segmentId, record.offset)

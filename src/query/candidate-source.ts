@@ -20,6 +20,21 @@ export interface IndexEntry extends Place {
   readonly idPrefix: Uint8Array
   /** `wordSum` of the Assertion buffer. */
   readonly assertionSum: number
+  /** Tier 0..5. */
+  readonly sourceClass: number
+  /** Number of the lifecycle that it was asserted with. */
+  readonly lifecycle: number
+  readonly objectKind: number
+  /** It names a parent, so that it may change what becomes of another assertion. */
+  readonly hasParent: boolean
+}
+
+/** A place in the order of entries: the begin of a subject and predicate, or one entry of them. */
+export interface EntryPosition {
+  readonly subject: Uint8Array
+  readonly predicate: Uint8Array
+  /** Behind this entry. */
+  readonly behind?: { readonly hlc: Hlc, readonly idPrefix: Uint8Array }
 }
 
 /** Which entries: one subject, all subjects that begin so, or one subject and predicate. */
@@ -30,6 +45,8 @@ export interface EntryRange {
   readonly predicate: Uint8Array | undefined
   /** Only what was accepted at or before it. What is newer is stepped over by a seek for each pair, not read. */
   readonly asOfHlc?: Hlc | undefined
+  /** Leaves out what stands before this position. */
+  readonly from?: EntryPosition | undefined
 }
 
 /**
@@ -52,6 +69,8 @@ export interface EntryCursor {
 export interface CandidateSource {
   /** Up to which LSN the index is complete. Asked before anything is read. */
   appliedLsn(): Lsn
+  /** HLC of the last assertion that the index is sure to have, where that is known. */
+  appliedHlc?(): Hlc | undefined
   /** A durable assertion by its id, or undefined. */
   byId(id: Uint8Array): Place | undefined
   entries(range: EntryRange): EntryCursor

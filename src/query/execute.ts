@@ -1,24 +1,25 @@
 import { assert } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
-import { ERROR_CODES } from '../base/error-codes.ts'
+import type { Hlc } from '../base/hlc.ts'
+import type { Lsn } from '../base/lsn.ts'
 import { DbError, isDbError } from '../base/errors.ts'
-import type { Candidate, Lens } from '../lens/lens.ts'
-import { decodeAssertion } from '../wire/assertion.codec.ts'
-import type { AssertionReader, CandidateSource, EntryCursor, IndexEntry, StoredAssertion } from './candidate-source.ts'
+import type { Lens } from '../lens/lens.ts'
+import type { AssertionReader, CandidateSource, EntryPosition } from './candidate-source.ts'
 import type { KindDependencies } from './kinds/registry.ts'
-import { planOf, requestIdOf, type QueryPlan } from './plan.ts'
+import { resolvePairs, type LensSettings } from './lens-query.ts'
+import { listMatches } from './list-query.ts'
+import { planOf, requestIdOf, type DocumentPlan, type IdPlan, type LensPlan, type ListPlan, type QueryPlan, type ScanPlan } from './plan.ts'
+import type { RecordReader } from './record-reader.ts'
 import { ReplyBuilder } from './reply.codec.ts'
+import { momentOf, pageCursorAt, tooLong, type Moment } from './scan.ts'
 
-/** Most candidates of one subject and predicate that a lens is given: the newest. */
-export const CANDIDATES_MAX = 1000
-/** Most index entries that one query steps over; then it answers with what it has, and says so. */
-export const ENTRIES_READ_MAX = 100_000
-/** Most assertions that one query reads for lenses that look at claims. */
-export const CLAIMS_READ_MAX = 10_000
+export { CLAIMS_READ_MAX } from './candidates.ts'
+export { CANDIDATES_MAX, ENTRIES_READ_MAX } from './pairs.ts'
+
 /** Every refusal fits into a reply of this size. */
 export const REPLY_BYTES_MIN = 4096
 /** What a reply takes beside its document. */
-const DOCUMENT_ROOM_BYTES = 1024
+const DOCUMENT_ROOM_BYTES = 2048
 
 export interface QueryDependencies {
   readonly source: CandidateSource
@@ -30,31 +31,17 @@ export interface QueryDependencies {
   readonly limitMax: number
   /** Longest QueryReply. */
   readonly replyBytesMax: number
+  /** What lenses are told that is a setting. */
+  readonly lensSettings?: LensSettings
   /** Stands in for the registry. */
   readonly lensOf?: (name: string) => Lens
 }
 
-type LensPlan = Extract<QueryPlan, { kind: 'lens' }>
-type DocumentPlan = Extract<QueryPlan, { kind: 'document' }>
-
 const utf8 = new TextEncoder()
 
-/** The newest entries of one subject and predicate. */
-interface Pair {
-  readonly entries: readonly IndexEntry[]
-  /** There were more than {@link CANDIDATES_MAX}. */
-  readonly cut: boolean
-}
-
-interface PairCandidate extends Candidate {
-  readonly entry: IndexEntry
-  /** Where the lens made us read it. */
-  readonly stored: StoredAssertion | undefined
-}
-
 /**
- * Answers queries, one after the other: request buffer in, reply buffer out. Work is bounded by the constants above and
- * the limits of the node, whatever is asked and stored.
+ * Answers queries, one after the other: request buffer in, reply buffer out. Work is bounded by CANDIDATES_MAX and ENTRIES_READ_MAX
+ * (pairs.ts), CLAIMS_READ_MAX (candidates.ts) and the limits of the node, whatever is asked and stored.
  */
 export class QueryExecutor {
   readonly #deps: QueryDependencies
@@ -72,151 +59,72 @@ export class QueryExecutor {
    */
   answer(request: Uint8Array): Uint8Array {
     try {
-      const plan = planOf(request, this.#deps)
-      this.#reply.begin()
-      switch (plan.kind) {
-        case 'id': return this.#byId(plan.requestId, plan.id)
-        case 'document': return this.#document(plan)
-        case 'lens': return this.#throughLens(plan)
-      }
+      return this.#answer(planOf(request, this.#deps))
     } catch (error) {
       if (!isDbError(error)) throw error
       return this.#reply.refuse(requestIdOf(request), error.number, error.message)
     }
   }
 
-  #byId(requestId: bigint, id: Uint8Array): Uint8Array {
+  #answer(plan: QueryPlan): Uint8Array {
+    // Asked for before anything is read: the answer saw at least this much.
+    const seenLsn = this.#deps.source.appliedLsn()
+    if (plan.minLsn > seenLsn) throw new DbError('lsn_not_reached', `LSN ${plan.minLsn} is not indexed yet, the last one is ${seenLsn}`)
+    this.#reply.begin()
+    switch (plan.kind) {
+      case 'id': return this.#byId(plan, seenLsn)
+      case 'document': return this.#document(plan, seenLsn)
+      case 'lens': return this.#throughLens(plan, seenLsn)
+      case 'list': return this.#list(plan, seenLsn)
+    }
+  }
+
+  #byId({ requestId, id }: IdPlan, seenLsn: Lsn): Uint8Array {
     const { source, reader } = this.#deps
-    const seenLsn = source.appliedLsn()
     const place = source.byId(id)
     // Not found is an answer, not a refusal.
-    if (place !== undefined && !this.#reply.found(reader.read(place))) throw tooLong()
-    return this.#reply.finish(requestId, seenLsn, false)
+    if (place !== undefined && !this.#reply.found(reader.read(place))) tooLong()
+    return this.#reply.finish(requestId, seenLsn)
   }
 
-  #document({ requestId, answer, request }: DocumentPlan): Uint8Array {
+  #document({ requestId, answer, request }: DocumentPlan, seenLsn: Lsn): Uint8Array {
     const { source, reader, clock, limitMax, records, replyBytesMax } = this.#deps
     const deps = { source, reader, records, clock, limitMax, documentBytesMax: replyBytesMax - DOCUMENT_ROOM_BYTES }
-    const seenLsn = source.appliedLsn()
     const document = utf8.encode(JSON.stringify(answer(request, deps)))
-    if (!this.#reply.document(document)) throw tooLong()
-    return this.#reply.finish(requestId, seenLsn, false)
+    if (!this.#reply.document(document)) tooLong()
+    return this.#reply.finish(requestId, seenLsn)
   }
 
-  #throughLens(plan: LensPlan): Uint8Array {
-    const seenLsn = this.#deps.source.appliedLsn()
-    const cursor = this.#deps.source.entries(plan)
-    try {
-      return this.#reply.finish(plan.requestId, seenLsn, this.#answers(plan, cursor))
-    } finally {
-      cursor.close()
-    }
+  #throughLens(plan: LensPlan, seenLsn: Lsn): Uint8Array {
+    const { source, reader, clock, lensSettings: settings = {} } = this.#deps
+    const moment = momentOf(plan, source, clock)
+    const give = this.#reply.add.bind(this.#reply)
+    const records = this.#recordsOf(moment.asOfHlc)
+    return this.#finish(plan, moment, seenLsn, resolvePairs(plan, moment, { source, reader, clock, records, settings, give }))
   }
 
-  /** Adds an answer for each pair, up to the limits. True where there would have been more. */
-  #answers(plan: LensPlan, cursor: EntryCursor): boolean {
-    const pairs = new PairReader(cursor, plan.predicate)
-    let claimsLeft = CLAIMS_READ_MAX
-    for (let answers = 0; ; answers++) {
-      const pair = pairs.next()
-      if (pair === undefined) return pairs.isExhausted
-      if (answers === plan.limit) return true
-      if (plan.lens.reads === 'claims' && (claimsLeft -= pair.entries.length) < 0 && answers > 0) return true
-      if (!this.#answerPair(plan.lens, pair)) {
-        if (answers === 0) throw tooLong()
+  #list(plan: ListPlan, seenLsn: Lsn): Uint8Array {
+    const { source, reader, clock } = this.#deps
+    const moment = momentOf(plan, source, clock)
+    let listed = 0
+    const next = listMatches(plan, moment, {
+      source, reader, records: this.#recordsOf(moment.asOfHlc),
+      give: (assertion) => {
+        if (!this.#reply.list(assertion)) return listed === 0 ? tooLong() : false
+        listed++
         return true
-      }
-    }
-  }
-
-  /** False where the answer does not fit into the reply. */
-  #answerPair(lens: Lens, { entries, cut }: Pair): boolean {
-    const { reader, clock } = this.#deps
-    const candidates = entries.map((entry) => this.#candidate(lens, entry))
-    const { answers } = lens.resolve<PairCandidate>(candidates, { nowMs: clock.wallMs() })
-    const answer = answers[0]
-    assert(answer !== undefined, 'a lens is total: of candidates one wins')
-    const { winner: { entry, stored }, why } = answer
-    return this.#reply.add({
-      subject: entry.subject, predicate: entry.predicate, candidates: entries.length,
-      winner: stored ?? reader.read(entry), why: `${why} ${countOf(entries.length, cut)}`,
+      },
     })
+    return this.#finish(plan, moment, seenLsn, next)
   }
 
-  #candidate(lens: Lens, entry: IndexEntry): PairCandidate {
-    if (lens.reads === 'stamps') return { id: entry.idPrefix, hlc: entry.hlc, entry, stored: undefined }
-    const stored = this.#deps.reader.read(entry)
-    return { id: stored.id, hlc: entry.hlc, assertion: decodeAssertion(stored.bytes), entry, stored }
-  }
-}
-
-function countOf(count: number, cut: boolean): string {
-  if (cut) return `Only the newest ${count} candidates were looked at.`
-  return count === 1 ? 'It is the only candidate.' : `There are ${count} candidates.`
-}
-
-function tooLong(): DbError {
-  return new DbError('frame_too_large', ERROR_CODES.frame_too_large.title, { what: 'reply' })
-}
-
-/** Groups a cursor's entries by subject and predicate. */
-class PairReader {
-  readonly #cursor: EntryCursor
-  readonly #predicate: Uint8Array | undefined
-  #pending: IndexEntry | undefined
-  #readCount = 0
-
-  constructor(cursor: EntryCursor, predicate: Uint8Array | undefined) {
-    this.#cursor = cursor
-    this.#predicate = predicate
-    this.#pending = this.#step()
+  #finish(plan: ScanPlan, moment: Moment, seenLsn: Lsn, next: EntryPosition | undefined): Uint8Array {
+    return this.#reply.finish(plan.requestId, seenLsn, next === undefined ? undefined : pageCursorAt(plan, moment, next))
   }
 
-  /** Whether reading stopped at ENTRIES_READ_MAX, and not at the end. */
-  get isExhausted(): boolean {
-    return this.#readCount >= ENTRIES_READ_MAX
+  /** Made when the first one asks, and once a query. */
+  #recordsOf(asOfHlc: Hlc | undefined): () => RecordReader {
+    let reader: RecordReader | undefined
+    return () => reader ??= this.#deps.records(asOfHlc)
   }
-
-  next(): Pair | undefined {
-    const first = this.#firstWanted()
-    if (first === undefined) return undefined
-    const entries = [first]
-    let cut = false
-    for (;;) {
-      const entry = this.#step()
-      if (entry === undefined || !isSamePair(first, entry)) {
-        this.#pending = entry
-        return { entries, cut }
-      }
-      if (entries.length === CANDIDATES_MAX) {
-        cut = true
-        this.#cursor.skipPair()
-      } else {
-        entries.push(entry)
-      }
-    }
-  }
-
-  #firstWanted(): IndexEntry | undefined {
-    for (;;) {
-      const entry = this.#pending
-      if (entry === undefined || this.#predicate === undefined || sameBytes(entry.predicate, this.#predicate)) return entry
-      this.#cursor.skipPair()
-      this.#pending = this.#step()
-    }
-  }
-
-  #step(): IndexEntry | undefined {
-    if (this.#readCount >= ENTRIES_READ_MAX) return undefined
-    const entry = this.#cursor.next()
-    if (entry !== undefined) this.#readCount++
-    return entry
-  }
-}
-
-const isSamePair = (a: IndexEntry, b: IndexEntry): boolean =>
-  sameBytes(a.predicate, b.predicate) && sameBytes(a.subject, b.subject)
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && Buffer.compare(a, b) === 0
 }

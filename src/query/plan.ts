@@ -2,28 +2,74 @@ import { ByteBuffer } from 'flatbuffers'
 import { must } from '../base/assert.ts'
 import { DbError } from '../base/errors.ts'
 import { errorNameOf } from '../base/error-codes.ts'
+import type { Hlc } from '../base/hlc.ts'
+import type { Lsn } from '../base/lsn.ts'
+import type { Hash } from '../fbs/stemedb/hash.ts'
 import { QueryRequest } from '../fbs/stemedb/query-request.ts'
 import type { Lens } from '../lens/lens.ts'
 import { LENS_DEFAULT, lensOf } from '../lens/registry.ts'
-import { HASH_BYTES, PREDICATE_BYTES_MAX, SUBJECT_BYTES_MAX } from '../record/limits.ts'
+import { LIFECYCLES, SOURCE_CLASSES, objectKindOf, type ObjectValue } from '../record/assertion.ts'
+import { blake3 } from '../record/blake3.ts'
+import { HASH_BYTES, OBJECT_TEXT_BYTES_MAX, PREDICATE_BYTES_MAX, SUBJECT_BYTES_MAX } from '../record/limits.ts'
 import { verifyBuffer, verifyFault } from '../wire/verifier.ts'
+import { passesAll, type Filter } from './filter.ts'
 import { DOCUMENT_KINDS, type DocumentKind } from './kinds/registry.ts'
+import { PAGE_CURSOR_BYTES_MAX, decodePageCursor, type PageCursor } from './page-cursor.ts'
 
 /** Kinds of QueryRequest, append-only. */
 export const QUERY_BY_ID = 1
 export const QUERY_BY_LENS = 2
+export const QUERY_LIST = 3
 
 /** What a request that names no limit gets, or the node's largest where that is less. */
 export const QUERY_LIMIT_DEFAULT = 100
-const LENS_NAME_BYTES_MAX = 64
+/** A chain of every lens there is fits. */
+export const LENS_NAME_BYTES_MAX = 256
 
-export type QueryPlan =
-  | { readonly kind: 'id', readonly requestId: bigint, readonly id: Uint8Array }
-  | { readonly kind: 'document', readonly requestId: bigint, readonly answer: DocumentKind, readonly request: QueryRequest }
-  | {
-    readonly kind: 'lens', readonly requestId: bigint, readonly subject: Uint8Array, readonly subjectIsPrefix: boolean,
-    readonly predicate: Uint8Array | undefined, readonly lens: Lens, readonly limit: number,
-  }
+interface AnyPlan {
+  readonly requestId: bigint
+  /** What the answer must include; 0: anything. */
+  readonly minLsn: Lsn
+}
+
+/** Which entries of the index are walked, in its order. */
+export interface ScanPlan extends AnyPlan {
+  readonly subject: Uint8Array
+  readonly subjectIsPrefix: boolean
+  readonly predicate: Uint8Array | undefined
+  /** The subject's aliases are looked at too. */
+  readonly aliases: boolean
+  readonly filter: Filter
+  readonly limit: number
+  /** Undefined: now. */
+  readonly asOf: Hlc | undefined
+  readonly cursor: PageCursor | undefined
+  /** Of what is asked for, so that a cursor is known to belong to it. Costs a hash, which most queries need not pay. */
+  readonly fingerprint: () => bigint
+}
+
+export interface LensPlan extends ScanPlan {
+  readonly kind: 'lens'
+  readonly lens: Lens
+  readonly explain: boolean
+}
+
+export interface ListPlan extends ScanPlan {
+  readonly kind: 'list'
+}
+
+export interface IdPlan extends AnyPlan {
+  readonly kind: 'id'
+  readonly id: Uint8Array
+}
+
+export interface DocumentPlan extends AnyPlan {
+  readonly kind: 'document'
+  readonly answer: DocumentKind
+  readonly request: QueryRequest
+}
+
+export type QueryPlan = IdPlan | DocumentPlan | LensPlan | ListPlan
 
 export interface PlanLimits {
   /** Largest limit that a request may name. */
@@ -50,23 +96,62 @@ export function planOf(bytes: Uint8Array, limits: PlanLimits): QueryPlan {
   if (code !== 0) throw new DbError(errorNameOf(code), verifyFault())
   const request = QueryRequest.getRootAsQueryRequest(new ByteBuffer(bytes))
   const requestId = request.requestId()
+  const minLsn = minLsnOf(request)
   switch (request.kind()) {
-    case QUERY_BY_ID: {
-      const id = request.id() ?? refuse('id', 'is missing')
-      return { kind: 'id', requestId, id: must(id.bb).bytes().slice(id.bb_pos, id.bb_pos + HASH_BYTES) }
+    case QUERY_BY_ID: return { kind: 'id', requestId, minLsn, id: hashOf(request.id()) ?? refuse('id', 'is missing') }
+    case QUERY_BY_LENS: {
+      const name = lensNameOf(request)
+      const lens = (limits.lensOf ?? lensOf)(name)
+      return { kind: 'lens', ...scanOf(request, minLsn, limits, name), lens, explain: request.explain() }
     }
-    case QUERY_BY_LENS:
-      return {
-        kind: 'lens', requestId, subjectIsPrefix: request.subjectIsPrefix(), subject: subjectOf(request),
-        predicate: predicateOf(request), limit: limitOf(request, limits.limitMax),
-        lens: (limits.lensOf ?? lensOf)(lensNameOf(request)),
-      }
+    case QUERY_LIST: return { kind: 'list', ...scanOf(request, minLsn, limits, '') }
     default: {
       const answer = DOCUMENT_KINDS.get(request.kind())
       if (answer === undefined) return refuse('kind', `is ${request.kind()}, which this node does not know`)
-      return { kind: 'document', requestId, answer, request }
+      return { kind: 'document', requestId, minLsn, answer, request }
     }
   }
+}
+
+function scanOf(request: QueryRequest, minLsn: Lsn, limits: PlanLimits, lensName: string): ScanPlan {
+  const filter = filterOf(request)
+  const predicate = predicateOf(request)
+  // Without a subject everything is looked through, which is meant only where something else is asked for.
+  const isBounded = predicate !== undefined || !passesAll(filter)
+  const { subject, subjectIsPrefix } = subjectOf(request, isBounded)
+  const aliases = request.aliases()
+  if (aliases && subjectIsPrefix) refuse('aliases', 'needs a whole subject')
+  const asOfGiven = request.asOfHlc() === 0n ? undefined : request.asOfHlc()
+  const what = { subject, subjectIsPrefix, predicate, aliases, filter }
+  const kind = request.kind()
+  const fingerprint = (): bigint => fingerprintOf(kind, lensName, what)
+  const cursor = cursorOf(request, fingerprint)
+  if (cursor !== undefined && asOfGiven !== undefined && asOfGiven !== cursor.asOf) refuse('cursor', 'is of a walk as of another moment')
+  return {
+    requestId: request.requestId(), minLsn, ...what, limit: limitOf(request, limits.limitMax), asOf: cursor?.asOf ?? asOfGiven, cursor,
+    fingerprint,
+  }
+}
+
+/** What pages of one walk have in common, hashed. */
+function fingerprintOf(kind: number, lensName: string, what: Pick<ScanPlan, 'subject' | 'subjectIsPrefix' | 'predicate' | 'aliases' | 'filter'>): bigint {
+  const json = JSON.stringify([kind, lensName, what], (_, value: unknown) => {
+    if (typeof value === 'bigint') return String(value)
+    return value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : value
+  })
+  const hash = blake3(utf8.encode(json))
+  return new DataView(hash.buffer, hash.byteOffset).getBigUint64(0, true)
+}
+
+function cursorOf(request: QueryRequest, fingerprint: () => bigint): PageCursor | undefined {
+  const length = request.cursorLength()
+  if (length === 0) return undefined
+  if (length > PAGE_CURSOR_BYTES_MAX) refuse('cursor', 'is longer than any')
+  return decodePageCursor(must(request.cursorArray()), fingerprint())
+}
+
+function hashOf(hash: Hash | null): Uint8Array | undefined {
+  return hash === null ? undefined : must(hash.bb).bytes().slice(hash.bb_pos, hash.bb_pos + HASH_BYTES)
 }
 
 /** A copy of a text's bytes. A zero would reach into the next part of an index key. */
@@ -85,11 +170,15 @@ function bytesOf(text: string | Uint8Array): Uint8Array {
 // 1 is flatbuffers' Encoding.UTF8_BYTES: the bytes as they are, undecoded.
 const RAW = 1
 
-function subjectOf(request: QueryRequest): Uint8Array {
-  const given = request.subject(RAW) ?? refuse('subject', 'is missing')
+function subjectOf(request: QueryRequest, isBounded: boolean): { subject: Uint8Array, subjectIsPrefix: boolean } {
+  const given = request.subject(RAW)
+  const subjectIsPrefix = request.subjectIsPrefix()
+  if (given === null) {
+    return isBounded ? { subject: new Uint8Array(0), subjectIsPrefix: true } : refuse('subject', 'is missing, and nothing else is asked for')
+  }
   const subject = textOf(bytesOf(given), 'subject', SUBJECT_BYTES_MAX)
-  if (subject.length === 0 && !request.subjectIsPrefix()) refuse('subject', 'is empty')
-  return subject
+  if (subject.length === 0 && !subjectIsPrefix) refuse('subject', 'is empty')
+  return { subject, subjectIsPrefix }
 }
 
 function predicateOf(request: QueryRequest): Uint8Array | undefined {
@@ -109,4 +198,74 @@ function limitOf(request: QueryRequest, limitMax: number): number {
   const limit = request.limit()
   if (limit === 0) return Math.min(QUERY_LIMIT_DEFAULT, limitMax)
   return limit > limitMax ? refuse('limit', `is ${limit}; this node gives ${limitMax} at most`) : limit
+}
+
+function minLsnOf(request: QueryRequest): Lsn {
+  const lsn = request.minLsn()
+  return lsn > BigInt(Number.MAX_SAFE_INTEGER) ? refuse('min_lsn', 'is beyond 2^53') : Number(lsn)
+}
+
+const LIFECYCLE_BITS = (1 << LIFECYCLES.length + 1) - 2
+const TIER_BITS = (1 << SOURCE_CLASSES.length) - 1
+
+function filterOf(request: QueryRequest): Filter {
+  const fromHlc = nonZero(request.fromHlc())
+  const untilHlc = nonZero(request.untilHlc())
+  if (fromHlc !== undefined && untilHlc !== undefined && fromHlc >= untilHlc) refuse('until', 'is not behind from')
+  const assertedFromMs = millisOf(request.assertedFromMs(), 'asserted_from')
+  const assertedUntilMs = millisOf(request.assertedUntilMs(), 'asserted_until')
+  if (assertedFromMs !== undefined && assertedUntilMs !== undefined && assertedFromMs >= assertedUntilMs) {
+    refuse('asserted_until', 'is not behind asserted_from')
+  }
+  return {
+    lifecycles: bitsOf(request.lifecycles(), LIFECYCLE_BITS, 'lifecycle'), tiers: bitsOf(request.tiers(), TIER_BITS, 'tier'),
+    fromHlc, untilHlc, agent: hashOf(request.agent()), source: hashOf(request.source()), epoch: hashOf(request.epoch()),
+    assertedFromMs, assertedUntilMs, confidenceMin: ratioOf(request.confidenceMin(), 'confidence_min') || undefined,
+    object: objectOf(request), tolerance: ratioOf(request.tolerance(), 'tolerance'),
+  }
+}
+
+const nonZero = (hlc: Hlc): Hlc | undefined => hlc === 0n ? undefined : hlc
+
+function millisOf(time: bigint, parameter: string): number | undefined {
+  if (time === 0n) return undefined
+  return time > BigInt(Number.MAX_SAFE_INTEGER) ? refuse(parameter, 'is beyond 2^53') : Number(time)
+}
+
+function bitsOf(bits: number, known: number, parameter: string): number | undefined {
+  if ((bits & ~known) !== 0) refuse(parameter, 'names one that there is not')
+  return bits === 0 ? undefined : bits
+}
+
+function ratioOf(value: number, parameter: string): number {
+  // Written so that NaN is refused.
+  return value >= 0 && value <= 1 ? value : refuse(parameter, 'must be from 0 to 1')
+}
+
+function objectOf(request: QueryRequest): ObjectValue | undefined {
+  if (request.objectKind() === 0) return undefined
+  const kind = objectKindOf(request.objectKind())
+  switch (kind) {
+    case undefined: return refuse('object', 'has no known kind')
+    case 'number': return Number.isFinite(request.objectNumber()) ? { kind, value: request.objectNumber() } : refuse('object', 'is not finite')
+    case 'boolean': return { kind, value: request.objectBoolean() }
+    case 'text':
+    case 'reference': {
+      const text = request.objectText(RAW)
+      if (text === null) return refuse('object', 'has no text')
+      return { kind, value: decodeText(bytesOf(text)) }
+    }
+  }
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function decodeText(bytes: Uint8Array): string {
+  if (bytes.length > OBJECT_TEXT_BYTES_MAX) refuse('object', `has more than ${OBJECT_TEXT_BYTES_MAX} bytes`)
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    // TypeError: the bytes are no UTF-8.
+    return refuse('object', 'is not UTF-8')
+  }
 }

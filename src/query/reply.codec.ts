@@ -1,33 +1,63 @@
 import { Builder } from 'flatbuffers'
+import { assert } from '../base/assert.ts'
 import type { Lsn } from '../base/lsn.ts'
 import { Answer } from '../fbs/stemedb/answer.ts'
+import { Considered } from '../fbs/stemedb/considered.ts'
+import { Explanation } from '../fbs/stemedb/explanation.ts'
 import { Found } from '../fbs/stemedb/found.ts'
 import { QueryReply } from '../fbs/stemedb/query-reply.ts'
+import { Side } from '../fbs/stemedb/side.ts'
 import type { StoredAssertion } from './candidate-source.ts'
+import type { ConsideredParts, ExplanationParts } from './explain.ts'
+import { PAGE_CURSOR_BYTES_MAX } from './page-cursor.ts'
 
 /** Longest detail of a refusal. */
 const DETAIL_CHARACTERS_MAX = 512
-/** What an answer or reply takes beside its texts and assertion: tables, vtables, offsets, hashes, padding. */
+/** What each takes beside its texts and assertion: tables, vtables, offsets, hashes, padding. */
 const FOUND_BYTES = 256
-const ANSWER_BYTES = 128
+const ANSWER_BYTES = 192
+const SIDE_BYTES = 128
+const CONSIDERED_BYTES = 128
+const EXPLANATION_BYTES = 128
 const REPLY_BYTES = 256
+
+/** One side of a conflict. */
+export interface SideParts {
+  readonly label: string
+  readonly winner: StoredAssertion
+  readonly weight: number | undefined
+  readonly share: number | undefined
+  readonly candidates: number
+  readonly sources: number | undefined
+  readonly conflict: number | undefined
+  readonly why: string
+}
 
 export interface AnswerParts {
   readonly subject: Uint8Array
   readonly predicate: Uint8Array
   readonly candidates: number
-  readonly winner: StoredAssertion
+  readonly winner: StoredAssertion | undefined
   readonly why: string
+  readonly conflict?: number | undefined
+  readonly certainty?: number | undefined
+  readonly status?: string | undefined
+  readonly sides?: readonly SideParts[] | undefined
+  readonly explanation?: ExplanationParts | undefined
 }
 
+/** UTF-16 units to bytes, at most. */
+const textBytes = (text: string): number => 3 * text.length
+
 /**
- * Builds QueryReply buffers in one reused builder: `begin`, then any number of `add` or one `found`, then `finish`.
+ * Builds QueryReply buffers in one reused builder: `begin`, then any number of `add` or of `list`, or one `found`, then `finish`.
  * A reply never grows beyond its bound.
  */
 export class ReplyBuilder {
   readonly #builder = new Builder(16 * 1024)
   readonly #bytesMax: number
   #answers: number[] = []
+  #listed: number[] = []
   #found = 0
   #document = 0
 
@@ -38,30 +68,44 @@ export class ReplyBuilder {
   begin(): void {
     this.#builder.clear()
     this.#answers = []
+    this.#listed = []
     this.#found = 0
     this.#document = 0
   }
 
-  get answerCount(): number {
-    return this.#answers.length
-  }
-
   /** False where it would make the reply too long; then nothing was added. */
   add(answer: AnswerParts): boolean {
+    if (!this.#fits(answerBytes(answer))) return false
     const builder = this.#builder
-    const needed = ANSWER_BYTES + FOUND_BYTES + answer.subject.length + answer.predicate.length + 3 * answer.why.length + answer.winner.bytes.length
-    if (!this.#fits(needed)) return false
-    const winner = this.#putFound(answer.winner)
+    const { winner, sides, status, explanation } = answer
+    const places = new Map<StoredAssertion, number>()
+    const winnerAt = winner === undefined ? 0 : this.#putFound(winner)
+    if (winner !== undefined) places.set(winner, winnerAt)
+    const sidesAt = sides === undefined ? 0 : Answer.createSidesVector(builder, sides.map((side) => this.#putSide(side, places)))
+    const explanationAt = explanation === undefined ? 0 : this.#putExplanation(explanation)
     const subject = builder.createString(answer.subject)
     const predicate = builder.createString(answer.predicate)
     const why = builder.createString(answer.why)
+    const statusAt = status === undefined ? 0 : builder.createString(status)
     Answer.startAnswer(builder)
     Answer.addSubject(builder, subject)
     Answer.addPredicate(builder, predicate)
     Answer.addCandidates(builder, answer.candidates)
-    Answer.addWinner(builder, winner)
+    if (winnerAt !== 0) Answer.addWinner(builder, winnerAt)
     Answer.addWhy(builder, why)
+    Answer.addConflict(builder, answer.conflict ?? -1)
+    Answer.addCertainty(builder, answer.certainty ?? -1)
+    if (statusAt !== 0) Answer.addStatus(builder, statusAt)
+    if (sidesAt !== 0) Answer.addSides(builder, sidesAt)
+    if (explanationAt !== 0) Answer.addExplanation(builder, explanationAt)
     this.#answers.push(Answer.endAnswer(builder))
+    return true
+  }
+
+  /** False where the assertion does not fit; then nothing was added. */
+  list(assertion: StoredAssertion): boolean {
+    if (!this.#fits(FOUND_BYTES + assertion.bytes.length)) return false
+    this.#listed.push(this.#putFound(assertion))
     return true
   }
 
@@ -79,19 +123,28 @@ export class ReplyBuilder {
     return true
   }
 
-  /** The reply, in memory of the builder: valid until the next `begin`. */
-  finish(requestId: bigint, seenLsn: Lsn, truncated: boolean): Uint8Array {
+  /**
+   * The reply, in memory of the builder: valid until the next `begin`.
+   * @param cursor where the next page begins; undefined: this is the last.
+   */
+  finish(requestId: bigint, seenLsn: Lsn, cursor?: Uint8Array): Uint8Array {
     const builder = this.#builder
     const answers = QueryReply.createAnswersVector(builder, this.#answers)
+    const listed = this.#listed.length === 0 ? 0 : QueryReply.createListedVector(builder, this.#listed)
+    const cursorAt = cursor === undefined ? 0 : builder.createByteVector(cursor)
     QueryReply.startQueryReply(builder)
     QueryReply.addRequestId(builder, requestId)
     QueryReply.addAnswers(builder, answers)
     if (this.#found !== 0) QueryReply.addFound(builder, this.#found)
     if (this.#document !== 0) QueryReply.addDocument(builder, this.#document)
+    if (listed !== 0) QueryReply.addListed(builder, listed)
     QueryReply.addSeenLsn(builder, BigInt(seenLsn))
-    QueryReply.addTruncated(builder, truncated)
+    QueryReply.addTruncated(builder, cursor !== undefined)
+    if (cursorAt !== 0) QueryReply.addCursor(builder, cursorAt)
     builder.finish(QueryReply.endQueryReply(builder), 'SQRP')
-    return builder.asUint8Array()
+    const bytes = builder.asUint8Array()
+    assert(bytes.length <= this.#bytesMax, 'what was added was counted')
+    return bytes
   }
 
   /** A reply that is a refusal, whatever was added before. */
@@ -108,7 +161,54 @@ export class ReplyBuilder {
   }
 
   #fits(bytes: number): boolean {
-    return this.#builder.offset() + bytes + REPLY_BYTES + 4 * this.#answers.length <= this.#bytesMax
+    const vectors = 4 * (this.#answers.length + this.#listed.length)
+    return this.#builder.offset() + bytes + REPLY_BYTES + PAGE_CURSOR_BYTES_MAX + vectors <= this.#bytesMax
+  }
+
+  /** @param places where assertions stand that are in the reply already. */
+  #putSide({ label, winner, weight, share, candidates, sources, conflict, why }: SideParts, places: Map<StoredAssertion, number>): number {
+    const builder = this.#builder
+    let winnerAt = places.get(winner)
+    if (winnerAt === undefined) places.set(winner, winnerAt = this.#putFound(winner))
+    const labelAt = builder.createString(label)
+    const whyAt = builder.createString(why)
+    Side.startSide(builder)
+    Side.addLabel(builder, labelAt)
+    Side.addWinner(builder, winnerAt)
+    Side.addWeight(builder, weight ?? 0)
+    Side.addShare(builder, share ?? 0)
+    Side.addCandidates(builder, candidates)
+    Side.addSources(builder, sources ?? 0)
+    Side.addConflict(builder, conflict ?? -1)
+    Side.addWhy(builder, whyAt)
+    return Side.endSide(builder)
+  }
+
+  #putExplanation({ considered, isTruncated, entriesRead, claimsRead, indexUs, readUs, resolveUs }: ExplanationParts): number {
+    const builder = this.#builder
+    const consideredAt = Explanation.createConsideredVector(builder, considered.map((one) => this.#putConsidered(one)))
+    Explanation.startExplanation(builder)
+    Explanation.addConsidered(builder, consideredAt)
+    Explanation.addTruncated(builder, isTruncated)
+    Explanation.addEntriesRead(builder, entriesRead)
+    Explanation.addClaimsRead(builder, claimsRead)
+    Explanation.addIndexUs(builder, indexUs)
+    Explanation.addReadUs(builder, readUs)
+    Explanation.addResolveUs(builder, resolveUs)
+    return Explanation.endExplanation(builder)
+  }
+
+  #putConsidered({ id, lsn, hlc, verdict, weight, why }: ConsideredParts): number {
+    const builder = this.#builder
+    const whyAt = builder.createString(why)
+    Considered.startConsidered(builder)
+    Considered.addId(builder, putStruct(builder, id))
+    Considered.addLsn(builder, BigInt(lsn))
+    Considered.addHlc(builder, hlc)
+    Considered.addVerdict(builder, verdict)
+    Considered.addWeight(builder, weight)
+    Considered.addWhy(builder, whyAt)
+    return Considered.endConsidered(builder)
   }
 
   #putFound(stored: StoredAssertion): number {
@@ -125,6 +225,18 @@ export class ReplyBuilder {
     Found.addSignedBy(builder, stored.signedBy)
     return Found.endFound(builder)
   }
+}
+
+/** What an answer takes, at most. */
+function answerBytes({ subject, predicate, why, status = '', winner, sides = [], explanation }: AnswerParts): number {
+  let bytes = ANSWER_BYTES + subject.length + predicate.length + textBytes(why) + textBytes(status)
+  if (winner !== undefined) bytes += FOUND_BYTES + winner.bytes.length
+  for (const side of sides) {
+    bytes += SIDE_BYTES + textBytes(side.label) + textBytes(side.why)
+    if (side.winner !== winner) bytes += FOUND_BYTES + side.winner.bytes.length
+  }
+  if (explanation === undefined) return bytes
+  return explanation.considered.reduce((sum, one) => sum + CONSIDERED_BYTES + textBytes(one.why), bytes + EXPLANATION_BYTES)
 }
 
 /** A struct of bytes, inline in the table under way. The builder grows backwards. */

@@ -1,10 +1,12 @@
+import { compareBytes, concatBytes } from '../base/bytes.ts'
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
 import { EntryReader, type EntryRangeCursor } from '../store/entry-cursor.ts'
-import { decodeSpKey, decodeSpValue, spKeyAsOf, spRange } from '../store/keyspace.codec.ts'
+import { decodeSpKey, decodeSpValue, spKey, spKeyAsOf, spRange } from '../store/keyspace.codec.ts'
 import { SP_TAIL_BYTES } from '../store/keyspace.layout.ts'
+import { readAppliedHlc } from '../store/store-meta.ts'
 import type { Store } from '../store/store.ts'
-import type { CandidateSource, EntryCursor, EntryRange, IndexEntry, Place } from './candidate-source.ts'
+import type { CandidateSource, EntryCursor, EntryPosition, EntryRange, IndexEntry, Place } from './candidate-source.ts'
 
 export interface StoreSourceDependencies {
   readonly store: Store
@@ -28,18 +30,31 @@ export class StoreSource implements CandidateSource {
     return this.#deps.appliedLsn()
   }
 
+  appliedHlc(): Hlc | undefined {
+    return readAppliedHlc(this.#deps.store)
+  }
+
   byId(id: Uint8Array): Place | undefined {
     const place = this.#deps.find(id, 0)
     // Recent ids are known before their record is synced: nobody may read what a crash could take back.
     return place !== undefined && place.lsn <= this.#deps.durableLsn() ? place : undefined
   }
 
-  entries(range: EntryRange): EntryCursor {
-    const { subject, subjectIsPrefix, predicate, asOfHlc } = range
+  entries({ subject, subjectIsPrefix, predicate, asOfHlc, from }: EntryRange): EntryCursor {
     const asOf = asOfHlc === undefined ? {} : { asOf: asOfHlc }
-    const bounds = spRange(subject, subjectIsPrefix ? undefined : predicate, { subjectIsPrefix, ...asOf })
-    return new StoreCursor(this.#reader.entries(bounds), asOfHlc, bounds.gte)
+    const { gte, lt } = spRange(subject, subjectIsPrefix ? undefined : predicate, { subjectIsPrefix, ...asOf })
+    const start = from === undefined ? gte! : later(gte!, keyOf(from))
+    return new StoreCursor(this.#reader.entries({ gte: start, ...lt === undefined ? {} : { lt } }), asOfHlc, start)
   }
+}
+
+const later = (a: Uint8Array, b: Uint8Array): Uint8Array => compareBytes(a, b) < 0 ? b : a
+
+const ZERO = Uint8Array.of(0)
+
+function keyOf({ subject, predicate, behind }: EntryPosition): Uint8Array {
+  if (behind === undefined) return spKey(subject, predicate)
+  return concatBytes(spKey(subject, predicate, behind.hlc, behind.idPrefix), ZERO)
 }
 
 class StoreCursor implements EntryCursor {
@@ -62,6 +77,7 @@ class StoreCursor implements EntryCursor {
       this.#lastKey = found.key
       const key = decodeSpKey(found.key)
       if (this.#asOfHlc === undefined || key.hlc <= this.#asOfHlc) return { ...key, ...decodeSpValue(found.value) }
+      // To the first entry of this pair that is old enough, or whatever stands behind the pair.
       this.#cursor.seek(spKeyAsOf(found.key, this.#asOfHlc))
     }
   }

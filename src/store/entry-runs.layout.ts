@@ -34,8 +34,11 @@ export const ENTRY_INDEX = ENTRY_LSN + 6
 /** `wordSum` of the Assertion buffer: who reads it alone checks it. */
 export const ENTRY_ASSERTION_SUM = ENTRY_INDEX + 2
 export const ENTRY_SOURCE_CLASS = ENTRY_ASSERTION_SUM + 4
-/** Lifecycle in the lower four bits, object kind in the upper four. */
+/** Lifecycle in the lower three bits, then whether it names a parent, then the object kind in the upper four. */
 export const ENTRY_LIFECYCLE_KIND = ENTRY_SOURCE_CLASS + 1
+export const ENTRY_LIFECYCLE_MASK = 7
+export const ENTRY_HAS_PARENT = 8
+export const ENTRY_OBJECT_KIND_SHIFT = 4
 export const ENTRY_KEY_BYTES = ENTRY_LIFECYCLE_KIND + 1
 export const ENTRY_KEY = ENTRY_KEY_BYTES + 2
 export const ENTRY_VALUE_BYTES = ENTRY_KEY_BYTES

@@ -9,7 +9,8 @@ import {
   SP_TAIL_ID,
 } from './keyspace.layout.ts'
 import {
-  ENTRY_ASSERTION_SUM, ENTRY_INDEX, ENTRY_LIFECYCLE_KIND, ENTRY_LSN, ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID, ENTRY_SOURCE_CLASS, ENTRY_VALUE_BYTES,
+  ENTRY_ASSERTION_SUM, ENTRY_HAS_PARENT, ENTRY_INDEX, ENTRY_LIFECYCLE_KIND, ENTRY_LIFECYCLE_MASK, ENTRY_LSN, ENTRY_OBJECT_KIND_SHIFT,
+  ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID, ENTRY_SOURCE_CLASS, ENTRY_VALUE_BYTES,
 } from './entry-runs.layout.ts'
 import type { RangeBounds } from './store.ts'
 
@@ -24,6 +25,7 @@ export interface SpValue {
   readonly sourceClass: number
   readonly lifecycle: number
   readonly objectKind: number
+  readonly hasParent: boolean
   readonly lsn: Lsn
 }
 
@@ -36,8 +38,9 @@ export function decodeSpValue(bytes: Uint8Array): SpValue {
     index: view.getUint16(ENTRY_INDEX, true),
     assertionSum: view.getUint32(ENTRY_ASSERTION_SUM, true),
     sourceClass: view.getUint8(ENTRY_SOURCE_CLASS),
-    lifecycle: view.getUint8(ENTRY_LIFECYCLE_KIND) & 15,
-    objectKind: view.getUint8(ENTRY_LIFECYCLE_KIND) >> 4,
+    lifecycle: view.getUint8(ENTRY_LIFECYCLE_KIND) & ENTRY_LIFECYCLE_MASK,
+    objectKind: view.getUint8(ENTRY_LIFECYCLE_KIND) >> ENTRY_OBJECT_KIND_SHIFT,
+    hasParent: (view.getUint8(ENTRY_LIFECYCLE_KIND) & ENTRY_HAS_PARENT) !== 0,
     lsn: view.getUint32(ENTRY_LSN, true) + view.getUint16(ENTRY_LSN + 4, true) * 0x1_0000_0000,
   }
 }
@@ -90,6 +93,12 @@ export function spRange(
 /** The least key that an entry of the same subject and predicate can have that is not newer than `asOf`. */
 export function spKeyAsOf(key: Uint8Array, asOf: Hlc): Uint8Array {
   return concatBytes(key.subarray(0, key.length - SP_TAIL_BYTES), u64(~asOf))
+}
+
+/** The key of one entry, or with neither HLC nor id what all entries of a subject and predicate begin with. */
+export function spKey(subject: Uint8Array, predicate: Uint8Array, hlc?: Hlc, idPrefix: Uint8Array = new Uint8Array(0)): Uint8Array {
+  const start = concatBytes(subject, ZERO, predicate, ZERO)
+  return hlc === undefined ? start : concatBytes(start, u64(~hlc), idPrefix)
 }
 
 /** The first key behind all that begin with `prefix`; undefined where there is none. */

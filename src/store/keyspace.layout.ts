@@ -7,7 +7,7 @@ import { assert } from '../base/assert.ts'
 import { PREDICATE_BYTES_MAX, SUBJECT_BYTES_MAX } from '../record/limits.ts'
 
 /** Of the whole keyspace. A newer one is refused, an older one rebuilt. */
-export const STORE_FORMAT = 2
+export const STORE_FORMAT = 3
 
 // Column `meta`: ASCII keys.
 export const META_FORMAT_KEY: Uint8Array = new TextEncoder().encode('format')

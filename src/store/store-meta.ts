@@ -77,6 +77,12 @@ function checkFormat(bytes: Uint8Array): void {
   if (format < STORE_FORMAT) throw corrupt(`it has format ${format} of an older version`)
 }
 
+/** HLC up to which the log is applied, as of this call; undefined in a new store. @throws {DbError} `store_corrupt` */
+export function readAppliedHlc(store: Store): Hlc | undefined {
+  const applied = store.get('meta', META_APPLIED_KEY)
+  return applied === undefined ? undefined : decodeApplied(applied).hlc
+}
+
 export function encodeApplied(mark: AppliedMark): Uint8Array {
   const bytes = new Uint8Array(APPLIED_BYTES)
   const view = new DataView(bytes.buffer)

@@ -9,6 +9,8 @@ import type { Assertion } from '../../../src/record/assertion.ts'
 import { assertionIdOf } from '../../../src/record/claim.ts'
 import type { Place } from '../../../src/query/candidate-source.ts'
 import { EntryRunWriter } from '../../../src/store/entry-runs.ts'
+import { META_APPLIED_KEY } from '../../../src/store/keyspace.layout.ts'
+import { encodeApplied } from '../../../src/store/store-meta.ts'
 import { IdHash } from '../../../src/store/id-hash.ts'
 import { MemoryStore } from '../../../src/store/store-memory.ts'
 import { signMessage } from '../../../src/verify/ed25519.ts'
@@ -72,6 +74,10 @@ export class TestLog {
     this.#index.add(record)
     const adopt = this.#runs.add(this.#index.arena, record.lsnFirst, record.lsnFirst + count - 1, batch)
     this.#index.finish(batch)
+    batch.put('meta', META_APPLIED_KEY, encodeApplied({
+      lsn: this.nextLsn + count - 1, hlc: hlcFirst + BigInt(Math.max(0, count - 1)), position: { segmentId: this.segmentId, offset: this.#end },
+      assertions: this.nextLsn + count - 1, records: 0,
+    }))
     batch.write()
     adopt()
     this.#index.forEachId(record, (ids, at, lsn, hlc, position, index) => {

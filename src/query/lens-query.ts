@@ -1,0 +1,202 @@
+import type { Clock } from '../base/clock.ts'
+import type { LensAnswer, LensContext, Resolution } from '../lens/lens.ts'
+import type { AssertionReader, CandidateSource, EntryPosition, StoredAssertion } from './candidate-source.ts'
+import { AliasedPairs, ENTRIES_READ_MAX, PairReader, StepBudget, type Pair, type PairSource } from './pairs.ts'
+import { CLAIMS_READ_MAX, CandidateReader, keeperOf, type PairCandidate, type Selection } from './candidates.ts'
+import { explanationOf } from './explain.ts'
+import type { LensPlan } from './plan.ts'
+import type { RecordReader } from './record-reader.ts'
+import type { AnswerParts, SideParts } from './reply.codec.ts'
+import { rangeOf, subjectsOf, tooLong, type Moment } from './scan.ts'
+
+/** What of a lens's context is a setting of the node. */
+export type LensSettings = Pick<LensContext, 'halfLifeDays' | 'escalationCount' | 'tolerance'>
+
+export interface LensQueryParts {
+  readonly source: CandidateSource
+  readonly reader: AssertionReader
+  readonly clock: Clock
+  readonly records: () => RecordReader
+  readonly settings: LensSettings
+  /** False: it does not fit any more. */
+  readonly give: (answer: AnswerParts) => boolean
+}
+
+/**
+ * Resolves pair after pair, up to the limits. Returns where the next page begins, or undefined behind the last pair.
+ * @throws {DbError} as `AssertionReader.read`
+ */
+export function resolvePairs(plan: LensPlan, moment: Moment, parts: LensQueryParts): EntryPosition | undefined {
+  const query = new LensQuery(plan, moment, parts)
+  try {
+    return query.run()
+  } finally {
+    query.close()
+  }
+}
+
+class LensQuery {
+  readonly #plan: LensPlan
+  readonly #parts: LensQueryParts
+  readonly #pairs: PairSource
+  readonly #budgets: readonly StepBudget[]
+  readonly #candidates: CandidateReader
+  readonly #context: LensContext
+  readonly #watch: StageWatch
+  #winnersRead = 0
+
+  constructor(plan: LensPlan, moment: Moment, parts: LensQueryParts) {
+    this.#plan = plan
+    this.#parts = parts
+    this.#watch = new StageWatch(parts.clock, plan.explain)
+    this.#candidates = new CandidateReader(parts.reader, plan.filter, plan.lens.reads === 'claims' || plan.explain)
+    this.#context = contextOf(plan, moment, parts)
+    const subjects = subjectsOf(plan, parts.records)
+    this.#budgets = subjects.map(() => new StepBudget(Math.ceil(ENTRIES_READ_MAX / subjects.length)))
+    const sources = subjects.map((subject, i) => this.#pairsOf(subject, moment, this.#budgets[i]!))
+    this.#pairs = sources.length === 1 ? sources[0]! : new AliasedPairs(plan.subject, sources)
+  }
+
+  close(): void {
+    this.#pairs.close()
+  }
+
+  run(): EntryPosition | undefined {
+    const { limit } = this.#plan
+    let answers = 0
+    for (let pairs = 0; ; pairs++) {
+      this.#watch.begin()
+      const pair = this.#pairs.next()
+      if (pair === undefined) return this.#pairs.resumeAt()
+      this.#watch.indexRead()
+      const isUsedUp = this.#candidates.claimsRead + this.#candidates.costOf(pair) > CLAIMS_READ_MAX && pairs > 0
+      if (answers === limit || isUsedUp) return beginOf(pair)
+      const answer = this.#answer(pair)
+      if (answer === undefined) continue
+      if (!this.#parts.give(answer)) return answers === 0 ? tooLong() : beginOf(pair)
+      answers++
+    }
+  }
+
+  #pairsOf(subject: Uint8Array, moment: Moment, budget: StepBudget): PairReader {
+    const { predicate, filter, cursor, aliases } = this.#plan
+    // The position of pairs of several subjects names the one that was asked for; each goes on at its predicate.
+    const from = cursor !== undefined && aliases ? { subject, predicate: cursor.position.predicate } : cursor?.position
+    const entries = this.#parts.source.entries(rangeOf(this.#plan, subject, moment, from))
+    return new PairReader(entries, { predicate, keeps: keeperOf(filter), budget })
+  }
+
+  /** Undefined where nothing of the pair is a candidate, and nobody wants to know why. */
+  #answer(pair: Pair): AnswerParts | undefined {
+    const { lens, explain } = this.#plan
+    const claimsBefore = this.#candidates.claimsRead + this.#winnersRead
+    const selection = this.#candidates.select(pair)
+    const { candidates, leftOut } = selection
+    if (candidates.length === 0 && !(explain && leftOut.length > 0)) return undefined
+    this.#watch.claimsRead()
+    const resolution = lens.resolve<PairCandidate>(candidates, this.#context)
+    this.#watch.resolved()
+    const parts = this.#answerOf(pair, selection, resolution)
+    this.#watch.claimsRead()
+    if (!explain) return parts
+    const entriesRead = this.#budgets.reduce((sum, budget) => sum + budget.takeRead(), 0)
+    const claimsRead = this.#candidates.claimsRead + this.#winnersRead - claimsBefore
+    return { ...parts, explanation: explanationOf(selection, resolution, { ...this.#watch.times(), entriesRead, claimsRead }) }
+  }
+
+  #answerOf(pair: Pair, { candidates, leftOut }: Selection, resolution: Resolution<PairCandidate>): AnswerParts {
+    const { answers, conflict, certainty, status } = resolution
+    const best = answers[0]
+    const sides = best !== undefined && (answers.length > 1 || best.label !== '') ? answers.map((answer) => this.#side(answer)) : undefined
+    const why = best?.why ?? nobodyWon(leftOut.length, resolution)
+    return {
+      subject: pair.subject, predicate: pair.predicate, candidates: candidates.length,
+      winner: best === undefined ? undefined : sides?.[0]?.winner ?? this.#stored(best.winner),
+      why: `${why} ${countOf(candidates.length, pair.isCut)}`, conflict, certainty, status, sides,
+    }
+  }
+
+  #side({ label, winner, supporters, weight, share, sources, conflict, why }: LensAnswer<PairCandidate>): SideParts {
+    return { label, winner: this.#stored(winner), weight, share, candidates: supporters.length, sources, conflict, why }
+  }
+
+  #stored({ stored, entry }: PairCandidate): StoredAssertion {
+    if (stored !== undefined) return stored
+    this.#winnersRead++
+    return this.#parts.reader.read(entry)
+  }
+}
+
+function contextOf({ lens, filter }: LensPlan, { nowMs }: Moment, { settings, records }: LensQueryParts): LensContext {
+  const context = { ...settings, nowMs, ...filter.tolerance > 0 && { tolerance: filter.tolerance } }
+  if (lens.needs === undefined || lens.needs.length === 0) return context
+  const { needs } = lens
+  return {
+    ...context,
+    ...needs.includes('votes') && { votesOf: (id) => records().votesOf(id) },
+    ...needs.includes('trust') && { trustOf: (agent) => records().trustOf(agent) },
+    ...needs.includes('epochs') && { isSuperseded: (epoch) => records().isSuperseded(epoch) },
+  }
+}
+
+const beginOf = ({ subject, predicate }: Pair): EntryPosition => ({ subject, predicate })
+
+function nobodyWon(leftOutBefore: number, { leftOut = [] }: Resolution<PairCandidate>): string {
+  const count = leftOut.length === 0 ? leftOutBefore : leftOut.length
+  const why = leftOut[0]?.why
+  return `Nothing is left to choose from: ${count} ${count === 1 ? 'was' : 'were'} left out.${why === undefined ? '' : ` ${why}`}`
+}
+
+function countOf(count: number, isCut: boolean): string {
+  if (isCut) return `Only the newest ${count} candidates were looked at.`
+  if (count === 0) return 'There is no candidate.'
+  return count === 1 ? 'It is the only candidate.' : `There are ${count} candidates.`
+}
+
+export interface StageTimes {
+  readonly indexUs: number
+  readonly readUs: number
+  readonly resolveUs: number
+}
+
+/** How long each stage of one pair took. Looks at no clock unless somebody wants to know. */
+class StageWatch {
+  readonly #now: () => number
+  #last = 0
+  #indexMs = 0
+  #readMs = 0
+  #resolveMs = 0
+
+  constructor(clock: Clock, isWanted: boolean) {
+    this.#now = isWanted ? () => clock.monoMs() : () => 0
+  }
+
+  begin(): void {
+    this.#last = this.#now()
+    this.#indexMs = this.#readMs = this.#resolveMs = 0
+  }
+
+  indexRead(): void {
+    this.#indexMs += this.#lap()
+  }
+
+  claimsRead(): void {
+    this.#readMs += this.#lap()
+  }
+
+  resolved(): void {
+    this.#resolveMs += this.#lap()
+  }
+
+  times(): StageTimes {
+    const us = (ms: number): number => Math.round(ms * 1000)
+    return { indexUs: us(this.#indexMs), readUs: us(this.#readMs), resolveUs: us(this.#resolveMs) }
+  }
+
+  #lap(): number {
+    const now = this.#now()
+    const lap = now - this.#last
+    this.#last = now
+    return lap
+  }
+}

@@ -1,0 +1,236 @@
+import { compareBytes } from '../base/bytes.ts'
+import type { EntryCursor, EntryPosition, IndexEntry } from './candidate-source.ts'
+
+/** Most candidates of one subject and predicate that a lens is given: the newest. */
+export const CANDIDATES_MAX = 1000
+/** Most index entries that one query steps over; then it answers with what it has, and says so. */
+export const ENTRIES_READ_MAX = 100_000
+/** A look-up costs about as much as so many steps, and counts as such. */
+export const SEEK_STEPS = 16
+
+/** What a query may still read of the index. */
+export class StepBudget {
+  #left: number
+  #entries = 0
+
+  constructor(stepsMax = ENTRIES_READ_MAX) {
+    this.#left = stepsMax
+  }
+
+  /** False: it is used up. */
+  take(steps: number): boolean {
+    if (this.#left < steps) {
+      this.#left = 0
+      return false
+    }
+    this.#left -= steps
+    return true
+  }
+
+  entryRead(): void {
+    this.#entries++
+  }
+
+  /** Entries read since the last call. */
+  takeRead(): number {
+    const entries = this.#entries
+    this.#entries = 0
+    return entries
+  }
+}
+
+/** What is known of one subject and predicate, without any claim read. */
+export interface Pair {
+  readonly subject: Uint8Array
+  readonly predicate: Uint8Array
+  /** The newest first, at most {@link CANDIDATES_MAX}. */
+  readonly entries: readonly IndexEntry[]
+  /** There were more, or may have been. */
+  readonly isCut: boolean
+}
+
+/** Pairs by ascending subject and predicate. */
+export interface PairSource {
+  /** The next pair that has an entry which is wanted; undefined at the end, or where the budget is used up. */
+  next(): Pair | undefined
+  /** Where what `next` has not given begins; undefined where there is nothing. */
+  resumeAt(): EntryPosition | undefined
+  close(): void
+}
+
+export interface PairReaderOptions {
+  /** Undefined: all. */
+  readonly predicate: Uint8Array | undefined
+  readonly keeps: (entry: IndexEntry) => boolean
+  readonly budget: StepBudget
+}
+
+/** Groups a cursor's entries by subject and predicate. */
+export class PairReader implements PairSource {
+  readonly #cursor: EntryCursor
+  readonly #options: PairReaderOptions
+  /** The first entry that belongs to no pair that was given. */
+  #pending: IndexEntry | undefined
+  /** Where the budget ended; the cursor is not used any more. */
+  #stoppedAt: EntryPosition | undefined
+  /** A pair that is so large that the budget ends within is cut where it is the first, or no page would ever get past it. */
+  #isFirst = true
+
+  constructor(cursor: EntryCursor, options: PairReaderOptions) {
+    this.#cursor = cursor
+    this.#options = options
+    this.#pending = this.#step()
+  }
+
+  next(): Pair | undefined {
+    while (this.#pending !== undefined && this.#stoppedAt === undefined) {
+      const first = this.#pending
+      const pair = this.#isWanted(first) ? this.#read(first) : this.#skip(first)
+      if (pair !== undefined) return pair
+    }
+    return undefined
+  }
+
+  resumeAt(): EntryPosition | undefined {
+    return this.#stoppedAt ?? (this.#pending === undefined ? undefined : beginOf(this.#pending))
+  }
+
+  close(): void {
+    this.#cursor.close()
+  }
+
+  #isWanted({ predicate }: IndexEntry): boolean {
+    return this.#options.predicate === undefined || sameBytes(predicate, this.#options.predicate)
+  }
+
+  /** The pair of `first`; undefined where nothing of it is kept, or the budget ended. */
+  #read(first: IndexEntry): Pair | undefined {
+    const { keeps } = this.#options
+    const entries: IndexEntry[] = []
+    let isCut = false
+    let entry: IndexEntry | undefined = first
+    do {
+      if (keeps(entry)) {
+        if (entries.length === CANDIDATES_MAX) {
+          isCut = true
+          entry = this.#behind(first)
+          break
+        }
+        entries.push(entry)
+      }
+      entry = this.#step()
+    } while (entry !== undefined && isSamePair(first, entry))
+    if (entry === undefined && this.#stoppedAt !== undefined) {
+      if (!this.#isFirst) {
+        this.#stoppedAt = beginOf(first)
+        return undefined
+      }
+      isCut = true
+      this.#stoppedAt = undefined
+      this.#cursor.skipPair()
+      entry = this.#cursor.next()
+    }
+    this.#pending = entry
+    this.#isFirst = false
+    return entries.length === 0 ? undefined : { subject: first.subject, predicate: first.predicate, entries, isCut }
+  }
+
+  /** Steps over a pair: one by one as long as that is cheaper than a look-up. */
+  #skip(first: IndexEntry): undefined {
+    let entry: IndexEntry | undefined = first
+    for (let steps = 0; entry !== undefined && isSamePair(first, entry); steps++) {
+      entry = steps < SEEK_STEPS ? this.#step() : this.#behind(first)
+    }
+    if (this.#stoppedAt !== undefined) this.#stoppedAt = beginOf(first)
+    this.#pending = entry
+    this.#isFirst = false
+  }
+
+  #behind(first: IndexEntry): IndexEntry | undefined {
+    if (!this.#options.budget.take(SEEK_STEPS)) return this.#stop(first)
+    this.#cursor.skipPair()
+    return this.#step()
+  }
+
+  #step(): IndexEntry | undefined {
+    if (!this.#options.budget.take(1)) return this.#stop(this.#pending)
+    const entry = this.#cursor.next()
+    if (entry !== undefined) this.#options.budget.entryRead()
+    return entry
+  }
+
+  #stop(at: IndexEntry | undefined): undefined {
+    if (at !== undefined) this.#stoppedAt = beginOf(at)
+  }
+}
+
+/** The pairs of several subjects that are the same thing, as those of the first. */
+export class AliasedPairs implements PairSource {
+  readonly #subject: Uint8Array
+  readonly #sources: readonly PairSource[]
+  readonly #heads: (Pair | undefined)[]
+
+  /** @param sources one a subject, each by ascending predicate */
+  constructor(subject: Uint8Array, sources: readonly PairSource[]) {
+    this.#subject = subject
+    this.#sources = sources
+    this.#heads = sources.map((source) => source.next())
+  }
+
+  next(): Pair | undefined {
+    const predicate = this.#lowest()
+    // Where one of them stopped, nothing may be said of what it would have had.
+    if (predicate === undefined || !this.#isComplete(predicate)) return undefined
+    const entries: IndexEntry[] = []
+    let isCut = false
+    this.#heads.forEach((head, i) => {
+      if (head === undefined || !sameBytes(head.predicate, predicate)) return
+      for (const entry of head.entries) entries.push(entry)
+      isCut ||= head.isCut
+      this.#heads[i] = this.#sources[i]!.next()
+    })
+    entries.sort(newestFirst)
+    if (entries.length > CANDIDATES_MAX) isCut = true
+    return { subject: this.#subject, predicate, entries: entries.slice(0, CANDIDATES_MAX), isCut }
+  }
+
+  resumeAt(): EntryPosition | undefined {
+    let lowest = this.#lowest()
+    this.#heads.forEach((head, i) => {
+      const stopped = head === undefined ? this.#sources[i]!.resumeAt() : undefined
+      if (stopped !== undefined && (lowest === undefined || compareBytes(stopped.predicate, lowest) < 0)) lowest = stopped.predicate
+    })
+    return lowest === undefined ? undefined : { subject: this.#subject, predicate: lowest }
+  }
+
+  close(): void {
+    for (const source of this.#sources) source.close()
+  }
+
+  #lowest(): Uint8Array | undefined {
+    let lowest: Uint8Array | undefined
+    for (const head of this.#heads) {
+      if (head !== undefined && (lowest === undefined || compareBytes(head.predicate, lowest) < 0)) lowest = head.predicate
+    }
+    return lowest
+  }
+
+  #isComplete(predicate: Uint8Array): boolean {
+    return this.#heads.every((head, i) => {
+      const stopped = head === undefined ? this.#sources[i]!.resumeAt() : undefined
+      return stopped === undefined || compareBytes(stopped.predicate, predicate) > 0
+    })
+  }
+}
+
+const beginOf = ({ subject, predicate }: IndexEntry): EntryPosition => ({ subject, predicate })
+
+export const newestFirst = (a: IndexEntry, b: IndexEntry): number =>
+  a.hlc === b.hlc ? compareBytes(a.idPrefix, b.idPrefix) : a.hlc > b.hlc ? -1 : 1
+
+const isSamePair = (a: IndexEntry, b: IndexEntry): boolean =>
+  sameBytes(a.predicate, b.predicate) && sameBytes(a.subject, b.subject)
+
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && Buffer.compare(a, b) === 0
+}
