@@ -2,7 +2,7 @@ import { toHex } from '../../src/base/bytes.ts'
 import type { Accepted } from './history.ts'
 import { byLateness, isSuperseded, trustIn, votesOn } from './model.records.ts'
 import {
-  UNIT, bestOf, byRank, clustersOf, conflictOf, latestOf, rankedOf, statusOf, sumOf, weightOf, type Cluster, type Moment, type Status,
+  UNIT, bestOf, byRank, clustersOf, conflictOf, counted, latestOf, rankedOf, statusOf, sumOf, weightOf, type Cluster, type Moment, type Status,
 } from './model.values.ts'
 
 /**
@@ -38,14 +38,19 @@ const best = (candidates: readonly Accepted[], scoreOf: (candidate: Accepted) =>
   return { sides: [{ winner: latestOf(supporters), supporters }] }
 }
 
+/** As {@link best}, and the score is what the winner weighs. */
+const weighed = (candidates: readonly Accepted[], scoreOf: (candidate: Accepted) => number): Verdict =>
+  ({ sides: best(candidates, scoreOf).sides.map((side) => ({ ...side, weight: scoreOf(side.winner) / UNIT })) })
+
 const recency: ModelLens = (candidates) => candidates.length === 0 ? NOTHING : { sides: [{ winner: latestOf(candidates), supporters: [latestOf(candidates)] }] }
 
-const confidence: ModelLens = (candidates, moment) => best(candidates, (candidate) => weightOf(candidate, moment))
+const confidence: ModelLens = (candidates, moment) => weighed(candidates, (candidate) => weightOf(candidate, moment))
 
 const authority: ModelLens = (candidates) => best(candidates, ({ assertion }) => -assertion.sourceClass)
 
 const trust: ModelLens = (candidates, moment) =>
-  best(candidates, (candidate) => weightOf(candidate, moment) * trustIn(toHex(candidate.assertion.agent), moment.world, moment.nowMs))
+  // Whole units again, so that equal products are equal.
+  weighed(candidates, (candidate) => Math.round(weightOf(candidate, moment) * trustIn(toHex(candidate.assertion.agent), moment.world, moment.nowMs)))
 
 const epoch: ModelLens = (candidates, { world }) =>
   best(candidates.filter(({ assertion }) => assertion.epoch === undefined || !isSuperseded(toHex(assertion.epoch), world)), () => 0)
@@ -59,13 +64,19 @@ function originOf(candidate: Accepted, candidates: readonly Accepted[]): string 
 
 const sourcesOf = (some: readonly Accepted[], candidates: readonly Accepted[]): number => new Set(some.map((candidate) => originOf(candidate, candidates))).size
 
-/** The verdict of values that compete by weight: the heaviest alone. */
-function plurality(ranked: readonly Cluster[]): Verdict {
-  const total = sumOf(ranked.map(({ weight }) => weight))
-  const [first] = ranked
-  if (first === undefined) return NOTHING
-  return { sides: [{ winner: first.winner, supporters: first.members, weight: first.weight / UNIT, share: first.weight / total }], certainty: first.weight / total }
+/** The verdict of values that compete by weight, every value a side. */
+function valuesOf(ranked: readonly Cluster[]): Verdict {
+  if (ranked.length === 0) return NOTHING
+  const weights = ranked.map(({ weight }) => weight)
+  const total = sumOf(weights)
+  return {
+    sides: ranked.map(({ winner, members, weight }): Side => ({ winner, supporters: members, weight: weight / UNIT, share: weight / total })),
+    conflict: conflictOf(weights), certainty: weights[0]! / total, status: statusOf(weights),
+  }
 }
+
+/** The heaviest value alone. */
+const plurality = (ranked: readonly Cluster[]): Verdict => ({ ...valuesOf(ranked), sides: valuesOf(ranked).sides.slice(0, 1) })
 
 const consensus: ModelLens = (candidates, moment) => plurality(rankedOf(clustersOf(candidates, moment.tolerance), (candidate) => weightOf(candidate, moment)))
 
@@ -79,10 +90,11 @@ const independent: ModelLens = (candidates, moment) => {
     const all = sumOf(own)
     own.forEach((part, i) => { if (all > 0) weights[i]! += Math.max(...own) * part / all })
   }
-  return plurality(byRank(clusters.map((cluster, i) => ({ ...cluster, weight: weights[i]! }))))
+  const verdict = plurality(byRank(counted(clusters.map((cluster, i) => ({ ...cluster, weight: weights[i]! })))))
+  return { ...verdict, sides: verdict.sides.map((side) => ({ ...side, sources: sourcesOf(side.supporters, candidates) })) }
 }
 
-const votes: ModelLens = (candidates, moment) => {
+const ballot: ModelLens = (candidates, moment) => {
   const netOf = ({ id }: Accepted): number => {
     const { agreeWeight, disagreeWeight } = votesOn(id, moment.world)
     return agreeWeight - disagreeWeight
@@ -93,7 +105,10 @@ const votes: ModelLens = (candidates, moment) => {
   const [first] = ranked
   if (first === undefined) return NOTHING
   const total = sumOf(ranked.map(({ net }) => Math.max(0, net)))
-  return { sides: [{ winner: bestOf(first.members, netOf), supporters: first.members }], certainty: total === 0 ? 0 : Math.max(0, first.net) / total }
+  const share = total === 0 ? 0 : Math.max(0, first.net) / total
+  const most = Math.max(...first.members.map(netOf))
+  const winner = bestOf(first.members.filter((candidate) => netOf(candidate) === most), (candidate) => weightOf(candidate, moment))
+  return { sides: [{ winner, supporters: first.members, weight: first.net, share }], certainty: share }
 }
 
 const layered: ModelLens = (candidates, moment) => {
@@ -110,31 +125,28 @@ const layered: ModelLens = (candidates, moment) => {
     ranked.filter(({ winner }) => groupOf(winner) === i).map(({ weight }) => weight / total))))
   const answers = new Set(tiers.map(({ ranked }) => groupOf(ranked[0]!.winner)))
   return {
-    sides: tiers.map(({ ranked }): Side => ({
+    sides: tiers.map(({ ranked, total }): Side => ({
       winner: ranked[0]!.winner, supporters: ranked[0]!.members, conflict: conflictOf(ranked.map(({ weight }) => weight)),
+      weight: total / UNIT, share: total / sumOf(tiers.map((tier) => tier.total)),
     })),
     conflict: conflictOf(voices),
+    certainty: tiers[0]!.ranked[0]!.weight / tiers[0]!.total,
     status: groups.length === 1 ? 'unanimous' : answers.size === 1 ? 'agreed' : 'contested',
   }
 }
 
 const skeptic: ModelLens = (candidates, moment) => {
   if (candidates.length === 0) return NOTHING
-  const ranked = rankedOf(clustersOf(candidates, moment.tolerance), (candidate) => weightOf(candidate, moment))
-  const weights = ranked.map(({ weight }) => weight)
+  const verdict = valuesOf(rankedOf(clustersOf(candidates, moment.tolerance), (candidate) => weightOf(candidate, moment)))
   const tiers = candidates.map(({ assertion }) => assertion.sourceClass)
   const isAlarm = tiers.filter((tier) => tier === 5).length >= moment.escalationCount && tiers.every((tier) => tier > 2)
-  return {
-    sides: ranked.map(({ winner, members, weight }) =>
-      ({ winner, supporters: members, weight, share: weight / sumOf(weights), sources: sourcesOf(members, candidates) })),
-    conflict: conflictOf(weights),
-    status: isAlarm ? 'escalate' : statusOf(weights),
-  }
+  const sides = verdict.sides.map((side) => ({ ...side, sources: sourcesOf(side.supporters, candidates) }))
+  return { ...verdict, sides, ...isAlarm && { status: 'escalate' } }
 }
 
 const versions: ModelLens = (candidates) => ({ sides: candidates.toSorted(byLateness).map((winner) => ({ winner, supporters: [winner] })) })
 
-export const MODEL_LENSES: Readonly<Record<string, ModelLens>> = { recency, confidence, consensus, independent, votes, authority, trust, epoch, layered, skeptic, versions }
+export const MODEL_LENSES: Readonly<Record<string, ModelLens>> = { recency, confidence, consensus, independent, ballot, authority, 'trust-authority': trust, epoch, layered, skeptic, versions }
 
 /** A chain: each lens chooses from the supporters of the best side of the one before. */
 export const chainOf = (lenses: readonly ModelLens[]): ModelLens => (candidates, moment) => {

@@ -86,11 +86,13 @@ export function byRank(clusters: readonly Cluster[]): Cluster[] {
   return clusters.toSorted((a, b) => b.weight - a.weight || byLateness(latestOf(a.members), latestOf(b.members)))
 }
 
-/** Clusters by rank, their weights by `weigh`. Where nothing weighs anything, each candidate counts one. */
+/** Where nothing weighs anything, each candidate counts one unit. */
+export const counted = (clusters: readonly Cluster[]): readonly Cluster[] =>
+  clusters.every(({ weight }) => weight === 0) ? clusters.map((cluster) => ({ ...cluster, weight: cluster.members.length })) : clusters
+
+/** Clusters by rank, their weights by `weigh`. */
 export function rankedOf(groups: readonly (readonly Accepted[])[], weigh: (candidate: Accepted) => number): Cluster[] {
-  const clusters = groups.map((members) => ({ members, weight: sumOf(members.map(weigh)), winner: bestOf(members, weigh) }))
-  const counted = clusters.every(({ weight }) => weight === 0) ? clusters.map((cluster) => ({ ...cluster, weight: cluster.members.length })) : clusters
-  return byRank(counted)
+  return byRank(counted(groups.map((members) => ({ members, weight: sumOf(members.map(weigh)), winner: bestOf(members, weigh) }))))
 }
 
 /** 0: one value has all the weight; 1: as contradictory as can be. */
