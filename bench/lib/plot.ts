@@ -12,6 +12,8 @@ export interface Chart {
   readonly series: readonly Series[]
   /** `log` shows values above 0 only. */
   readonly yScale?: 'linear' | 'log'
+  /** `doubling`: a tick at each point, evenly apart where values double. Shows values above 0 only. */
+  readonly xScale?: 'linear' | 'doubling'
   /** Where the axis begins. Linear: 0 where nothing is said. */
   readonly yMin?: number
   /** Drawn across as a dashed line. */
@@ -83,13 +85,23 @@ function axisOf(values: readonly number[], scale: 'linear' | 'log', least?: numb
   return { ticks, at: (value) => (value - low) / (high - low) }
 }
 
+/** Values that grow by factors: each one is a tick. */
+function doublingAxis(values: readonly number[]): Axis {
+  const ticks = [...new Set(values)].sort((a, b) => a - b)
+  const [low, high] = [Math.log2(ticks[0] ?? 1), Math.log2(ticks.at(-1) ?? 2)]
+  return { ticks, at: (value) => (high > low ? (Math.log2(value) - low) / (high - low) : 0) }
+}
+
 const n = (value: number): string => value.toFixed(1)
 
 function chartBody(chart: Chart): string {
-  const { series, yScale = 'linear', bound } = chart
-  const visible = series.map(({ points }) => points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y) && (yScale === 'linear' || y > 0)))
+  const { series, yScale = 'linear', xScale = 'linear', bound } = chart
+  const isShown = ([x, y]: readonly [number, number]): boolean =>
+    Number.isFinite(x) && Number.isFinite(y) && (yScale === 'linear' || y > 0) && (xScale === 'linear' || x > 0)
+  const visible = series.map(({ points }) => points.filter(isShown))
   const all = visible.flat()
-  const x = axisOf(all.map(([value]) => value), 'linear', all.reduce((least, [value]) => Math.min(least, value), all[0]?.[0] ?? 0))
+  const xs = all.map(([value]) => value)
+  const x = xScale === 'doubling' ? doublingAxis(xs) : axisOf(xs, 'linear', xs.reduce((least, value) => Math.min(least, value), xs[0] ?? 0))
   const y = axisOf([...all.map(([, value]) => value), ...(bound === undefined || all.length === 0 ? [] : [bound.y])], yScale, chart.yMin)
   const px = (value: number): number => MARGIN.left + x.at(value) * PLOT.width
   const py = (value: number): number => MARGIN.top + (1 - y.at(value)) * PLOT.height

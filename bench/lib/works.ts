@@ -27,7 +27,7 @@ const OPEN_SECONDS_MAX = 10
 const FSYNC_PROBES = 3000
 
 type Shape = Pick<LoadOptions, 'batch' | 'connections' | 'window' | 'sign'>
-const BATCHES: Shape = { batch: BATCH, connections: BATCH_CONNECTIONS, window: BATCH_WINDOW, sign: 'batch' }
+export const BATCHES: Shape = { batch: BATCH, connections: BATCH_CONNECTIONS, window: BATCH_WINDOW, sign: 'batch' }
 const SINGLES: Shape = { batch: 1, connections: SINGLE_CONNECTIONS, window: SINGLE_WINDOW, sign: 'none' }
 const SIGNED_SINGLES: Shape = { ...SINGLES, sign: 'single' }
 

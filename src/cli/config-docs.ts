@@ -2,7 +2,7 @@ import { KiB } from '../base/units.ts'
 import { OPTIONS, OPTION_NAMES, flagOf, variableOf, type Option, type OptionName } from '../config/options.ts'
 
 const GROUP_TITLES: Readonly<Record<Option['group'], string>> = {
-  node: 'Node', network: 'Network', threads: 'Threads', limits: 'Limits', wal: 'WAL', store: 'Store', log: 'Log',
+  node: 'Node', network: 'Network', threads: 'Threads', limits: 'Limits', wal: 'WAL', store: 'Store', lens: 'Lenses', audit: 'Audit', log: 'Log',
 }
 
 /** Groups in the order in which the table first names them, each with its settings. */

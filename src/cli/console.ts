@@ -7,6 +7,8 @@ export interface Console {
   err(line: string): void
   /** Standard error is a terminal: progress may be drawn there. */
   readonly isTerminal: boolean
+  /** Standard output is a terminal that shows colours, and nobody asked it not to (`NO_COLOR`). */
+  readonly hasColours?: boolean
   /** All of standard input, piece by piece. */
   stdin(): AsyncIterable<Uint8Array>
 }
@@ -15,6 +17,7 @@ export const processConsole: Console = {
   out: (line) => void process.stdout.write(`${line}\n`),
   err: (line) => void process.stderr.write(`${line}\n`),
   isTerminal: process.stderr.isTTY === true,
+  hasColours: process.stdout.isTTY === true && process.stdout.hasColors(),
   stdin: () => process.stdin,
 }
 

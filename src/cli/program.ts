@@ -141,6 +141,38 @@ ${EXIT_HELP}`))
   action(get, console, finish, async ([id], options: Options) => (await import('./query.ts')).runGet(id!, options, console))
 }
 
+function addExploring(program: Command, console: Console, finish: (code: number) => void): void {
+  type TraceOptions = import('./trace.ts').TraceOptions
+  const trace = common(program.command('trace')
+    .summary('show what hangs on an assertion')
+    .description('Shows what an assertion follows and what follows it, who asserted it and how far that agent is trusted, its source and who else cites it,\nits epoch, the votes on it, and where its agent contradicts itself.')
+    .argument('<id>', '64 hex digits')
+    .option('--depth <steps>', 'most steps from the assertion, 1 to 16; default 3')
+    .option('--as-of <time>', 'as it was then: an HLC, Unix milliseconds or RFC 3339')
+    .addOption(urlOption())
+    .addHelpText('after', `
+Examples:
+  stemedb trace 9f1c...
+  stemedb trace 9f1c... --depth 6 --json | jq .edges
+${EXIT_HELP}`))
+  action(trace, console, finish, async ([id], options: TraceOptions) => (await import('./trace.ts')).runTrace(id!, options, console))
+  const concepts = common(program.command('concepts')
+    .summary('list what claims are about')
+    .description('Lists subjects one level below a prefix, as a directory is listed; what ends in a slash goes on.')
+    .argument('[prefix]', 'beginning of subjects; default: all')
+    .option('--limit <count>', 'most lines; default all')
+    .option('--as-of <time>', 'as it was then: an HLC, Unix milliseconds or RFC 3339')
+    .addOption(urlOption())
+    .addHelpText('after', `
+Examples:
+  stemedb concepts
+  stemedb concepts drug/
+  stemedb concepts rfc:// --json
+${EXIT_HELP}`))
+  action(concepts, console, finish, async ([prefix], options: import('./concepts.ts').ConceptsOptions) =>
+    (await import('./concepts.ts')).runConcepts(prefix ?? '', options, console))
+}
+
 function addKeygen(program: Command, console: Console, finish: (code: number) => void): void {
   const command = common(program.command('keygen')
     .summary('make an agent\'s key')
@@ -268,7 +300,7 @@ First minute:
   stemedb assert sky colour blue --confidence 0.9      # in another
   stemedb query sky
 ${EXIT_HELP}`)
-  for (const add of [addServe, addAssert, addReading, addImport, addLoad, addTune, addKeygen, addData, addConfig]) add(program, console, finish)
+  for (const add of [addServe, addAssert, addReading, addExploring, addImport, addLoad, addTune, addKeygen, addData, addConfig]) add(program, console, finish)
   const quiet = (command: Command): void => {
     command.exitOverride().configureOutput({
       writeOut: (text) => console.out(text.trimEnd()),

@@ -14,7 +14,7 @@ export interface QueryOptions extends OutputOptions {
   readonly minLsn?: string
 }
 
-function wholeNumber(name: string, text: string | undefined): number | undefined {
+export function wholeNumber(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined
   if (!/^\d{1,15}$/.test(text)) throw new DbError('parameter_invalid', `${name}: "${text}" is no whole number`, { parameter: name })
   return Number(text)
@@ -47,7 +47,7 @@ export function objectText(object: { readonly type: string, readonly value: unkn
   return line.length > widthMax ? `${line.slice(0, widthMax - 1)}…` : line
 }
 
-const shortKey = (key: string): string => (key.startsWith('did:key:') ? `${key.slice(8, 16)}…` : `${key.slice(0, 8)}…`)
+export const shortKey = (key: string): string => (key.startsWith('did:key:') ? `${key.slice(8, 16)}…` : `${key.slice(0, 8)}…`)
 
 async function showAnswers(reply: QueryReply, console: Console): Promise<void> {
   if (reply.answers.length === 0) return console.err('Nothing is known about that.')

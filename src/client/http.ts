@@ -47,7 +47,7 @@ export interface QueryReply {
   readonly answers: readonly QueryAnswer[]
 }
 
-type Fetch = typeof fetch
+export type Fetch = typeof fetch
 
 /** Undefined where it is not there. @throws {DbError} as rejection: the problem's code, or `unreachable`. */
 export async function httpGet(fetchImpl: Fetch, base: string, id: Uint8Array | string): Promise<StoredAssertion | undefined> {
@@ -73,7 +73,8 @@ export async function httpQuery(fetchImpl: Fetch, base: string, parameters: Quer
   return okOrThrow(status, body) as QueryReply
 }
 
-async function getJson(fetchImpl: Fetch, url: string): Promise<{ status: number, body: unknown }> {
+/** @throws {DbError} as rejection: `unreachable`, `malformed_json` */
+export async function getJson(fetchImpl: Fetch, url: string): Promise<{ status: number, body: unknown }> {
   let response: Response
   let text: string
   try {
@@ -98,7 +99,7 @@ function causeOf(error: unknown): string {
 }
 
 /** The body of a success. @throws {DbError} that a problem (RFC 9457) stands for. */
-function okOrThrow(status: number, body: unknown): unknown {
+export function okOrThrow(status: number, body: unknown): unknown {
   const members = typeof body === 'object' && body !== null ? body as Record<string, unknown> : {}
   if (status >= 200 && status < 300 && body !== null) return body
   const code = typeof members['code'] === 'string' && members['code'] in ERROR_CODES ? members['code'] as ErrorName : 'internal'

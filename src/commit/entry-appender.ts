@@ -3,6 +3,7 @@ import type { Hlc, Stamp } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
 import type { RingReader } from '../ring/ring.ts'
 import { HASH_BYTES } from '../record/limits.ts'
+import { PREPARED_IDS_MAX } from '../store/id-lookup.ts'
 import { RECORD_KIND } from '../wal/record.layout.ts'
 import type { Reservation, WalWriter } from '../wal/wal-writer.ts'
 import { LogEntryView } from '../wire/log-entry.codec.ts'
@@ -62,16 +63,18 @@ export class EntryAppender {
     this.#stamps.length = 0
     let accepted = 0
     for (let i = 0; i < entry.count; i++) {
-      if (!entry.accepted(i)) continue
+      const k = i % PREPARED_IDS_MAX
       const at = entry.idsOffset + i * HASH_BYTES
-      const known = this.#ids.mayKnow(staging, at) ? this.#ids.find(staging, at) : undefined
+      if (k === 0) this.#ids.prepare(staging, at, Math.min(PREPARED_IDS_MAX, entry.count - i))
+      if (!entry.accepted(i)) continue
+      const known = this.#ids.mayKnow(k) ? this.#ids.find(staging, at) : undefined
       if (known !== undefined) {
         entry.clearAccepted(i)
         this.#indexes.push(i)
         this.#stamps.push(known)
         continue
       }
-      this.#ids.insert(staging, at, firstLsn + accepted, firstHlc + BigInt(accepted), position, i)
+      this.#ids.insert(k, firstLsn + accepted, firstHlc + BigInt(accepted), position, i)
       accepted++
     }
     return accepted

@@ -6,11 +6,14 @@ import type { Lsn, WalPosition } from '../base/lsn.ts'
  * look-ups of known ids happen there.
  */
 export interface IdDirectory {
-  /** False: the id is certainly new. Costs tens of nanoseconds. */
-  mayKnow(ids: Uint8Array, offset: number): boolean
+  /** Names the ids, one behind the other from `offset` on, that `mayKnow` and `insert` are about to be asked of. */
+  prepare(ids: Uint8Array, offset: number, count: number): void
+  /** False: the prepared id `i` is certainly new. Costs nanoseconds. */
+  mayKnow(i: number): boolean
   /** The stamp of a known id; undefined where it is new. May read the store. */
   find(ids: Uint8Array, offset: number): Stamp | undefined
   /** Whether `count` more ids fit before ingest has flushed what is there. */
   hasRoom(count: number): boolean
-  insert(ids: Uint8Array, offset: number, lsn: Lsn, hlc: bigint, position: WalPosition, index: number): void
+  /** Makes the prepared id `i` known. */
+  insert(i: number, lsn: Lsn, hlc: bigint, position: WalPosition, index: number): void
 }

@@ -6,7 +6,9 @@ import type { Stamp } from '../base/hlc.ts'
 import { writeLsn } from '../base/lsn.ts'
 import type { Bell } from '../ring/bell.ts'
 import type { ThreadMetrics } from '../observe/thread-metrics.ts'
+import { HASH_BYTES } from '../record/limits.ts'
 import type { RingReader, RingWriter } from '../ring/ring.ts'
+import { PREPARED_IDS_MAX } from '../store/id-lookup.ts'
 import type { Stage, StepOutcome } from '../thread/stage.ts'
 import type { BatchVerifier } from '../verify/verify-batch.ts'
 import { logEntryBytes, writeLogEntry } from '../wire/log-entry.codec.ts'
@@ -29,7 +31,7 @@ export interface VerifyDependencies {
   readonly verified: RingWriter
   readonly batchAssertionsMax: number
   readonly verifier: BatchVerifier
-  readonly ids: Pick<IdDirectory, 'mayKnow' | 'find'>
+  readonly ids: Pick<IdDirectory, 'prepare' | 'mayKnow' | 'find'>
   readonly clock: Clock
   readonly metrics: ThreadMetrics
 }
@@ -122,7 +124,7 @@ export class VerifyStage implements Stage {
   #find(index: number): Stamp | undefined {
     const { ids, verifier: { result } } = this.#deps
     try {
-      return ids.mayKnow(result.ids, index * 32) ? ids.find(result.ids, index * 32) : undefined
+      return ids.mayKnow(index % PREPARED_IDS_MAX) ? ids.find(result.ids, index * HASH_BYTES) : undefined
     } catch (error) {
       if (!isDbError(error)) throw error
       result.codes[index] = error.number
@@ -133,9 +135,10 @@ export class VerifyStage implements Stage {
 
   /** Writes an outcome for each assertion that is refused or known; a known one loses its accepted bit. Their count. */
   #outcomes(start: number): number {
-    const { metrics, verifier: { result }, verified: { view } } = this.#deps
+    const { ids, metrics, verifier: { result }, verified: { view } } = this.#deps
     let at = start
     for (let i = 0; i < result.count; i++) {
+      if (i % PREPARED_IDS_MAX === 0) ids.prepare(result.ids, i * HASH_BYTES, Math.min(PREPARED_IDS_MAX, result.count - i))
       const known = result.codes[i] === 0 ? this.#find(i) : undefined
       const code = result.codes[i]!
       if (code === 0 && known === undefined) continue

@@ -5,7 +5,7 @@ import { GiB, KiB, MiB } from '../base/units.ts'
  * `.env.example` and docs/reference/config.md are made from it; nothing else reads the environment.
  */
 interface OptionBase {
-  readonly group: 'node' | 'network' | 'threads' | 'limits' | 'wal' | 'store' | 'log'
+  readonly group: 'node' | 'network' | 'threads' | 'limits' | 'wal' | 'store' | 'lens' | 'audit' | 'log'
   readonly meaning: string
 }
 export interface NumberOption extends OptionBase {
@@ -79,6 +79,13 @@ export const OPTIONS = {
   recentIdsMax: number('store', 262_144, 1024, 16_777_216, 'ids', 'Ids held in memory before they are written to the store as one sorted run.'),
   memtableBytes: number('store', 64 * MiB, 1 * MiB, 4 * GiB, 'bytes', 'RocksDB memtable budget.'),
   blockCacheBytes: number('store', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'RocksDB block cache.'),
+
+  decayHalfLifeDays: text('lens', 'inf,730,365,180,90,30', 'Days in which the confidence of a claim has halved, for tiers 0 to 5 (regulatory, clinical, observational, expert, community, anecdotal): six numbers above 0, or inf for never, between commas.'),
+  consensusTolerance: text('lens', '0', 'Numbers no farther apart than this part of the greater one are one value to lenses, where a query says nothing else. 0 to 1; 0: equal numbers only.'),
+  escalationCount: number('lens', 500, 0, 1000, 'assertions', 'Anecdotal assertions from which skeptic says escalate, where none of tiers 0 to 2 has spoken. 0: never.'),
+  auditMode: choice('audit', ['off', 'sampled', 'full'], 'off', 'Which queries are recorded in audit/ of the data directory: who asked what, through which lens, and which assertions won. Records that can not be written in time are dropped and counted.'),
+  auditSamplePerMille: number('audit', 10, 0, 1000, 'per mille', 'With auditMode=sampled: how many of a thousand queries are recorded, by chance.'),
+  auditBytesMax: number('audit', 256 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'Most bytes of all audit files; the oldest go first.'),
 
   logLevel: choice('log', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info', 'Least severity that is logged.'),
   logFormat: choice('log', ['auto', 'json', 'pretty'], 'auto', 'JSON lines, or lines for people. auto: people on a terminal, JSON elsewhere.'),

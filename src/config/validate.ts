@@ -1,4 +1,5 @@
 import { DbError } from '../base/errors.ts'
+import { parseHalfLives, parseTolerance } from './lens-values.ts'
 import type { Config, OptionName } from './options.ts'
 
 const isPowerOfTwo = (value: number): boolean => value > 0 && Number.isInteger(Math.log2(value))
@@ -25,5 +26,7 @@ export function validateConfig(config: Config): void {
   rule(config.groupBytesMax <= config.walSegmentBytes, 'groupBytesMax', 'must be at most walSegmentBytes, because a group never spans segments')
   rule(config.recentIdsMax >= config.batchAssertionsMax, 'recentIdsMax', 'must hold one batch of batchAssertionsMax, because a batch is committed as a whole')
   rule((config.tlsCertFile === '') === (config.tlsKeyFile === ''), 'tlsCertFile', 'needs tlsKeyFile, and the other way round')
+  rule(parseHalfLives(config.decayHalfLifeDays) !== undefined, 'decayHalfLifeDays', 'must be six numbers above 0 or inf, because each of the six tiers has its own')
+  rule(parseTolerance(config.consensusTolerance) !== undefined, 'consensusTolerance', 'must be a number from 0 to 1, because it is a part of the greater number')
   rule(config.realm.length > 0 && config.realm.length <= 255, 'realm', 'must have 1 to 255 characters')
 }

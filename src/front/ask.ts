@@ -3,6 +3,7 @@ import { DbError } from '../base/errors.ts'
 import type { Lsn } from '../base/lsn.ts'
 import type { QueryReply } from '../fbs/stemedb/query-reply.ts'
 import type { QUERY_ENDPOINTS } from '../observe/metrics.ts'
+import { askAudited } from './audit/ask-audited.ts'
 import type { Exchange } from './exchange.ts'
 import { RETRY_AFTER_OVERLOADED_MS } from './front-limits.ts'
 import { processingDeadline, type HandlerParts } from './handler.ts'
@@ -18,10 +19,10 @@ export function ask(
   exchange: Exchange, parts: HandlerParts, endpoint: QueryEndpoint,
   encode: (requestId: bigint) => Uint8Array, answer: (reply: QueryReply) => void,
 ): void {
-  const { options: { clock, metrics }, queries, guard } = parts
+  const { options: { clock, metrics }, guard } = parts
   const startedMonoMs = clock.monoMs()
   processingDeadline(exchange, parts, true)
-  const sent = queries.ask(exchange, encode, (reply) => guard(exchange, () => {
+  const sent = askAudited(exchange, parts, endpoint, encode, (reply) => guard(exchange, () => {
     metrics.inc('queries_total', { endpoint })
     metrics.observe('query_latency_seconds', { endpoint }, (clock.monoMs() - startedMonoMs) / 1000)
     const refused = reply.refused()

@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import type { HttpResponse } from 'uWebSockets.js'
 import { assert } from '../base/assert.ts'
 import type { DbError } from '../base/errors.ts'
+import type { AuditWho } from './audit/audit-record.ts'
 import { BODY_SKIP_BYTES_MAX } from './front-limits.ts'
 import { PROBLEM_MEDIA_TYPE, problemHeaders, problemOf } from './problem.ts'
 
@@ -24,6 +25,8 @@ export interface ExchangeAbout {
   readonly requestId: string
   readonly operationId: string
   readonly address: string
+  /** Who asks, for the audit; undefined where that is off. */
+  readonly who?: AuditWho | undefined
   readonly head: boolean
   /** Of the body that is announced; infinite where its length is not known, 0 where there is none. */
   readonly bodyBytes: number
@@ -39,6 +42,8 @@ export class Exchange {
   readonly operationId: string
   /** What the rate of its peer is counted under; '' where nobody counts. */
   readonly address: string
+  /** Who asks, for the audit; undefined where that is off. */
+  readonly who: AuditWho | undefined
   readonly #head: boolean
   readonly #host: ExchangeHost
   #res: HttpResponse | undefined
@@ -48,11 +53,14 @@ export class Exchange {
   /** The rest of the body is so long that cutting the connection is cheaper than reading on. */
   #bodyLeft: boolean
   #closers: (() => void)[] = []
+  /** Fields that were added on the way. */
+  readonly #added: (readonly [name: string, value: string])[] = []
 
   constructor(res: HttpResponse, host: ExchangeHost, about: ExchangeAbout) {
     this.requestId = about.requestId
     this.operationId = about.operationId
     this.address = about.address
+    this.who = about.who
     this.#head = about.head
     this.#host = host
     this.#res = res
@@ -74,6 +82,11 @@ export class Exchange {
   onClose(close: () => void): void {
     if (this.open) this.#closers.push(close)
     else close()
+  }
+
+  /** A field of the response, whatever that will be. */
+  addHeader(name: string, value: string): void {
+    this.#added.push([name, value])
   }
 
   /** Chunks are valid during the call only. */
@@ -200,6 +213,7 @@ export class Exchange {
     res.writeStatus(`${status} ${STATUS_CODES[status] ?? 'Unknown'}`)
     res.writeHeader('x-request-id', this.requestId)
     for (const [name, value] of this.#host.commonHeaders(this)) res.writeHeader(name, value)
+    for (const [name, value] of this.#added) res.writeHeader(name, value)
     for (const [name, value] of headers) res.writeHeader(name, value)
   }
 

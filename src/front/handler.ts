@@ -1,5 +1,6 @@
 import { DbError } from '../base/errors.ts'
 import type { Admission, Refusal } from './admission.ts'
+import type { Auditor } from './audit/auditor.ts'
 import type { BodyParts } from './body.ts'
 import type { Exchange } from './exchange.ts'
 import type { FrontOptions } from './hooks.ts'
@@ -27,6 +28,7 @@ export interface HandlerParts {
   readonly admission: Admission
   readonly slots: SlotTable
   readonly queries: Queries
+  readonly auditor: Auditor
   readonly body: BodyParts
   /** Runs a step; what it throws is the answer. */
   readonly guard: (exchange: Exchange, step: () => void) => void

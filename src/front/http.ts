@@ -4,6 +4,8 @@ import type { HTTP_STATUSES } from '../observe/metrics.ts'
 import type { Admission } from './admission.ts'
 import { handleAssert } from './assert-handler.ts'
 import { handleBatch } from './batch-handler.ts'
+import { handleAudit, handleAuditRecord } from './audit-handlers.ts'
+import { whoOf, type Auditor } from './audit/auditor.ts'
 import { ArrivingBodies, BodyBudget } from './body.ts'
 import { Exchange, type ExchangeHost, type Headers } from './exchange.ts'
 import { RETRY_AFTER_OVERLOADED_MS, RETRY_DELAY_MS, bodyBytesMax } from './front-limits.ts'
@@ -14,6 +16,7 @@ import { errorOf } from './problem.ts'
 import type { Queries } from './queries.ts'
 import { addressKey } from './rate-limiter.ts'
 import { handleAssertion, handleQuery } from './read-handlers.ts'
+import { handleConcepts, handleEquivocations, handleTrace } from './trace-handlers.ts'
 import { RequestIds } from './request-ids.ts'
 import { matchRoute, type OperationId, type Route } from './routes.ts'
 import type { SlotTable } from './slots.ts'
@@ -26,6 +29,11 @@ const HANDLERS: Readonly<Record<OperationId, Handler>> = {
   assertBatch: handleBatch,
   getAssertion: handleAssertion,
   query: handleQuery,
+  trace: handleTrace,
+  listConcepts: handleConcepts,
+  listEquivocations: handleEquivocations,
+  listAudit: handleAudit,
+  getAuditRecord: handleAuditRecord,
   openStream: handleStream,
   livez: handleLivez,
   readyz: handleReadyz,
@@ -44,6 +52,7 @@ export interface HttpParts {
   readonly admission: Admission
   readonly slots: SlotTable
   readonly queries: Queries
+  readonly auditor: Auditor
 }
 
 /** The HTTP side: from uWebSockets' callbacks to handlers, with what every request and response has in common. */
@@ -58,7 +67,7 @@ export class HttpEndpoint implements ExchangeHost {
   readonly #retries: { exchange: Exchange, attempt: () => void }[] = []
   #openCount = 0
 
-  constructor({ options, admission, slots, queries }: HttpParts) {
+  constructor({ options, admission, slots, queries, auditor }: HttpParts) {
     this.#options = options
     this.#admission = admission
     this.realm = options.config.realm
@@ -70,6 +79,7 @@ export class HttpEndpoint implements ExchangeHost {
       admission,
       slots,
       queries,
+      auditor,
       body: {
         clock: options.clock,
         metrics: options.metrics,
@@ -142,6 +152,7 @@ export class HttpEndpoint implements ExchangeHost {
       requestId: this.#requestIds.next(),
       operationId: route.operationId,
       address: counted ? addressKey(res.getRemoteAddress()) : '',
+      who: this.#handlerParts.auditor.mode === 'off' ? undefined : whoOf(req.getHeader('x-agent-id'), addressText(res)),
       head: req.getMethod() === 'head',
       bodyBytes: bodyBytesOf(req),
     })
@@ -175,6 +186,11 @@ export class HttpEndpoint implements ExchangeHost {
       for (const retry of this.#retries.splice(0)) if (retry.exchange.open) retry.attempt()
     })
   }
+}
+
+/** In the form that people read, an IPv4 address as such. */
+function addressText(res: HttpResponse): string {
+  return Buffer.from(res.getRemoteAddressAsText()).toString('latin1').replace(/^(0000:){5}ffff:/, '::ffff:')
 }
 
 /** Of the announced body: infinite where it is chunked. */

@@ -4,6 +4,7 @@ import { PROBLEM_MEDIA_TYPE } from './problem.ts'
 import type { ParametersSchema } from './parameters.ts'
 import { ROUTES, type OperationId } from './routes.ts'
 import { PROBE_PARAMETERS, QUERY_PARAMETERS, SCHEMAS } from './schemas.ts'
+import { AUDIT_PARAMETERS, CONCEPTS_PARAMETERS, EQUIVOCATIONS_PARAMETERS, TRACE_PARAMETERS } from './schemas-trace.ts'
 
 /**
  * The OpenAPI 3.1 document of /openapi.json, made from the table of routes, the schemas, the error codes, and what is
@@ -84,6 +85,31 @@ const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
     parameters: QUERY_PARAMETERS,
     responses: { 200: ['One answer a subject and predicate.', json('QueryReply')] },
     problems: [...QUERY_PROBLEMS, 'lsn_not_reached', 'lsn_in_future'],
+  },
+  trace: {
+    tag: 'read', summary: 'All that bears on an assertion, as a graph',
+    description: 'Parents and versions, agent and trust, source and who else cites it, epoch and what superseded it, votes, equivocations. Bounded.',
+    parameters: TRACE_PARAMETERS,
+    responses: { 200: ['The graph.', json('Trace')] }, problems: [...QUERY_PROBLEMS, 'not_found', 'lsn_not_reached', 'lsn_in_future'],
+  },
+  listConcepts: {
+    tag: 'read', summary: 'Concept paths one level below a prefix', description: 'As a directory is listed; the cost grows with what is listed.',
+    parameters: CONCEPTS_PARAMETERS,
+    responses: { 200: ['A page.', json('Concepts')] }, problems: [...QUERY_PROBLEMS, 'lsn_not_reached', 'lsn_in_future'],
+  },
+  listEquivocations: {
+    tag: 'read', summary: 'Keys that contradict themselves on a subject and predicate', description: 'Each as two signed statements that prove it without a node.',
+    parameters: EQUIVOCATIONS_PARAMETERS,
+    responses: { 200: ['The pairs.', json('Equivocations')] }, problems: [...QUERY_PROBLEMS, 'lsn_not_reached', 'lsn_in_future'],
+  },
+  listAudit: {
+    tag: 'operate', summary: 'Queries that were recorded', description: 'The newest first. `auditMode` says which are.',
+    parameters: AUDIT_PARAMETERS,
+    responses: { 200: ['A page.', json('Audit')] }, problems: ['parameter_invalid', 'not_acceptable', 'overloaded', 'timeout'],
+  },
+  getAuditRecord: {
+    tag: 'operate', summary: 'One recorded query', description: 'By the `stemedb-query-id` that its response carried.',
+    responses: { 200: ['The record.', json('AuditRecord')] }, problems: ['parameter_invalid', 'not_acceptable', 'not_found', 'overloaded', 'timeout'],
   },
   openStream: {
     tag: 'write',

@@ -5,6 +5,7 @@ import {
   SUBJECT_BYTES_MAX, VECTOR_LENGTH_MAX,
 } from '../record/limits.ts'
 import type { ParametersSchema } from './parameters.ts'
+import { TRACE_SCHEMAS } from './schemas-trace.ts'
 
 /**
  * JSON schemas (2020-12) of what goes over HTTP: the components of openapi.json. Those of query strings also check
@@ -127,6 +128,7 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = Object.freeze({
       }, ['subject', 'predicate', 'candidates', 'winner', 'why']),
     },
   }, ['seen_lsn', 'truncated', 'answers']),
+  ...TRACE_SCHEMAS,
   Health: object({
     status: { enum: ['ok', 'unavailable'] }, live: { type: 'boolean' }, ready: { type: 'boolean' },
     writable: { type: 'string', description: '`yes`, or the code with which writes are refused.' },

@@ -6,6 +6,7 @@ import { DbError } from '../base/errors.ts'
 import type { AckView } from '../commit/ack.layout.ts'
 import type { Config } from '../config/options.ts'
 import { Admission } from './admission.ts'
+import { Auditor } from './audit/auditor.ts'
 import { ConnectionGate } from './connection-gate.ts'
 import { connectionsMax, submittersMax } from './front-limits.ts'
 import type { FrontOptions } from './hooks.ts'
@@ -43,6 +44,7 @@ class UwsFront implements Front, PipelineHandler {
   readonly #admission: Admission
   readonly #slots: SlotTable
   readonly #queries: Queries
+  readonly #auditor: Auditor
   readonly #http: HttpEndpoint
   readonly #stream: Stream
   readonly #app: TemplatedApp
@@ -58,7 +60,11 @@ class UwsFront implements Front, PipelineHandler {
     // Requests that do not count against httpRequestsMax submit nothing.
     this.#slots = new SlotTable(config.sessionsMax + submittersMax(config))
     this.#queries = new Queries(pipeline, clock)
-    this.#http = new HttpEndpoint({ options, admission: this.#admission, slots: this.#slots, queries: this.#queries })
+    this.#auditor = new Auditor({
+      config, clock, metrics, secrets: options.secrets, isDiskFull: () => pipeline.status().writable === 'disk_full',
+      onFault: (error) => options.onFault?.(error),
+    })
+    this.#http = new HttpEndpoint({ options, admission: this.#admission, slots: this.#slots, queries: this.#queries, auditor: this.#auditor })
     const gate = new ConnectionGate(connectionsMax(config, options.filesMax ?? Infinity))
     this.#stream = new Stream({
       options,
@@ -79,8 +85,9 @@ class UwsFront implements Front, PipelineHandler {
     pipeline.handler = this
   }
 
-  listen(): Promise<number> {
+  async listen(): Promise<number> {
     const { bindAddress, apiPort } = this.#options.config
+    await this.#openAudit()
     return new Promise((resolve, reject) => {
       listenExclusively(this.#app, bindAddress, apiPort, (socket) => {
         if (socket === false) {
@@ -90,6 +97,12 @@ class UwsFront implements Front, PipelineHandler {
         resolve(us_socket_local_port(socket))
       })
     })
+  }
+
+  /** An audit that can not be read is no reason not to serve: it will be told again with each record that fails. */
+  async #openAudit(): Promise<void> {
+    if (this.#auditor.mode === 'off') return
+    await this.#auditor.open().catch((error: unknown) => this.#options.onFault?.(error))
   }
 
   async drain(): Promise<void> {
@@ -110,6 +123,7 @@ class UwsFront implements Front, PipelineHandler {
     const deadlineMonoMs = clock.monoMs() + config.drainTimeoutMs
     while (this.#busy && clock.monoMs() < deadlineMonoMs) await this.#pause(DRAIN_POLL_MS)
     this.#stream.outbox.flush()
+    await this.#auditor.close()
     if (this.#stream.sessionCount === 0) return
     this.#stream.closeAll()
     await this.#pause(CLOSE_FRAMES_MS)

@@ -34,9 +34,10 @@ export function chain(lenses: readonly Lens[]): Lens {
     description: lenses.map(({ description }) => description).join(' Then: '),
     reads: lenses.some(({ reads }) => reads === 'claims') ? 'claims' : 'stamps',
     needs,
-    ...(last.sidesHold === undefined ? {} : { sidesHold: last.sidesHold }),
-    ...(last.weigh === undefined ? {} : { weigh: last.weigh }),
-    ...(last.whyLost === undefined ? {} : { whyLost: last.whyLost }),
+    ...(last.sidesHold && { sidesHold: last.sidesHold }),
+    ...(last.byValue && { byValue: last.byValue }),
+    ...(last.weigh && { weigh: last.weigh }),
+    ...(last.whyLost && { whyLost: last.whyLost }),
     resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
       return resolveChain(lenses, candidates, context)
     },

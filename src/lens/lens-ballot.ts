@@ -53,6 +53,7 @@ export const ballotLens: Lens = {
   name: 'ballot',
   description: 'The value with the most votes for it, less those against it, wins; without votes, consensus.',
   reads: 'claims',
+  byValue: true,
   needs: ['votes'],
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }

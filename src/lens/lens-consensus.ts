@@ -14,6 +14,7 @@ export const consensusLens: Lens = {
   name: 'consensus',
   description: 'The value with the most weight behind it wins; an assertion weighs its decayed confidence.',
   reads: 'claims',
+  byValue: true,
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
     const { clusters, total } = rank(clustersOf(distinct(candidates), toleranceOf(context), (candidate) => weightOf(candidate, context)))

@@ -21,6 +21,7 @@ export const constraintsLens: Lens = {
   name: 'constraints',
   description: 'The rules in force: what must be used, what is forbidden; a value can not be both.',
   reads: 'claims',
+  byValue: true,
   sidesHold: true,
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     const { rules, conflicts, leftOut } = constraintsOf(candidates, context)

@@ -80,6 +80,7 @@ export const layeredLens: Lens = {
   name: 'layered',
   description: 'One answer for each source tier, the conflict within each, and whether tiers disagree.',
   reads: 'claims',
+  byValue: true,
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
     const all = distinct(candidates)

@@ -48,6 +48,7 @@ export const skepticLens: Lens = {
   name: 'skeptic',
   description: 'Every value with its share of the weight, how much they conflict, and whether somebody should look.',
   reads: 'claims',
+  byValue: true,
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
     const all = distinct(candidates)

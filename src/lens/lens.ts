@@ -26,6 +26,8 @@ export interface Lens {
   readonly needs?: readonly LensNeed[]
   /** The answers do not compete: all hold together, and no candidate of one has lost to that of another. */
   readonly sidesHold?: true
+  /** Supporters of an answer are those that give the winner's value. Otherwise: those that are as good by the lens's measure. */
+  readonly byValue?: true
   /** What a candidate weighs by itself, for an explanation. Absent: the lens weighs nothing. */
   readonly weigh?: (candidate: Candidate, context: LensContext) => number
   /** Why a candidate lost to the winner, in a sentence, for an explanation. */

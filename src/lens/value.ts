@@ -24,23 +24,25 @@ export const UNIT_TOLERANCE = 1e-9
 /** Clusters that are looked through one by one; where there are more, a map finds the one. */
 const SCAN_MAX = 8
 
-const isSame = (a: ObjectValue, b: ObjectValue): boolean => a.kind === b.kind && a.value === b.value
+/** Of one kind, and equal. */
+export const objectsEqual = (a: ObjectValue, b: ObjectValue): boolean => a.kind === b.kind && a.value === b.value
 
+/** Of one sign: however wide the tolerance, a gain is no loss, and nothing but zero is zero. */
 const isNear = (a: number, b: number, tolerance: number): boolean =>
-  a === b || Math.abs(a - b) <= tolerance * Math.max(Math.abs(a), Math.abs(b))
+  a === b || (a > 0 === b > 0 && a < 0 === b < 0 && Math.abs(a - b) <= tolerance * Math.max(Math.abs(a), Math.abs(b)))
 
-/** 0 for what is no tolerance, 1 at most: beyond it even the sign would not count. */
+/** 0 for what is no tolerance, 1 at most: with it all numbers of one sign are near. */
 export const toleranceOf = (context: LensContext): number => {
   const tolerance = context.tolerance ?? 0
   return tolerance > 0 ? Math.min(tolerance, 1) : 0
 }
 
 /**
- * Whether two objects are one value: of one kind and equal; or numbers no farther apart than `tolerance` (0..1, relative to the
+ * Whether two objects are one value: of one kind and equal; or numbers of one sign no farther apart than `tolerance` (0..1, relative to the
  * greater magnitude); or texts that are quantities of one dimension, compared as such.
  */
 export function valuesEqual(a: ObjectValue, b: ObjectValue, tolerance = 0): boolean {
-  if (isSame(a, b)) return true
+  if (objectsEqual(a, b)) return true
   if (a.kind === 'number' && b.kind === 'number') return isNear(a.value, b.value, tolerance)
   if (a.kind !== 'text' || b.kind !== 'text') return false
   const x = quantityOf(a.value)
@@ -55,7 +57,7 @@ class ExactClusters<C extends Candidate> {
   #values: Map<string | number | boolean, Cluster<C>> | undefined
 
   find(object: ObjectValue): Cluster<C> | undefined {
-    if (this.#values === undefined) return this.all.find(({ best }) => isSame(claimOf(best).object, object))
+    if (this.#values === undefined) return this.all.find(({ best }) => objectsEqual(claimOf(best).object, object))
     return object.kind === 'reference' ? this.#references!.get(object.value) : this.#values.get(object.value)
   }
 

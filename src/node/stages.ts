@@ -10,6 +10,7 @@ import { VerifyStage } from '../commit/verify-stage.ts'
 import type { Config } from '../config/options.ts'
 import { IngestStage } from '../ingest/ingest-stage.ts'
 import { WalConfirm } from '../ingest/wal-confirm.ts'
+import { lensSettingsOf } from '../lens/settings.ts'
 import { realmHashOf } from '../merkle/signed-message.ts'
 import { measuredDisk } from '../observe/measured-disk.ts'
 import { threadMetrics, type ThreadMetrics } from '../observe/thread-metrics.ts'
@@ -199,6 +200,7 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
   const executor = new QueryExecutor({
     source, reader, clock,
     records: (asOfHlc) => recordReader({ source, reader, clock }, asOfHlc),
+    lensSettings: lensSettingsOf(config),
     limitMax: config.queryLimitMax,
     replyBytesMax: config.frameBytesMax,
   })

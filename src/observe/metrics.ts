@@ -47,7 +47,7 @@ export const RING_KINDS = ['verify', 'commit', 'ack', 'merkle', 'receipt', 'lens
 /** How far a batch had come: all of them count from the client's last byte, so that their differences are the stages. */
 export const ACK_STAGES = ['verified', 'durable', 'total'] as const
 export const HTTP_ROUTES = [
-  'assert', 'assert_batch', 'assertion', 'query', 'livez', 'readyz', 'health', 'metrics', 'openapi', 'websocket', 'other',
+  'assert', 'assert_batch', 'assertion', 'query', 'trace', 'concepts', 'equivocations', 'audit', 'livez', 'readyz', 'health', 'metrics', 'openapi', 'websocket', 'other',
 ] as const
 export const HTTP_STATUSES = [
   '101', '200', '201', '204', '207', '304', '400', '401', '403', '404', '405', '406', '408', '413', '415', '422', '426', '429',
@@ -57,7 +57,7 @@ export const HTTP_STATUSES = [
 export const CLOSE_REASONS = ['client', 'idle', 'slow_reader', 'protocol', 'drain', 'other'] as const
 /** Failed system calls by errno. */
 export const DISK_ERRORS = ['EIO', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'other'] as const
-export const QUERY_ENDPOINTS = ['assertion', 'query'] as const
+export const QUERY_ENDPOINTS = ['assertion', 'query', 'trace', 'concepts', 'equivocations'] as const
 export const STORE_OPERATIONS = ['write'] as const
 
 type Labels = MetricBase['labels']
@@ -147,6 +147,11 @@ export const METRICS = {
   queries_total: counter('Queries answered.', { endpoint: QUERY_ENDPOINTS }),
   query_latency_seconds: histogram(LATENCY, 'Time from a query\'s arrival to its answer.', { endpoint: QUERY_ENDPOINTS }),
   query_timeout_total: counter('Queries that were not answered within processingTimeoutMs.'),
+
+  // Audit.
+  audit_records_total: counter('Queries recorded in the audit.'),
+  audit_dropped_total: counter('Records of queries that were dropped: the buffer was full, a write failed, or the disk is full.'),
+  audit_disk_usage_bytes: gauge('Bytes of all audit files.'),
 
   // Merkle.
   receipts_total: counter('Receipts sent.'),

@@ -95,4 +95,10 @@ export interface StoredAssertion {
 export interface AssertionReader {
   /** @throws {DbError} `store_corrupt` where bytes and index disagree, `wal_corrupt`, `io_error`. */
   read(place: Place | IndexEntry): StoredAssertion
+  /**
+   * Ids of the whole batch that an assertion came in, 32 bytes each, refused ones too: what the batch's signature covers. The bytes
+   * are as they lie in the log, unchecked: it is the signature that says whether they are right.
+   * @throws {DbError} `wal_corrupt`, `io_error`
+   */
+  batchIds?(place: Place | IndexEntry): Uint8Array
 }

@@ -1,17 +1,19 @@
-import type { Candidate } from '../lens/lens.ts'
-import { standing } from '../lens/standing.ts'
+import { toHex } from '../base/bytes.ts'
+import type { Candidate, LeftOut } from '../lens/lens.ts'
+import { standing, type Standing } from '../lens/standing.ts'
+import { lifecycleNumber, type Assertion } from '../record/assertion.ts'
 import { decodeAssertion } from '../wire/assertion.codec.ts'
-import type { Assertion } from '../record/assertion.ts'
-import type { AssertionReader, IndexEntry, StoredAssertion } from './candidate-source.ts'
+import type { AssertionReader, CandidateSource, IndexEntry, Place, StoredAssertion } from './candidate-source.ts'
 import { claimPasses, entryPasses, lifecyclePasses, readsClaims, type Filter } from './filter.ts'
-import type { Pair } from './pairs.ts'
+import { CANDIDATES_MAX, type Pair } from './pairs.ts'
 
 /** Most assertions that one query reads. */
 export const CLAIMS_READ_MAX = 10_000
 
 /** Proposed, under review, approved: what counts where nobody asks for anything else. */
 export const LIFECYCLES_STANDING = 0b1110
-const TAKES_BACK = 0b1110000
+/** Deprecated, rejected, retracted. */
+const LIFECYCLES_TAKING_BACK = 0b1110000
 
 export interface PairCandidate extends Candidate {
   readonly entry: IndexEntry
@@ -19,22 +21,19 @@ export interface PairCandidate extends Candidate {
   readonly stored?: StoredAssertion
 }
 
-/** A candidate whose claim was read. */
-interface ReadCandidate extends PairCandidate {
+/** An assertion whose claim was read. */
+interface ReadCandidate extends Candidate {
+  /** Absent: it is no candidate, but a parent that stands outside of the entries that were kept. */
+  readonly entry?: IndexEntry
   readonly assertion: Assertion
   readonly stored: StoredAssertion
-}
-
-export interface LeftOut {
-  readonly candidate: PairCandidate
-  readonly why: string
 }
 
 export interface Selection {
   /** What a lens is given, the newest first. */
   readonly candidates: readonly PairCandidate[]
   /** What would have been, had nobody changed it. */
-  readonly leftOut: readonly LeftOut[]
+  readonly leftOut: readonly LeftOut<PairCandidate>[]
 }
 
 /** Which entries of a pair have to be kept: those that may be candidates, and those that may change one. */
@@ -52,30 +51,31 @@ export function keeperOf(filter: Filter): (entry: IndexEntry) => boolean {
  * Chooses the candidates of a pair, and reads as few claims for it as can be.
  *
  * Invariant: **what no parent edge touches stands by itself.** An assertion changes another only by naming it as its parent, and
- * the index says of each entry whether it names one. So it is enough to read those that do, and the entries whose id begins
- * like one of the parents; `standing` of these few says of each of them what it would say among all. Whether the change was accepted
- * before or after what it changes does not matter, and must not: another node may have taken them in the other order.
+ * the index says of each entry whether it names one. So it is enough to read those that do, and whatever they name, and what that
+ * names: `standing` says of each of these few what it would say of it among all. Whether a change was accepted before
+ * or after what it changes does not matter, and must not: another node may have taken them in the other order.
  */
 export class CandidateReader {
-  readonly #reader: AssertionReader
+  readonly #deps: Pick<CandidateReaderDependencies, 'source' | 'reader'>
   readonly #filter: Filter
   readonly #lifecycles: number
   readonly #readsAll: boolean
+  readonly #sees: (place: Place) => boolean
   #claimsRead = 0
 
-  /** @param needsClaims whoever gets the candidates looks at their claims. */
-  constructor(reader: AssertionReader, filter: Filter, needsClaims: boolean) {
-    this.#reader = reader
+  constructor({ source, reader, filter, needsClaims, sees }: CandidateReaderDependencies) {
+    this.#deps = { source, reader }
     this.#filter = filter
     this.#lifecycles = filter.lifecycles ?? LIFECYCLES_STANDING
     this.#readsAll = needsClaims || readsClaims(filter)
+    this.#sees = sees
   }
 
   get claimsRead(): number {
     return this.#claimsRead
   }
 
-  /** How many claims `select` will read of a pair at most. */
+  /** About how many claims `select` will read of a pair. */
   costOf({ entries }: Pair): number {
     return this.#readsAll || entries.some(({ hasParent }) => hasParent) ? entries.length : 0
   }
@@ -83,62 +83,131 @@ export class CandidateReader {
   /** @throws {DbError} as `AssertionReader.read` */
   select({ entries }: Pair): Selection {
     const connected = this.#connected(entries)
-    const { standing: stands, leftOut } = connected === undefined ? NOTHING : standing([...connected.values()])
-    const standingEntries = connected === undefined ? undefined : new Set(stands.map(({ entry }) => entry))
     const candidates: PairCandidate[] = []
     for (const entry of entries) {
-      const read = connected?.get(entry)
-      const isOut = read !== undefined && !standingEntries!.has(entry)
-      if (!this.#entryPasses(entry, isOut)) continue
+      const read = connected?.reads.get(entry)
+      if (!this.#passes(entry, read === undefined ? UNCHANGED : connected!.statusOf(read))) continue
       if (!this.#readsAll) {
         // Ids of one length, whichever of them were read.
         candidates.push({ id: entry.idPrefix, hlc: entry.hlc, entry, ...read !== undefined && { stored: read.stored } })
         continue
       }
       const candidate = read ?? this.#read(entry)
-      if (claimPasses(this.#filter, candidate.assertion)) candidates.push(candidate)
+      if (claimPasses(this.#filter, candidate.assertion)) candidates.push({ ...candidate, entry })
     }
-    return { candidates, leftOut: leftOut.filter(({ candidate }) => this.#isOfInterest(candidate)) }
+    return { candidates, leftOut: connected === undefined ? [] : this.#leftOut(connected) }
   }
 
-  /** @param isOut another assertion, or its own lifecycle, has taken it out of what stands. */
-  #entryPasses(entry: IndexEntry, isOut: boolean): boolean {
+  /** @param status what others have made of it. */
+  #passes(entry: IndexEntry, { isOut, lifecycle = entry.lifecycle }: Status): boolean {
     // Who asks for what takes back gets it, although it never stands.
-    if (isOut && !lifecyclePasses(TAKES_BACK, entry.lifecycle)) return false
-    return lifecyclePasses(this.#lifecycles, entry.lifecycle) && entryPasses(this.#filter, entry)
+    if (isOut && !lifecyclePasses(LIFECYCLES_TAKING_BACK, entry.lifecycle)) return false
+    return lifecyclePasses(this.#lifecycles, lifecycle) && entryPasses(this.#filter, entry)
   }
 
-  #isOfInterest({ entry, assertion }: ReadCandidate): boolean {
-    return lifecyclePasses(this.#lifecycles, entry.lifecycle) && !lifecyclePasses(TAKES_BACK, entry.lifecycle)
-      && entryPasses(this.#filter, entry) && claimPasses(this.#filter, assertion)
+  #leftOut({ standing: { leftOut } }: Connected): LeftOut<PairCandidate>[] {
+    const shown: LeftOut<PairCandidate>[] = []
+    for (const { candidate: { entry, ...candidate }, why } of leftOut) {
+      // What takes back is no candidate in the first place.
+      if (entry === undefined || lifecyclePasses(LIFECYCLES_TAKING_BACK, entry.lifecycle)) continue
+      if (this.#passes(entry, UNCHANGED) && claimPasses(this.#filter, candidate.assertion)) shown.push({ candidate: { ...candidate, entry }, why })
+    }
+    return shown
   }
 
-  /** Those that name a parent, and those that may be one, read; undefined where there is no edge. */
-  #connected(entries: readonly IndexEntry[]): Map<IndexEntry, ReadCandidate> | undefined {
-    let connected: Map<IndexEntry, ReadCandidate> | undefined
-    const parents = new Set<bigint>()
+  /** Those that name a parent, and those that are one, read; undefined where there is no edge. */
+  #connected(entries: readonly IndexEntry[]): Connected | undefined {
+    const children = entries.filter(({ hasParent }) => hasParent)
+    if (children.length === 0) return undefined
+    const connected = new Connected()
+    for (const entry of children) connected.add(this.#read(entry))
+    const missing = new Set(connected.missing().map(prefixOf))
     for (const entry of entries) {
-      if (!entry.hasParent) continue
-      const read = this.#read(entry)
-      const { parent } = read.assertion
-      if (parent !== undefined) parents.add(prefixOf(parent))
-      connected ??= new Map()
-      connected.set(entry, read)
+      if (!entry.hasParent && missing.has(prefixOf(entry.idPrefix))) connected.add(this.#read(entry))
     }
-    if (connected === undefined) return undefined
-    for (const entry of entries) {
-      if (!entry.hasParent && parents.has(prefixOf(entry.idPrefix))) connected.set(entry, this.#read(entry))
-    }
+    this.#addOutsiders(connected)
     return connected
   }
 
-  #read(entry: IndexEntry): ReadCandidate {
+  /** A parent may stand beyond the entries that were kept: among older ones, or because it does not pass the filter itself. */
+  #addOutsiders(connected: Connected): void {
+    for (let count = 0; ;) {
+      const missing = connected.missing()
+      if (missing.length === 0) return
+      for (const id of missing) {
+        const place = count++ < CANDIDATES_MAX ? this.#deps.source.byId(id) : undefined
+        if (place === undefined || !this.#sees(place)) connected.isNowhere(id)
+        else connected.add(this.#read(place))
+      }
+    }
+  }
+
+  #read(place: IndexEntry | Place): ReadCandidate {
     this.#claimsRead++
-    const stored = this.#reader.read(entry)
-    return { id: stored.id, hlc: entry.hlc, assertion: decodeAssertion(stored.bytes), entry, stored }
+    const stored = this.#deps.reader.read(place)
+    const entry = 'idPrefix' in place ? { entry: place } : {}
+    return { id: stored.id, hlc: stored.hlc, assertion: decodeAssertion(stored.bytes), stored, ...entry }
   }
 }
 
-const NOTHING = { standing: [], leftOut: [] }
+export interface CandidateReaderDependencies {
+  readonly source: CandidateSource
+  readonly reader: AssertionReader
+  readonly filter: Filter
+  /** Whoever gets the candidates looks at their claims. */
+  readonly needsClaims: boolean
+  /** Whether an assertion counts at the moment that the query is about. */
+  readonly sees: (place: Place) => boolean
+}
 
+/** What others have made of an assertion. */
+interface Status {
+  readonly isOut: boolean
+  /** Number of the lifecycle that it has got; absent: its own. */
+  readonly lifecycle?: number
+}
+
+const UNCHANGED: Status = { isOut: false }
+
+/** The assertions of a pair that parent edges touch. */
+class Connected {
+  readonly reads = new Map<IndexEntry, ReadCandidate>()
+  readonly #all: ReadCandidate[] = []
+  readonly #known = new Set<string>()
+  readonly #parents = new Map<string, Uint8Array>()
+  #standing: Standing<ReadCandidate> | undefined
+  #stands: ReadonlySet<ReadCandidate> = new Set()
+
+  add(read: ReadCandidate): void {
+    const { parent } = read.assertion
+    this.#all.push(read)
+    if (read.entry !== undefined) this.reads.set(read.entry, read)
+    this.#known.add(toHex(read.id))
+    if (parent !== undefined) this.#parents.set(toHex(parent), parent)
+  }
+
+  isNowhere(id: Uint8Array): void {
+    this.#known.add(toHex(id))
+  }
+
+  /** Ids of parents that are not known yet. */
+  missing(): Uint8Array[] {
+    return [...this.#parents].filter(([hex]) => !this.#known.has(hex)).map(([, id]) => id)
+  }
+
+  get standing(): Standing<ReadCandidate> {
+    if (this.#standing === undefined) {
+      this.#standing = standing(this.#all)
+      this.#stands = new Set(this.#standing.standing)
+    }
+    return this.#standing
+  }
+
+  statusOf(read: ReadCandidate): Status {
+    const lifecycle = this.standing.lifecycles.get(read)
+    return { isOut: !this.#stands.has(read), ...lifecycle !== undefined && { lifecycle: lifecycleNumber(lifecycle) } }
+  }
+}
+
+/** The first 8 bytes of an id. */
 const prefixOf = (id: Uint8Array): bigint => new DataView(id.buffer, id.byteOffset, id.length).getBigUint64(0)

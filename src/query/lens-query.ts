@@ -1,16 +1,14 @@
 import type { Clock } from '../base/clock.ts'
 import type { LensAnswer, LensContext, Resolution } from '../lens/lens.ts'
+import type { LensSettings } from '../lens/settings.ts'
 import type { AssertionReader, CandidateSource, EntryPosition, StoredAssertion } from './candidate-source.ts'
 import { AliasedPairs, ENTRIES_READ_MAX, PairReader, StepBudget, type Pair, type PairSource } from './pairs.ts'
 import { CLAIMS_READ_MAX, CandidateReader, keeperOf, type PairCandidate, type Selection } from './candidates.ts'
-import { explanationOf } from './explain.ts'
+import { consideredOf } from './explain.ts'
 import type { LensPlan } from './plan.ts'
 import type { RecordReader } from './record-reader.ts'
 import type { AnswerParts, SideParts } from './reply.codec.ts'
-import { rangeOf, subjectsOf, tooLong, type Moment } from './scan.ts'
-
-/** What of a lens's context is a setting of the node. */
-export type LensSettings = Pick<LensContext, 'halfLifeDays' | 'escalationCount' | 'tolerance'>
+import { rangeOf, seesAt, subjectsOf, tooLong, type Moment } from './scan.ts'
 
 export interface LensQueryParts {
   readonly source: CandidateSource
@@ -49,7 +47,9 @@ class LensQuery {
     this.#plan = plan
     this.#parts = parts
     this.#watch = new StageWatch(parts.clock, plan.explain)
-    this.#candidates = new CandidateReader(parts.reader, plan.filter, plan.lens.reads === 'claims' || plan.explain)
+    this.#candidates = new CandidateReader({
+      ...parts, filter: plan.filter, needsClaims: plan.lens.reads === 'claims' || plan.explain, sees: seesAt(moment, parts.source),
+    })
     this.#context = contextOf(plan, moment, parts)
     const subjects = subjectsOf(plan, parts.records)
     this.#budgets = subjects.map(() => new StepBudget(Math.ceil(ENTRIES_READ_MAX / subjects.length)))
@@ -101,7 +101,7 @@ class LensQuery {
     if (!explain) return parts
     const entriesRead = this.#budgets.reduce((sum, budget) => sum + budget.takeRead(), 0)
     const claimsRead = this.#candidates.claimsRead + this.#winnersRead - claimsBefore
-    return { ...parts, explanation: explanationOf(selection, resolution, { ...this.#watch.times(), entriesRead, claimsRead }) }
+    return { ...parts, explanation: { ...consideredOf(lens, selection, resolution, this.#context), ...this.#watch.times(), entriesRead, claimsRead } }
   }
 
   #answerOf(pair: Pair, { candidates, leftOut }: Selection, resolution: Resolution<PairCandidate>): AnswerParts {

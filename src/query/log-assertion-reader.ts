@@ -1,7 +1,7 @@
 import { bytesEqual } from '../base/bytes.ts'
 import { wordSum } from '../base/word-sum.ts'
 import { DbError } from '../base/errors.ts'
-import { ASSERTION_BYTES_MAX, HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
+import { ASSERTION_BYTES_MAX, BATCH_ASSERTIONS_MAX, HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
 import { AssertionView } from '../wire/assertion-view.ts'
 import { claimIdInto } from '../wire/claim-id.ts'
 import { verifyBuffer } from '../wire/verifier.ts'
@@ -40,6 +40,12 @@ export class LogAssertionReader implements AssertionReader {
       signature: signatureOffset < 0 ? undefined : this.#bytes(segmentId, signatureOffset, SIGNATURE_BYTES),
       signedBy: parts.ownSignatureOffset >= 0 ? SIGNED_BY_AGENT : parts.batchSignatureOffset >= 0 ? SIGNED_BY_BATCH : SIGNED_BY_NOBODY,
     }
+  }
+
+  batchIds(place: Place | IndexEntry): Uint8Array {
+    const { idsOffset, batchCount } = this.#walker.find(place)
+    if (batchCount > BATCH_ASSERTIONS_MAX) damaged(place, 'its batch is longer than any')
+    return this.#bytes(place.segmentId, idsOffset, HASH_BYTES * batchCount)
   }
 
   #check(place: Place, bytes: Uint8Array, id: Uint8Array): void {

@@ -23,6 +23,9 @@ const ITEM_SIGNATURE = 1
 
 /** Where the parts of one assertion are, in bytes from the start of the segment's file; -1 where there is none. */
 export interface AssertionParts {
+  /** Assertions of its batch; their ids stand one behind the other. */
+  batchCount: number
+  idsOffset: number
   idOffset: number
   assertionOffset: number
   assertionLength: number
@@ -40,7 +43,7 @@ export class LogWalker {
   readonly #window = new Uint8Array(WINDOW_BYTES)
   readonly #view = new DataView(this.#window.buffer)
   readonly #parts: AssertionParts =
-    { idOffset: 0, assertionOffset: 0, assertionLength: 0, ownSignatureOffset: 0, batchSignatureOffset: 0 }
+    { batchCount: 0, idsOffset: 0, idOffset: 0, assertionOffset: 0, assertionLength: 0, ownSignatureOffset: 0, batchSignatureOffset: 0 }
   #segmentId = 0
   #recordOffset = 0
   /** Bounds of the record's payload, and of what the window holds. */
@@ -62,7 +65,9 @@ export class LogWalker {
     const batch = this.#vector(entry, ENTRY_BATCH)
     const table = this.#table(batch)
     const items = this.#vector(table, BATCH_ASSERTIONS)
-    if (place.index >= this.#u32(items - 4)) this.#damaged('its batch is shorter than the index says')
+    parts.batchCount = this.#u32(items - 4)
+    if (place.index >= parts.batchCount) this.#damaged('its batch is shorter than the index says')
+    parts.idsOffset = ids
     const slot = items + 4 * place.index
     const item = slot + this.#u32(slot)
     parts.idOffset = this.#inside(ids + HASH_BYTES * place.index, HASH_BYTES)

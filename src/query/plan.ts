@@ -10,19 +10,18 @@ import type { Lens } from '../lens/lens.ts'
 import { LENS_DEFAULT, lensOf } from '../lens/registry.ts'
 import { LIFECYCLES, SOURCE_CLASSES, objectKindOf, type ObjectValue } from '../record/assertion.ts'
 import { blake3 } from '../record/blake3.ts'
-import { HASH_BYTES, OBJECT_TEXT_BYTES_MAX, PREDICATE_BYTES_MAX, SUBJECT_BYTES_MAX } from '../record/limits.ts'
+import { HASH_BYTES, OBJECT_TEXT_BYTES_MAX } from '../record/limits.ts'
 import { verifyBuffer, verifyFault } from '../wire/verifier.ts'
 import { passesAll, type Filter } from './filter.ts'
 import { DOCUMENT_KINDS, type DocumentKind } from './kinds/registry.ts'
 import { PAGE_CURSOR_BYTES_MAX, decodePageCursor, type PageCursor } from './page-cursor.ts'
+import { asOfField, idField, limitField, predicateField, refuseParameter as refuse, subjectField } from './request-fields.ts'
 
 /** Kinds of QueryRequest, append-only. */
 export const QUERY_BY_ID = 1
 export const QUERY_BY_LENS = 2
 export const QUERY_LIST = 3
 
-/** What a request that names no limit gets, or the node's largest where that is less. */
-export const QUERY_LIMIT_DEFAULT = 100
 /** A chain of every lens there is fits. */
 export const LENS_NAME_BYTES_MAX = 256
 
@@ -78,10 +77,6 @@ export interface PlanLimits {
   readonly lensOf?: (name: string) => Lens
 }
 
-function refuse(parameter: string, why: string): never {
-  throw new DbError('parameter_invalid', `${parameter} ${why}`, { parameter })
-}
-
 /** The request's id, where its buffer is sound. */
 export function requestIdOf(bytes: Uint8Array): bigint {
   return verifyBuffer('QueryRequest', bytes) === 0 ? QueryRequest.getRootAsQueryRequest(new ByteBuffer(bytes)).requestId() : 0n
@@ -98,7 +93,7 @@ export function planOf(bytes: Uint8Array, limits: PlanLimits): QueryPlan {
   const requestId = request.requestId()
   const minLsn = minLsnOf(request)
   switch (request.kind()) {
-    case QUERY_BY_ID: return { kind: 'id', requestId, minLsn, id: hashOf(request.id()) ?? refuse('id', 'is missing') }
+    case QUERY_BY_ID: return { kind: 'id', requestId, minLsn, id: idField(request) }
     case QUERY_BY_LENS: {
       const name = lensNameOf(request)
       const lens = (limits.lensOf ?? lensOf)(name)
@@ -115,20 +110,21 @@ export function planOf(bytes: Uint8Array, limits: PlanLimits): QueryPlan {
 
 function scanOf(request: QueryRequest, minLsn: Lsn, limits: PlanLimits, lensName: string): ScanPlan {
   const filter = filterOf(request)
-  const predicate = predicateOf(request)
+  const predicate = predicateField(request)
+  if (predicate?.length === 0) refuse('predicate', 'is empty')
   // Without a subject everything is looked through, which is meant only where something else is asked for.
   const isBounded = predicate !== undefined || !passesAll(filter)
   const { subject, subjectIsPrefix } = subjectOf(request, isBounded)
   const aliases = request.aliases()
   if (aliases && subjectIsPrefix) refuse('aliases', 'needs a whole subject')
-  const asOfGiven = request.asOfHlc() === 0n ? undefined : request.asOfHlc()
+  const asOfGiven = asOfField(request)
   const what = { subject, subjectIsPrefix, predicate, aliases, filter }
   const kind = request.kind()
   const fingerprint = (): bigint => fingerprintOf(kind, lensName, what)
   const cursor = cursorOf(request, fingerprint)
   if (cursor !== undefined && asOfGiven !== undefined && asOfGiven !== cursor.asOf) refuse('cursor', 'is of a walk as of another moment')
   return {
-    requestId: request.requestId(), minLsn, ...what, limit: limitOf(request, limits.limitMax), asOf: cursor?.asOf ?? asOfGiven, cursor,
+    requestId: request.requestId(), minLsn, ...what, limit: limitField(request, limits.limitMax), asOf: cursor?.asOf ?? asOfGiven, cursor,
     fingerprint,
   }
 }
@@ -154,38 +150,14 @@ function hashOf(hash: Hash | null): Uint8Array | undefined {
   return hash === null ? undefined : must(hash.bb).bytes().slice(hash.bb_pos, hash.bb_pos + HASH_BYTES)
 }
 
-/** A copy of a text's bytes. A zero would reach into the next part of an index key. */
-function textOf(text: Uint8Array, parameter: string, bytesMax: number): Uint8Array {
-  if (text.length > bytesMax) refuse(parameter, `has more than ${bytesMax} bytes`)
-  if (text.includes(0)) refuse(parameter, 'has a zero byte')
-  return text.slice()
-}
-
-const utf8 = new TextEncoder()
-
-function bytesOf(text: string | Uint8Array): Uint8Array {
-  return typeof text === 'string' ? utf8.encode(text) : text
-}
-
-// 1 is flatbuffers' Encoding.UTF8_BYTES: the bytes as they are, undecoded.
-const RAW = 1
-
 function subjectOf(request: QueryRequest, isBounded: boolean): { subject: Uint8Array, subjectIsPrefix: boolean } {
-  const given = request.subject(RAW)
+  const subject = subjectField(request)
   const subjectIsPrefix = request.subjectIsPrefix()
-  if (given === null) {
+  if (subject === undefined) {
     return isBounded ? { subject: new Uint8Array(0), subjectIsPrefix: true } : refuse('subject', 'is missing, and nothing else is asked for')
   }
-  const subject = textOf(bytesOf(given), 'subject', SUBJECT_BYTES_MAX)
   if (subject.length === 0 && !subjectIsPrefix) refuse('subject', 'is empty')
   return { subject, subjectIsPrefix }
-}
-
-function predicateOf(request: QueryRequest): Uint8Array | undefined {
-  const given = request.predicate(RAW)
-  if (given === null) return undefined
-  const predicate = textOf(bytesOf(given), 'predicate', PREDICATE_BYTES_MAX)
-  return predicate.length === 0 ? refuse('predicate', 'is empty') : predicate
 }
 
 function lensNameOf(request: QueryRequest): string {
@@ -194,16 +166,12 @@ function lensNameOf(request: QueryRequest): string {
   return name.length > LENS_NAME_BYTES_MAX ? refuse('lens', `has more than ${LENS_NAME_BYTES_MAX} characters`) : name
 }
 
-function limitOf(request: QueryRequest, limitMax: number): number {
-  const limit = request.limit()
-  if (limit === 0) return Math.min(QUERY_LIMIT_DEFAULT, limitMax)
-  return limit > limitMax ? refuse('limit', `is ${limit}; this node gives ${limitMax} at most`) : limit
-}
-
 function minLsnOf(request: QueryRequest): Lsn {
   const lsn = request.minLsn()
   return lsn > BigInt(Number.MAX_SAFE_INTEGER) ? refuse('min_lsn', 'is beyond 2^53') : Number(lsn)
 }
+
+const utf8 = new TextEncoder()
 
 const LIFECYCLE_BITS = (1 << LIFECYCLES.length + 1) - 2
 const TIER_BITS = (1 << SOURCE_CLASSES.length) - 1
@@ -251,16 +219,17 @@ function objectOf(request: QueryRequest): ObjectValue | undefined {
     case 'boolean': return { kind, value: request.objectBoolean() }
     case 'text':
     case 'reference': {
-      const text = request.objectText(RAW)
-      if (text === null) return refuse('object', 'has no text')
-      return { kind, value: decodeText(bytesOf(text)) }
+      // 1 is flatbuffers' Encoding.UTF8_BYTES: the bytes as they are, undecoded.
+      const text = request.objectText(1)
+      return text === null ? refuse('object', 'has no text') : { kind, value: decodeText(text) }
     }
   }
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-function decodeText(bytes: Uint8Array): string {
+function decodeText(text: string | Uint8Array): string {
+  const bytes = typeof text === 'string' ? utf8.encode(text) : text
   if (bytes.length > OBJECT_TEXT_BYTES_MAX) refuse('object', `has more than ${OBJECT_TEXT_BYTES_MAX} bytes`)
   try {
     return decoder.decode(bytes)

@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import { ERROR_CODES } from '../base/error-codes.ts'
 import { DbError } from '../base/errors.ts'
 import { hlcWallMs, type Hlc } from '../base/hlc.ts'
-import type { CandidateSource, EntryPosition, EntryRange } from './candidate-source.ts'
+import type { CandidateSource, EntryPosition, EntryRange, Place } from './candidate-source.ts'
 import { encodePageCursor } from './page-cursor.ts'
 import type { ScanPlan } from './plan.ts'
 import type { RecordReader } from './record-reader.ts'
@@ -28,6 +28,12 @@ export function momentOf(plan: ScanPlan, source: CandidateSource, clock: Clock):
 }
 
 const isLens = (plan: ScanPlan): boolean => 'lens' in plan
+
+/** Whether an assertion whose place was found by its id is there at that moment, as the index has it. */
+export function seesAt({ asOfHlc }: Moment, source: CandidateSource): (place: Place) => boolean {
+  const appliedLsn = source.appliedLsn()
+  return ({ lsn, hlc }) => asOfHlc === undefined ? lsn <= appliedLsn : hlc <= asOfHlc
+}
 
 const HLC_MAX = 2n ** 64n - 1n
 

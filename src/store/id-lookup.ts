@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts'
 import type { Stamp } from '../base/hlc.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
+import { HASH_BYTES } from '../record/limits.ts'
 import type { IdFilter } from './id-filter.ts'
 import type { IdHash } from './id-hash.ts'
 import { IdRunReader, type IdCandidate } from './id-runs.ts'
@@ -23,6 +24,9 @@ export interface IdLookupDependencies {
   readonly confirm: ConfirmId
 }
 
+/** Most ids that are prepared at a time: what they touch stays in the nearest caches until it is asked for. */
+export const PREPARED_IDS_MAX = 256
+
 /**
  * Which ids the node knows: filter, then recent ids, then runs confirmed against the log. One for each thread; reads
  * in all of them, `hasRoom` and `insert` in the commit thread only (and at a start in the one that replays).
@@ -36,6 +40,12 @@ export class IdLookup {
   readonly #recents: RecentIds
   readonly #runs: IdRunReader
   readonly #confirm: ConfirmId
+  #prepared: Uint8Array = new Uint8Array(0)
+  #preparedOffset = 0
+  readonly #his = new Int32Array(PREPARED_IDS_MAX)
+  readonly #los = new Int32Array(PREPARED_IDS_MAX)
+  /** Nobody reads it: it keeps the reads of `touch` alive. */
+  touched = 0
 
   constructor(deps: IdLookupDependencies) {
     this.#hash = deps.hash
@@ -45,16 +55,28 @@ export class IdLookup {
     this.#confirm = deps.confirm
   }
 
-  /** False: the id is certainly new. Costs tens of nanoseconds. */
-  mayKnow(ids: Uint8Array, offset: number): boolean {
-    this.#hash.compute(ids, offset)
-    return this.#filter.mayContain(this.#hash.hi, this.#hash.lo)
+  /**
+   * Names the `count` ids (at most {@link PREPARED_IDS_MAX}) one behind the other from `offset` on that `mayKnow` and
+   * `insert` are about to be asked of, by index. Their bytes must not change meanwhile.
+   */
+  prepare(ids: Uint8Array, offset: number, count: number): void {
+    assert(count <= PREPARED_IDS_MAX, 'too many ids at a time')
+    this.#prepared = ids
+    this.#preparedOffset = offset
+    this.#hash.computeMany(new DataView(ids.buffer, ids.byteOffset, ids.length), offset, count, this.#his, this.#los)
+    this.touched = this.#filter.touch(this.#his, count) ^ this.#recents.touch(this.#his, count)
+  }
+
+  /** False: the prepared id `i` is certainly new. */
+  mayKnow(i: number): boolean {
+    return this.#filter.mayContain(this.#his[i]!, this.#los[i]!)
   }
 
   /** Where a known id stands; undefined where it is new. May read the store and the log. */
   find(ids: Uint8Array, offset: number): IdPlace | undefined {
-    if (!this.mayKnow(ids, offset)) return undefined
+    this.#hash.compute(ids, offset)
     const { hi, lo } = this.#hash
+    if (!this.#filter.mayContain(hi, lo)) return undefined
     // Recent ids first: what leaves them is in the runs by then.
     const recent = this.#recents.find(ids, offset)
     if (recent !== undefined) return recent
@@ -70,12 +92,12 @@ export class IdLookup {
     return this.#recents.hasRoom(count)
   }
 
-  /** Makes a new id known. The caller has asked `hasRoom` and `find`. */
-  insert(ids: Uint8Array, offset: number, lsn: Lsn, hlc: bigint, position: WalPosition, index: number): void {
-    this.#hash.compute(ids, offset)
-    const { hi, lo } = this.#hash
-    this.#filter.add(hi, lo)
-    const inserted = this.#recents.insert(ids, offset, hi, lsn, hlc, position.segmentId, position.offset, index)
+  /** Makes the prepared id `i`, which is new, known. The caller has asked `hasRoom` and `find`. */
+  insert(i: number, lsn: Lsn, hlc: bigint, position: WalPosition, index: number): void {
+    const hi = this.#his[i]!
+    this.#filter.add(hi, this.#los[i]!)
+    const offset = this.#preparedOffset + i * HASH_BYTES
+    const inserted = this.#recents.insert(this.#prepared, offset, hi, lsn, hlc, position.segmentId, position.offset, index)
     assert(inserted, 'no room among the recent ids')
   }
 

@@ -52,6 +52,8 @@ export class RecentIds {
   readonly #slotMask: number
   readonly #flushedLsn: () => Lsn
   readonly #idWords = new Uint32Array(ID_WORDS)
+  #viewed: Uint8Array = new Uint8Array(0)
+  #view = new DataView(this.#viewed.buffer)
 
   /**
    * @param flushedLsn up to which ids stand in runs (the shared mark that ingest moves).
@@ -100,6 +102,15 @@ export class RecentIds {
     return this.#isFlushed(1 - writing as 0 | 1) && count <= free + this.entriesMax
   }
 
+  /** As `IdFilter.touch`, for the slots that `insert` will look at. */
+  touch(his: Int32Array, count: number): number {
+    const slots = this.#slots[this.#writing]
+    const shift = this.#slotShift
+    let sum = 0
+    for (let i = 0; i < count; i++) sum ^= slots[his[i]! >>> shift]!
+    return sum
+  }
+
   /**
    * Writer only: adds an id that is not there. False, with nothing done, where the older generation must be flushed
    * first. LSNs ascend.
@@ -116,7 +127,8 @@ export class RecentIds {
     const count = this.#count(g)
     const words = this.#entries[g]
     const at = count * ENTRY_WORDS
-    for (let i = 0; i < ID_WORDS; i++) words[at + i] = wordAt(ids, offset + 4 * i)
+    const view = this.#viewOf(ids)
+    for (let i = 0; i < ID_WORDS; i++) words[at + i] = view.getInt32(offset + 4 * i, true)
     words[at + ENTRY_LSN_LO / 4] = lsn
     words[at + ENTRY_LSN_HI / 4] = lsn / 0x1_0000_0000
     this.#entries64[g][(at + ENTRY_HLC / 4) / 2] = hlc
@@ -166,7 +178,8 @@ export class RecentIds {
   /** Any thread: where the id stands, if it is among the recent ones. */
   find(ids: Uint8Array, offset: number): IdPlace | undefined {
     this.#hash.compute(ids, offset)
-    for (let i = 0; i < ID_WORDS; i++) this.#idWords[i] = wordAt(ids, offset + 4 * i)
+    const view = this.#viewOf(ids)
+    for (let i = 0; i < ID_WORDS; i++) this.#idWords[i] = view.getInt32(offset + 4 * i, true)
     // Should the generations turn meanwhile, what was cleared is in the runs, where the caller looks next.
     const writing = this.#writing
     return this.#findIn(writing, this.#hash.hi) ?? this.#findIn(1 - writing as 0 | 1, this.#hash.hi)
@@ -249,6 +262,15 @@ export class RecentIds {
     return this.#lsnAt(g, this.#count(g) - 1) <= this.#flushedLsn()
   }
 
+  /** Callers ask for many ids of one array. */
+  #viewOf(ids: Uint8Array): DataView {
+    if (ids !== this.#viewed) {
+      this.#viewed = ids
+      this.#view = new DataView(ids.buffer, ids.byteOffset, ids.length)
+    }
+    return this.#view
+  }
+
   get #writing(): 0 | 1 {
     return Atomics.load(this.#header, WRITING_INDEX) as 0 | 1
   }
@@ -260,6 +282,3 @@ export class RecentIds {
 
 const as64 = (words: Uint32Array): BigUint64Array =>
   new BigUint64Array(words.buffer, words.byteOffset, words.length / 2)
-
-const wordAt = (bytes: Uint8Array, at: number): number =>
-  bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)

@@ -40,7 +40,7 @@ export const MUTANTS: Readonly<Record<string, readonly Mutation[]>> = {
   'ids of earlier lives are not looked up': [{
     file: 'src/node/stages.js', from: 'ids: place.ids().lookup,',
     to: `ids: ((lookup) => ({
-            mayKnow: (ids, at) => lookup.mayKnow(ids, at), hasRoom: (count) => lookup.hasRoom(count),
+            prepare: (ids, at, count) => lookup.prepare(ids, at, count), mayKnow: (i) => lookup.mayKnow(i), hasRoom: (count) => lookup.hasRoom(count),
             insert: (...args) => lookup.insert(...args),
             find: (ids, at) => { const place = lookup.find(ids, at); return place === undefined || place.lsn <= start.recovered.lastLsn ? undefined : place; },
         }))(place.ids().lookup),`,

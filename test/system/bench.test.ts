@@ -23,6 +23,13 @@ t.test('ingest', async (t) => {
   t.ok(all.some((figure) => figure['atLeast'] === 0.8 && figure['aim'] === 0.95 && typeof figure['peerValue'] === 'number'))
 })
 
+t.test('growth', async (t) => {
+  const all = await figures('growth')
+  const names = all.map((figure) => String(figure['name']))
+  for (const name of ['assertions a batch: 4', 'connections: 2', 'verify threads: 2', 'million assertions stored: 2', 'rate with 2M stored against 1M']) t.ok(names.includes(name), name)
+  for (const figure of all) t.match(figure, { value: Number, unit: /^(assertions\/s|x)$/, better: 'higher' }, String(figure['name']))
+})
+
 t.test('peers', async (t) => {
   if (postgresBinDir() === undefined) return t.pass('PostgreSQL', { skip: 'missing tool: postgres (apt-get install postgresql)' })
   const all = await figures('peers')

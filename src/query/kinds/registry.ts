@@ -1,5 +1,7 @@
 import { conceptsDocument } from './concepts.ts'
+import { equivocationsDocument } from './equivocations.ts'
 import type { DocumentKind } from './kind.ts'
+import { traceDocument } from './trace.ts'
 
 export type { DocumentKind, KindDependencies } from './kind.ts'
 
@@ -10,8 +12,11 @@ export const QUERY_ALIASES = 7
 export const QUERY_SOURCE = 8
 export const QUERY_EPOCHS = 9
 export const QUERY_VOTES = 10
+export const QUERY_EQUIVOCATIONS = 14
 
 /** By `QueryRequest.kind`. */
 export const DOCUMENT_KINDS: ReadonlyMap<number, DocumentKind> = new Map<number, DocumentKind>([
+  [QUERY_TRACE, traceDocument],
   [QUERY_CONCEPTS, conceptsDocument],
+  [QUERY_EQUIVOCATIONS, equivocationsDocument],
 ])

@@ -50,11 +50,19 @@ class TestClock implements Clock {
 class MapDirectory implements IdDirectory {
   readonly known = new Map<string, Stamp>()
   room = Number.POSITIVE_INFINITY
-  mayKnow = (ids: Uint8Array, offset: number): boolean => this.known.has(toHex(ids.subarray(offset, offset + 32)))
+  #prepared: Uint8Array = new Uint8Array(0)
+  #offset = 0
+  prepare = (ids: Uint8Array, offset: number): void => { [this.#prepared, this.#offset] = [ids, offset] }
+  mayKnow = (i: number): boolean => this.known.has(this.#hex(i))
   find = (ids: Uint8Array, offset: number): Stamp | undefined => this.known.get(toHex(ids.subarray(offset, offset + 32)))
   hasRoom = (count: number): boolean => count <= this.room
-  insert(ids: Uint8Array, offset: number, lsn: number, hlc: bigint): void {
-    this.known.set(toHex(ids.subarray(offset, offset + 32)), { lsn, hlc })
+  insert(i: number, lsn: number, hlc: bigint): void {
+    this.known.set(this.#hex(i), { lsn, hlc })
+  }
+
+  #hex(i: number): string {
+    const at = this.#offset + 32 * i
+    return toHex(this.#prepared.subarray(at, at + 32))
   }
 }
 

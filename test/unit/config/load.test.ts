@@ -109,6 +109,9 @@ t.test('rules across settings say why', async (t) => {
     [{ groupBytesMax: 64 * 2 ** 20, walSegmentBytes: 32 * 2 ** 20 }, /groupBytesMax .* at most walSegmentBytes/],
     [{ tlsCertFile: 'c.pem' }, /tlsCertFile .* needs tlsKeyFile/],
     [{ tlsKeyFile: 'k.pem' }, /tlsCertFile .* needs tlsKeyFile/],
+    [{ decayHalfLifeDays: 'inf,730,365,180,90' }, /decayHalfLifeDays .* must be six numbers above 0 or inf/],
+    [{ decayHalfLifeDays: 'inf,730,365,180,90,0' }, /decayHalfLifeDays .* must be six numbers above 0 or inf/],
+    [{ consensusTolerance: '1.5' }, /consensusTolerance = 1.5: must be a number from 0 to 1/],
     [{ realm: '' }, /realm = : must have 1 to 255/],
   ]
   for (const [overrides, message] of rules) t.match(refusal(t, () => configWith(overrides)), message)

@@ -47,7 +47,8 @@ export class NodeStore {
     for (const { id, lsn, hlc, segmentId, recordOffset, index } of this.log.written) {
       if (lsn <= last) continue
       while (!this.lookup.hasRoom(1)) this.loop.step()
-      this.lookup.insert(id, 0, lsn, hlc, { segmentId, offset: recordOffset }, index)
+      this.lookup.prepare(id, 0, 1)
+      this.lookup.insert(0, lsn, hlc, { segmentId, offset: recordOffset }, index)
     }
     this.log.commit()
   }

@@ -40,7 +40,7 @@ for (const lens of LENSES) {
       t.same(shown(lens.resolve(other, context)), expected)
       t.same(shown(lens.resolve([...again, ...other, ...list], context)), expected)
       checkSound(t, lens, list, context)
-    }), { numRuns: 300 })
+    }), { numRuns: 150 })
   })
 
   t.test(`${lens.name} of candidates that say the same, weigh nothing, or know nothing`, async (t) => {
@@ -64,7 +64,7 @@ t.test('any chain is total and does not care for order or repetition', async (t)
     t.same(lens.resolve([], context).answers, [])
     t.same(shown(lens.resolve([...again, ...other], context)), shown(lens.resolve(list, context)))
     checkSound(t, lens, list, context)
-  }), { numRuns: 500 })
+  }), { numRuns: 250 })
 })
 
 t.test('recency: the last HLC, then the greatest id', async (t) => {

@@ -1,0 +1,112 @@
+import { ByteBuffer } from 'flatbuffers'
+import { toHex } from '../../base/bytes.ts'
+import { errorNameOf, type ErrorName } from '../../base/error-codes.ts'
+import { must } from '../../base/assert.ts'
+import type { Found } from '../../fbs/stemedb/found.ts'
+import type { QueryReply } from '../../fbs/stemedb/query-reply.ts'
+import { QueryRequest } from '../../fbs/stemedb/query-request.ts'
+import { LIFECYCLES, SOURCE_CLASSES } from '../../record/assertion.ts'
+import { HASH_BYTES } from '../../record/limits.ts'
+import { AUDIT_WINNERS_MAX } from './audit-limits.ts'
+
+/** Who asked: the key that the client says it is, which nobody has checked, and where it asked from. */
+export interface AuditWho {
+  /** 64 hex digits, from `X-Agent-Id`. */
+  readonly agent?: string
+  readonly address: string
+}
+
+/** What a query asked for: the parameters that it named. */
+export interface AuditParameters {
+  readonly kind: number
+  readonly [parameter: string]: string | number | boolean | readonly string[]
+}
+
+/** One line of the audit. `query_id` is first: looking for one relies on it. */
+export interface AuditRecord {
+  /** 24 hex digits: 12 of the time in milliseconds, 12 of chance. */
+  readonly query_id: string
+  /** When it was answered, Unix milliseconds; later records have the same or a greater one. */
+  readonly at: number
+  readonly who: AuditWho
+  readonly endpoint: string
+  readonly parameters: AuditParameters
+  /** `unanswered`: the client was told `timeout`, or went away. */
+  readonly outcome: 'answered' | 'unanswered' | ErrorName
+  /** How many answers there were, and candidates in all of them together. */
+  readonly answers: number
+  readonly candidates: number
+  /** 64 hex digits each, by rank; the first 32. */
+  readonly winners: readonly string[]
+  /** The greatest conflict of any answer, 0..1; null where the lens does not say. */
+  readonly conflict: number | null
+  readonly seen_lsn: number
+  readonly latency_us: number
+}
+
+type Inline = { bb: { bytes(): Uint8Array } | null, bb_pos: number } | null
+
+/** The 32 bytes of a struct that stands inline in its table, as hex. */
+const hexOf = (at: Inline): string | undefined =>
+  at === null ? undefined : toHex(must(at.bb).bytes().subarray(at.bb_pos, at.bb_pos + HASH_BYTES))
+
+const namesOf = (bits: number, names: readonly string[], firstBit: number): string[] => names.filter((_, i) => (bits >> (i + firstBit) & 1) === 1)
+
+/** What a QueryRequest of our own making asks for. */
+export function parametersOf(request: Uint8Array): AuditParameters {
+  const asked = QueryRequest.getRootAsQueryRequest(new ByteBuffer(request))
+  const parameters: Record<string, string | number | boolean | readonly string[]> = {}
+  const put = (name: string, value: string | number | boolean | null | undefined): void => {
+    if (value !== null && value !== undefined && value !== '' && value !== 0 && value !== false) parameters[name] = value
+  }
+  const hlc = (value: bigint): string => (value === 0n ? '' : String(value))
+  put('id', hexOf(asked.id()))
+  put(asked.subjectIsPrefix() ? 'prefix' : 'subject', asked.subject())
+  put('predicate', asked.predicate())
+  put('lens', asked.lens())
+  put('limit', asked.limit())
+  put('agent', hexOf(asked.agent()))
+  put('source', hexOf(asked.source()))
+  put('epoch', hexOf(asked.epoch()))
+  if (asked.lifecycles() !== 0) parameters['lifecycle'] = namesOf(asked.lifecycles(), LIFECYCLES, 1)
+  if (asked.tiers() !== 0) parameters['tiers'] = namesOf(asked.tiers(), SOURCE_CLASSES, 0)
+  put('from_hlc', hlc(asked.fromHlc()))
+  put('until_hlc', hlc(asked.untilHlc()))
+  put('asserted_from', Number(asked.assertedFromMs()))
+  put('asserted_until', Number(asked.assertedUntilMs()))
+  put('confidence_min', asked.confidenceMin())
+  put('as_of_hlc', hlc(asked.asOfHlc()))
+  put('tolerance', asked.tolerance())
+  put('explain', asked.explain())
+  put('aliases', asked.aliases())
+  put('depth', asked.depth())
+  put('next_page', asked.cursorLength() > 0)
+  return { kind: asked.kind(), ...parameters }
+}
+
+export type AuditAnswer = Pick<AuditRecord, 'outcome' | 'answers' | 'candidates' | 'winners' | 'conflict' | 'seen_lsn'>
+
+const NOTHING = { answers: 0, candidates: 0, winners: [], conflict: null, seen_lsn: 0 } as const
+
+/** What of a reply is recorded. Copies everything. */
+export function answerOf(reply: QueryReply | undefined): AuditAnswer {
+  if (reply === undefined) return { outcome: 'unanswered', ...NOTHING }
+  const refused = reply.refused()
+  if (refused !== 0) return { outcome: errorNameOf(refused), ...NOTHING }
+  const winners: string[] = []
+  const win = (found: Found | null): void => {
+    const id = hexOf(found?.id() ?? null)
+    if (id !== undefined && winners.length < AUDIT_WINNERS_MAX) winners.push(id)
+  }
+  const answers = reply.answersLength()
+  let candidates = 0
+  let conflict = -1
+  for (let i = 0; i < answers; i++) {
+    const answer = must(reply.answers(i))
+    candidates += answer.candidates()
+    conflict = Math.max(conflict, answer.conflict())
+    if (winners.length < AUDIT_WINNERS_MAX) win(answer.winner())
+  }
+  win(reply.found())
+  return { outcome: 'answered', answers, candidates, winners, conflict: conflict < 0 ? null : conflict, seen_lsn: Number(reply.seenLsn()) }
+}
