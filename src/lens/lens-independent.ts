@@ -11,8 +11,8 @@ import { claimOf, decayedConfidence, shareText, WEIGHT_ONE, weightOf } from './w
  * Independent consensus: as consensus, but what is counted are independent sources (`originsOf`), not assertions or keys. All that goes
  * back to one source weighs together what its heaviest assertion weighs; where they give several values, this is
  * divided by the heaviest assertion for each. So a thousand keys that restate one source, or cite none, weigh as one of them.
- * Whoever makes up a thousand sources is counted a thousand times: that a hash stands for something is for the registry of sources
- * and for tiers (`authority,independent`).
+ * What no counting can tell: whether a hash stands for something, and whether a source says what it is cited for. That is for the registry of
+ * sources and for tiers (`authority,independent`).
  */
 export const independentLens: Lens = {
   name: 'independent',
@@ -23,8 +23,8 @@ export const independentLens: Lens = {
     if (candidates.length === 0) return { answers: [] }
     const all = distinct(candidates)
     const weights = all.map((candidate) => weightOf(candidate, context))
-    const origins = originsOf(all)
     const unweighted = clustersOf(all, toleranceOf(context), (_, place) => weights[place]!)
+    const origins = originsOf(all, unweighted)
     weighOrigins(unweighted, weights, origins)
     const { clusters, total } = rank(unweighted)
     const { best, members, places, weight } = clusters[0]!

@@ -56,7 +56,7 @@ export const skepticLens: Lens = {
     const topShare = ranking.clusters[0]!.weight / ranking.total
     const status: ConflictStatus = mustEscalate(all, context) ? 'escalate' : statusOf(ranking.clusters.length, topShare)
     return {
-      answers: sidesOf(ranking, originsOf(all)),
+      answers: sidesOf(ranking, originsOf(all, ranking.clusters)),
       conflict: conflictScore(ranking.clusters.map(({ weight }) => weight)),
       certainty: topShare,
       status,
