@@ -40,6 +40,8 @@ export const OPTIONS = {
   realm: text('node', 'default', 'Name that every signature is bound to. Nodes of one cluster share it; a signature for another realm is refused.'),
   signatures: choice('node', ['required', 'optional'], 'required', 'Whether unsigned assertions are taken. A wrong signature is refused in both cases.'),
   mode: choice('node', ['threaded', 'inline'], 'threaded', 'Whether the stages run on threads of their own or, for tests and tiny machines, all on one.'),
+  trustHalfLifeDays: number('node', 30, 0, 36_500, 'days', 'Days until an agent\'s trust has come half the way back to neutral (0.5) without new outcomes. 0: never.'),
+  trustReporters: text('node', '', 'Keys of those whose outcomes make trust, separated by commas: 64 hex digits or did:key each. Empty: everybody\'s outcomes count, so name them where strangers can write.'),
 
   bindAddress: text('network', '127.0.0.1', 'Address that the API listens on. 0.0.0.0 for all interfaces.'),
   apiPort: number('network', 18180, 0, 65535, 'port', 'Port of HTTP and WebSocket. 0 takes a free one and prints it.'),

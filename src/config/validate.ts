@@ -4,6 +4,8 @@ import type { Config, OptionName } from './options.ts'
 
 const isPowerOfTwo = (value: number): boolean => value > 0 && Number.isInteger(Math.log2(value))
 
+/** Either form of an Ed25519 key; whether base58 digits come to one is seen when it is decoded. */
+const AGENT_KEY = /^(?:[0-9a-fA-F]{64}|did:key:z6Mk[1-9A-HJ-NP-Za-km-z]{44})$/
 /** The least that an assertion takes in a frame: its place in the vector. */
 const BYTES_PER_ASSERTION_MIN = 4
 /** What a verdict adds to a batch's bytes: for each assertion its id, its bit and an outcome; and headers. */
@@ -26,6 +28,8 @@ export function validateConfig(config: Config): void {
   rule(config.groupBytesMax <= config.walSegmentBytes, 'groupBytesMax', 'must be at most walSegmentBytes, because a group never spans segments')
   rule(config.recentIdsMax >= config.batchAssertionsMax, 'recentIdsMax', 'must hold one batch of batchAssertionsMax, because a batch is committed as a whole')
   rule((config.tlsCertFile === '') === (config.tlsKeyFile === ''), 'tlsCertFile', 'needs tlsKeyFile, and the other way round')
+  rule(config.trustReporters === '' || config.trustReporters.split(',').every((key) => AGENT_KEY.test(key.trim())), 'trustReporters',
+    'must be keys of 64 hex digits or did:key:z6Mk..., separated by commas')
   rule(parseHalfLives(config.decayHalfLifeDays) !== undefined, 'decayHalfLifeDays', 'must be six numbers above 0 or inf, because each of the six tiers has its own')
   rule(parseTolerance(config.consensusTolerance) !== undefined, 'consensusTolerance', 'must be a number from 0 to 1, because it is a part of the greater number')
   rule(config.realm.length > 0 && config.realm.length <= 255, 'realm', 'must have 1 to 255 characters')

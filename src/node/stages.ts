@@ -17,8 +17,10 @@ import { threadMetrics, type ThreadMetrics } from '../observe/thread-metrics.ts'
 import { LensStage } from '../query/lens-stage.ts'
 import { LogAssertionReader } from '../query/log-assertion-reader.ts'
 import { QueryExecutor } from '../query/execute.ts'
+import { RecordCache } from '../query/record-cache.ts'
 import { recordReader } from '../query/record-reader.ts'
 import { StoreSource } from '../query/store-source.ts'
+import { trustPolicyOf } from '../query/trust-policy.ts'
 import { initHash } from '../record/blake3.ts'
 import { Bell } from '../ring/bell.ts'
 import { Marks } from '../ring/marks.ts'
@@ -197,9 +199,10 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
     durableLsn: () => place.marks.durableLsn,
   })
   const reader = new LogAssertionReader((segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out))
+  const recordParts = { source, reader, clock, trustPolicy: trustPolicyOf(config), cache: new RecordCache(), metrics: place.metrics('lens') }
   const executor = new QueryExecutor({
     source, reader, clock,
-    records: (asOfHlc) => recordReader({ source, reader, clock }, asOfHlc),
+    records: (asOfHlc) => recordReader(recordParts, asOfHlc),
     lensSettings: lensSettingsOf(config),
     limitMax: config.queryLimitMax,
     replyBytesMax: config.frameBytesMax,

@@ -147,6 +147,7 @@ export const METRICS = {
   queries_total: counter('Queries answered.', { endpoint: QUERY_ENDPOINTS }),
   query_latency_seconds: histogram(LATENCY, 'Time from a query\'s arrival to its answer.', { endpoint: QUERY_ENDPOINTS }),
   query_timeout_total: counter('Queries that were not answered within processingTimeoutMs.'),
+  record_lookups_total: counter('Votes, epochs, outcomes and aliases that lenses looked at: read from the log, or kept from before.', { result: ['read', 'kept'] }),
 
   // Audit.
   audit_records_total: counter('Queries recorded in the audit.'),

@@ -1,7 +1,12 @@
+import { aliasesDocument } from './aliases.ts'
 import { conceptsDocument } from './concepts.ts'
+import { epochsDocument } from './epochs.ts'
 import { equivocationsDocument } from './equivocations.ts'
 import type { DocumentKind } from './kind.ts'
+import { sourceDocument } from './source.ts'
 import { traceDocument } from './trace.ts'
+import { trustDocument } from './trust.ts'
+import { votesDocument } from './votes.ts'
 
 export type { DocumentKind, KindDependencies } from './kind.ts'
 
@@ -19,4 +24,10 @@ export const DOCUMENT_KINDS: ReadonlyMap<number, DocumentKind> = new Map<number,
   [QUERY_TRACE, traceDocument],
   [QUERY_CONCEPTS, conceptsDocument],
   [QUERY_EQUIVOCATIONS, equivocationsDocument],
+  [QUERY_TRUST, trustDocument],
+  [QUERY_CONCEPTS, conceptsDocument],
+  [QUERY_ALIASES, aliasesDocument],
+  [QUERY_SOURCE, sourceDocument],
+  [QUERY_EPOCHS, epochsDocument],
+  [QUERY_VOTES, votesDocument],
 ])

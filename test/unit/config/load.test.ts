@@ -133,3 +133,13 @@ t.test('thread counts left at 0 come from the cores', async (t) => {
   t.strictSame([one.verifyThreads, one.lensThreads], [1, 1])
   t.equal(configWith({ verifyThreads: 5 }).verifyThreads, 5)
 })
+
+t.test('reporters whose outcomes make trust are keys', async (t) => {
+  const hex = 'ab'.repeat(32)
+  const did = 'did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK'
+  for (const keys of ['', hex, did, `${hex}, ${did}`, `${did},${hex.toUpperCase()}`]) t.equal(loadConfig({ trustReporters: keys }, {}).trustReporters, keys)
+  for (const keys of ['x', ',', `${hex},`, `${hex} ${hex}`, hex.slice(1), `${did}x`, 'did:key:z6Mk', did.replace('h', '0')]) {
+    t.match(refusal(t, () => loadConfig({ trustReporters: keys }, {})), /trustReporters/, keys)
+  }
+  t.match(refusal(t, () => loadConfig({ trustHalfLifeDays: '36501' }, {})), /trust-half-life-days/)
+})
