@@ -59,6 +59,11 @@ export const DECODE_SLICE_ITEMS = 64
 
 export const QUERY_PARAMETERS_MAX = 32
 export const QUERY_LIMIT_DEFAULT = 100
+/** Queries in one request; and those of them that are under way at a time. */
+export const QUERIES_MAX = 64
+export const QUERIES_UNDER_WAY_MAX = 8
+/** An answer to many queries has at most so many bytes; what does not fit is refused. */
+export const repliesBytesMax = (config: Config): number => 4 * config.frameBytesMax
 
 /** What a client is told to wait where the node does not know better. */
 export const RETRY_AFTER_DEFAULT_MS = 1_000

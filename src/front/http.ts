@@ -7,6 +7,7 @@ import { handleBatch } from './batch-handler.ts'
 import { handleAudit, handleAuditRecord } from './audit-handlers.ts'
 import { whoOf, type Auditor } from './audit/auditor.ts'
 import { ArrivingBodies, BodyBudget } from './body.ts'
+import { handleConstraints, handleLayered, handleSkeptic } from './conflict-handlers.ts'
 import { Exchange, type ExchangeHost, type Headers } from './exchange.ts'
 import { RETRY_AFTER_OVERLOADED_MS, RETRY_DELAY_MS, bodyBytesMax } from './front-limits.ts'
 import type { Handler, HandlerParts, RequestInfo } from './handler.ts'
@@ -14,6 +15,7 @@ import type { FrontOptions } from './hooks.ts'
 import { openapiDocument } from './openapi.ts'
 import { errorOf } from './problem.ts'
 import type { Queries } from './queries.ts'
+import { handleQueries } from './queries-handler.ts'
 import { addressKey } from './rate-limiter.ts'
 import { handleAssertion, handleQuery } from './read-handlers.ts'
 import { handleConcepts, handleEquivocations, handleTrace } from './trace-handlers.ts'
@@ -34,6 +36,10 @@ const HANDLERS: Readonly<Record<OperationId, Handler>> = {
   listEquivocations: handleEquivocations,
   listAudit: handleAudit,
   getAuditRecord: handleAuditRecord,
+  queryMany: handleQueries,
+  skeptic: handleSkeptic,
+  layered: handleLayered,
+  constraints: handleConstraints,
   openStream: handleStream,
   livez: handleLivez,
   readyz: handleReadyz,

@@ -3,7 +3,8 @@ import { ACKS_TYPE, ASSERTION_TYPE, BATCH_TYPE, JSON_TYPE, NDJSON_TYPE } from '.
 import { PROBLEM_MEDIA_TYPE } from './problem.ts'
 import type { ParametersSchema } from './parameters.ts'
 import { ROUTES, type OperationId } from './routes.ts'
-import { PROBE_PARAMETERS, QUERY_PARAMETERS, SCHEMAS } from './schemas.ts'
+import { PROBE_PARAMETERS, SCHEMAS } from './schemas.ts'
+import { CONSTRAINTS_PARAMETERS, PAIR_PARAMETERS, QUERY_PARAMETERS } from './schemas-query.ts'
 import { AUDIT_PARAMETERS, CONCEPTS_PARAMETERS, EQUIVOCATIONS_PARAMETERS, TRACE_PARAMETERS } from './schemas-trace.ts'
 
 /**
@@ -40,6 +41,7 @@ const JSON_PROBLEMS: readonly ErrorName[] = [
   'record_invalid',
 ]
 const QUERY_PROBLEMS: readonly ErrorName[] = ['parameter_invalid', 'not_acceptable', 'overloaded', 'timeout', 'starting', 'store_corrupt', 'wal_corrupt']
+const LENS_PROBLEMS: readonly ErrorName[] = [...QUERY_PROBLEMS, 'lsn_not_reached', 'lsn_in_future', 'frame_too_large']
 const ANY_PROBLEMS: readonly ErrorName[] = ['method_not_allowed', 'internal']
 
 const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
@@ -83,8 +85,37 @@ const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
     tag: 'read',
     summary: 'Resolve claims through a lens',
     parameters: QUERY_PARAMETERS,
+    description: 'Deterministic at an HLC: `as_of` gives exactly the answer of that moment. More than a page goes on by `cursor`, as of the first page.',
     responses: { 200: ['One answer a subject and predicate.', json('QueryReply')] },
-    problems: [...QUERY_PROBLEMS, 'lsn_not_reached', 'lsn_in_future'],
+    problems: LENS_PROBLEMS,
+  },
+  queryMany: {
+    tag: 'read',
+    summary: 'Several queries in one request',
+    body: json('Queries'),
+    responses: { 200: ['A result a query, in their order: a reply, or a problem.', json('QueryReplies')] },
+    problems: [...LENS_PROBLEMS, 'media_type_unsupported', 'batch_empty', 'batch_too_large', 'body_timeout', 'malformed_json', 'field_invalid', 'text_not_utf8', 'number_not_finite'],
+  },
+  skeptic: {
+    tag: 'read',
+    summary: 'Every value that is claimed, with its weight, and how much they conflict',
+    parameters: PAIR_PARAMETERS,
+    responses: { 200: ['Also where nothing is known: no claims then.', json('Skeptic')] },
+    problems: LENS_PROBLEMS,
+  },
+  layered: {
+    tag: 'read',
+    summary: 'One answer a source tier, and whether tiers disagree',
+    parameters: PAIR_PARAMETERS,
+    responses: { 200: ['Also where nothing is known: no tiers then.', json('Layered')] },
+    problems: LENS_PROBLEMS,
+  },
+  constraints: {
+    tag: 'read',
+    summary: 'What must be used and what is forbidden in a context',
+    parameters: CONSTRAINTS_PARAMETERS,
+    responses: { 200: ['Also where there is no rule.', json('Constraints')] },
+    problems: LENS_PROBLEMS,
   },
   trace: {
     tag: 'read', summary: 'All that bears on an assertion, as a graph',

@@ -1,15 +1,16 @@
 import { fromHex } from '../base/bytes.ts'
 import { must } from '../base/assert.ts'
 import { DbError } from '../base/errors.ts'
-import { HASH_BYTES, SUBJECT_BYTES_MAX } from '../record/limits.ts'
-import { ask, whenReadable } from './ask.ts'
+import type { QueryReply } from '../fbs/stemedb/query-reply.ts'
+import { HASH_BYTES } from '../record/limits.ts'
+import { ask, whenReadable, type QueryEndpoint } from './ask.ts'
 import type { Exchange, Headers } from './exchange.ts'
-import { QUERY_LIMIT_DEFAULT } from './front-limits.ts'
 import type { HandlerParts, RequestInfo } from './handler.ts'
 import { ASSERTION_TYPE, JSON_TYPE, negotiate } from './media.ts'
 import { parametersReader } from './parameters.ts'
-import { encodeIdQuery, encodeLensQuery, foundToJson, replyToJson, type LensQuery } from './query.codec.ts'
-import { QUERY_PARAMETERS } from './schemas.ts'
+import { encodeIdQuery, encodeQuery, foundToJson, replyToJson } from './query.codec.ts'
+import { askedQueryOf, type AskedQuery, type GivenParameters } from './query-spec.ts'
+import { QUERY_PARAMETERS } from './schemas-query.ts'
 
 /** A strong tag for each representation (RFC 9110, section 8.8.3.3): JSON has the id, the raw buffer a suffix. */
 const etagOf = (id: string, type: string): string => (type === JSON_TYPE ? `"${id}"` : `"${id}-fb"`)
@@ -40,39 +41,20 @@ export function handleAssertion(exchange: Exchange, request: RequestInfo, parts:
   })
 }
 
-interface QueryParameters {
-  readonly subject?: string
-  readonly prefix?: string
-  readonly predicate?: string
-  readonly lens: string
-  readonly limit?: number
-  readonly min_lsn?: number
-}
-
-const readQueryParameters = parametersReader<QueryParameters>(QUERY_PARAMETERS)
-
-function lensQueryOf(given: QueryParameters, limitMax: number): LensQuery {
-  const { subject, prefix, predicate, lens, limit = Math.min(QUERY_LIMIT_DEFAULT, limitMax) } = given
-  const refuse = (parameter: string, why: string): never => {
-    throw new DbError('parameter_invalid', `${parameter} ${why}`, { parameter })
-  }
-  if (subject !== undefined && prefix !== undefined) refuse('prefix', 'and subject exclude each other')
-  const named = subject ?? prefix ?? refuse('subject', 'or prefix must be given')
-  if (Buffer.byteLength(named) > SUBJECT_BYTES_MAX) {
-    refuse(subject === undefined ? 'prefix' : 'subject', `has at most ${SUBJECT_BYTES_MAX} bytes of UTF-8`)
-  }
-  if (limit > limitMax) refuse('limit', `must be at most ${limitMax} on this node`)
-  return { subject: named, subjectIsPrefix: subject === undefined, predicate, lens, limit }
-}
+const readQueryParameters = parametersReader<GivenParameters>(QUERY_PARAMETERS)
 
 /** `GET /v1/query` */
 export function handleQuery(exchange: Exchange, request: RequestInfo, parts: HandlerParts): void {
-  const { config } = parts.options
-  const given = readQueryParameters(request.query)
-  const query = lensQueryOf(given, config.queryLimitMax)
+  const asked = askedQueryOf(readQueryParameters(request.query), parts.options.config.queryLimitMax)
   if (negotiate(request.accept, [JSON_TYPE]) === undefined) throw new DbError('not_acceptable', `an answer is ${JSON_TYPE}`)
-  const answer = (): void => ask(exchange, parts, 'query', (requestId) => encodeLensQuery(requestId, query), (reply) => {
-    exchange.json(200, replyToJson(reply))
+  askQuery(exchange, parts, 'query', asked, (reply) => {
+    exchange.json(200, replyToJson(reply, { isList: asked.spec.isList === true, fields: asked.fields }))
   })
-  whenReadable(exchange, parts, given.min_lsn ?? 0, answer)
+}
+
+/** Asks a lens thread as soon as what `min_lsn` names can be read. @throws {DbError} `lsn_in_future`, `overloaded` */
+export function askQuery(
+  exchange: Exchange, parts: HandlerParts, endpoint: QueryEndpoint, { spec }: AskedQuery, answer: (reply: QueryReply) => void,
+): void {
+  whenReadable(exchange, parts, spec.minLsn ?? 0, () => ask(exchange, parts, endpoint, (requestId) => encodeQuery(requestId, spec), answer))
 }

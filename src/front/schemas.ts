@@ -5,6 +5,7 @@ import {
   SUBJECT_BYTES_MAX, VECTOR_LENGTH_MAX,
 } from '../record/limits.ts'
 import type { ParametersSchema } from './parameters.ts'
+import { QUERY_SCHEMAS } from './schemas-query.ts'
 import { TRACE_SCHEMAS } from './schemas-trace.ts'
 
 /**
@@ -117,17 +118,7 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = Object.freeze({
     id, lsn, hlc, signed_by: { enum: ['nobody', 'assertion', 'batch'] },
     signature: hex(64, 'The assertion\'s own, or that of its batch.'), assertion: ref('Assertion'),
   }, ['id', 'lsn', 'hlc', 'signed_by', 'assertion']),
-  QueryReply: object({
-    seen_lsn: { ...lsn, description: 'Everything up to it was seen.' },
-    truncated: { type: 'boolean', description: 'More answers were there than the limit.' },
-    answers: {
-      type: 'array',
-      items: object({
-        subject: { type: 'string' }, predicate: { type: 'string' }, candidates: whole('Assertions that the lens looked at.'),
-        winner: { oneOf: [ref('Found'), { type: 'null' }] }, why: { type: 'string', description: 'Why the winner won.' },
-      }, ['subject', 'predicate', 'candidates', 'winner', 'why']),
-    },
-  }, ['seen_lsn', 'truncated', 'answers']),
+  ...QUERY_SCHEMAS,
   ...TRACE_SCHEMAS,
   Health: object({
     status: { enum: ['ok', 'unavailable'] }, live: { type: 'boolean' }, ready: { type: 'boolean' },
@@ -144,23 +135,6 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = Object.freeze({
     retryable: { type: 'boolean' }, outcome: { enum: ['ok', 'fail', 'info'] }, action: { type: 'string' },
   }, ['code', 'number', 'title', 'status', 'retryable', 'outcome', 'action']),
 })
-
-/** Of `GET /v1/query`. */
-export const QUERY_PARAMETERS: ParametersSchema = {
-  type: 'object',
-  properties: {
-    subject: { type: 'string', minLength: 1, description: 'A whole subject. This or `prefix`.' },
-    prefix: { type: 'string', minLength: 1, description: 'Beginning of subjects. This or `subject`.' },
-    predicate: { type: 'string', minLength: 1, maxLength: PREDICATE_BYTES_MAX, description: 'Left out: every predicate.' },
-    lens: { type: 'string', minLength: 1, maxLength: 64, default: 'recency', description: 'How contradictions are resolved: `recency`, the latest HLC wins.' },
-    limit: { type: 'integer', minimum: 1, description: 'Most answers; 100 where it is left out. At most `queryLimitMax`.' },
-    min_lsn: {
-      type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER,
-      description: 'Wait until this LSN can be read: pass that of your last ack to read your own writes.',
-    },
-  },
-  additionalProperties: false,
-}
 
 /** Of the probes. */
 export const PROBE_PARAMETERS: ParametersSchema = {

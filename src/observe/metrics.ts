@@ -47,7 +47,8 @@ export const RING_KINDS = ['verify', 'commit', 'ack', 'merkle', 'receipt', 'lens
 /** How far a batch had come: all of them count from the client's last byte, so that their differences are the stages. */
 export const ACK_STAGES = ['verified', 'durable', 'total'] as const
 export const HTTP_ROUTES = [
-  'assert', 'assert_batch', 'assertion', 'query', 'trace', 'concepts', 'equivocations', 'audit', 'livez', 'readyz', 'health', 'metrics', 'openapi', 'websocket', 'other',
+  'assert', 'assert_batch', 'assertion', 'query', 'query_many', 'skeptic', 'layered', 'constraints', 'trace', 'concepts', 'equivocations', 'audit',
+  'livez', 'readyz', 'health', 'metrics', 'openapi', 'websocket', 'other',
 ] as const
 export const HTTP_STATUSES = [
   '101', '200', '201', '204', '207', '304', '400', '401', '403', '404', '405', '406', '408', '413', '415', '422', '426', '429',
@@ -57,7 +58,7 @@ export const HTTP_STATUSES = [
 export const CLOSE_REASONS = ['client', 'idle', 'slow_reader', 'protocol', 'drain', 'other'] as const
 /** Failed system calls by errno. */
 export const DISK_ERRORS = ['EIO', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'other'] as const
-export const QUERY_ENDPOINTS = ['assertion', 'query', 'trace', 'concepts', 'equivocations'] as const
+export const QUERY_ENDPOINTS = ['assertion', 'query', 'skeptic', 'layered', 'constraints', 'trace', 'concepts', 'equivocations'] as const
 export const STORE_OPERATIONS = ['write'] as const
 
 type Labels = MetricBase['labels']

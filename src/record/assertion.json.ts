@@ -40,7 +40,8 @@ export interface AssertionDefaults {
   readonly agent?: Uint8Array | undefined
 }
 
-const MEMBERS = new Set([
+/** Names of all members. */
+export const ASSERTION_MEMBERS: ReadonlySet<string> = new Set([
   'subject', 'predicate', 'object', 'confidence', 'source_class', 'source_hash', 'source_uri', 'lifecycle', 'epoch', 'parent',
   'agent', 'asserted_at', 'note', 'vector',
 ])
@@ -107,7 +108,7 @@ class Reader {
  * @throws {DbError} as `claimBytesOf`, with the JSON pointer of the member in `details.pointer`.
  */
 export function assertionFromJson(value: unknown, pointerPrefix = '', defaults: AssertionDefaults = {}): Assertion {
-  const from = new Reader(value, pointerPrefix, MEMBERS)
+  const from = new Reader(value, pointerPrefix, ASSERTION_MEMBERS)
   const assertion: Assertion = {
     subject: from.text('subject', from.required('subject')),
     predicate: from.text('predicate', from.required('predicate')),

@@ -7,7 +7,7 @@ import { BatchView, encodeBatch, peekRequestId } from '../../src/wire/batch.code
 import { claimIdInto, claimIdsInto, claimOfView } from '../../src/wire/claim-id.ts'
 import { verifyBuffer } from '../../src/wire/verifier.ts'
 import { AssertionFailure } from '../../src/base/assert.ts'
-import { encodeIdQuery, encodeLensQuery } from '../../src/front/query.codec.ts'
+import { encodeIdQuery, encodeQuery } from '../../src/front/query.codec.ts'
 import { isBatchFrame, peekAssertionCount } from '../../src/front/frames.codec.ts'
 import { planOf } from '../../src/query/plan.ts'
 import { LogEntryView, logEntryBytes, writeLogEntry } from '../../src/wire/log-entry.codec.ts'
@@ -128,8 +128,8 @@ const queryRequestTarget: FuzzTarget = {
   name: 'query-request',
   seeds: () => [
     encodeIdQuery(7n, new Uint8Array(32).fill(3)),
-    encodeLensQuery(8n, { subject: 'drug/aspirin', subjectIsPrefix: false, predicate: 'dose', lens: 'recency', limit: 5 }),
-    encodeLensQuery(9n, { subject: '', subjectIsPrefix: true, predicate: undefined, lens: 'recency', limit: 0 }),
+    encodeQuery(8n, { subject: 'drug/aspirin', subjectIsPrefix: false, predicate: 'dose', lens: 'recency', limit: 5 }),
+    encodeQuery(9n, { subject: '', subjectIsPrefix: true, predicate: undefined, lens: 'recency', limit: 0 }),
   ],
   mutations: [flatbufferMutation('QueryRequest')],
   run(input) {

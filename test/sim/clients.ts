@@ -4,7 +4,7 @@ import { fromHex } from '../../src/base/bytes.ts'
 import { ERROR_CODES, errorNameOf } from '../../src/base/error-codes.ts'
 import { QueryReply } from '../../src/fbs/stemedb/query-reply.ts'
 import type { AckView } from '../../src/commit/ack.layout.ts'
-import { encodeIdQuery, encodeLensQuery, foundToJson } from '../../src/front/query.codec.ts'
+import { encodeIdQuery, encodeQuery, foundToJson } from '../../src/front/query.codec.ts'
 import type { PipelineHandler } from '../../src/front/pipeline.ts'
 import type { RingPipeline } from '../../src/node/ring-pipeline.ts'
 import { BATCH_FLAG_RECEIPT, encodeBatch } from '../../src/wire/batch.codec.ts'
@@ -174,7 +174,7 @@ export class Clients implements PipelineHandler {
   ask(subject: string): boolean {
     const requestId = this.#nextRequest++
     const query = { subject, subjectIsPrefix: false, predicate: undefined, lens: 'recency', limit: 100 }
-    if (!this.#pipeline!.query(encodeLensQuery(requestId, query))) return false
+    if (!this.#pipeline!.query(encodeQuery(requestId, query))) return false
     this.#queries.set(requestId, { id: undefined, subject, wasKnown: false })
     return true
   }

@@ -14,7 +14,7 @@ import { AUDIT_BUFFER_BYTES_MAX, AUDIT_READS_MAX, AUDIT_RETRY_MS, AUDIT_SCAN_BYT
 import type { AuditRecord } from '../../../src/front/audit/audit-record.ts'
 import { Auditor, whoOf, type AuditorParts } from '../../../src/front/audit/auditor.ts'
 import { linesBackwards } from '../../../src/front/audit/lines-backwards.ts'
-import { encodeLensQuery } from '../../../src/front/query.codec.ts'
+import { encodeQuery } from '../../../src/front/query.codec.ts'
 import type { ThreadMetrics } from '../../../src/observe/thread-metrics.ts'
 import { open } from 'node:fs/promises'
 
@@ -55,7 +55,7 @@ function rigOver(dataDir: string, settings: Partial<AuditorParts['config']> = {}
 }
 
 const request = (subject = 'drug/aspirin'): Uint8Array =>
-  encodeLensQuery(1n, { subject, subjectIsPrefix: false, predicate: 'dose', lens: 'recency', limit: 5 })
+  encodeQuery(1n, { subject, subjectIsPrefix: false, predicate: 'dose', lens: 'recency', limit: 5 }).slice()
 
 const who = whoOf('', '127.0.0.1')
 

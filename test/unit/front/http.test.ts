@@ -159,7 +159,7 @@ t.test('what requests must be like', async (t) => {
   const method = await call(url, { method: 'PUT', body: 'x' })
   problem(t, method, 'method_not_allowed')
   t.equal(method.headers.get('allow'), 'POST, OPTIONS')
-  t.equal((await call(`${http}/v1/query`, { method: 'OPTIONS' })).headers.get('allow'), 'GET, HEAD, OPTIONS')
+  t.equal((await call(`${http}/v1/query`, { method: 'OPTIONS' })).headers.get('allow'), 'GET, HEAD, POST, OPTIONS')
   problem(t, await call(`${http}/nothing/here`), 'not_found')
   problem(t, await call(`${http}/livez`, { method: 'POST' }), 'method_not_allowed')
   const large = JSON.stringify(claimJson({ note: 'x'.repeat(64 * 1024) }))
