@@ -15,7 +15,7 @@ export type Dimension = 'mass' | 'length' | 'time' | 'data' | 'percent'
 export const QUANTITY_CHARACTERS_MAX = 40
 
 /** Factors to micrograms, micrometres, nanoseconds, bits and percent: whole numbers as far as may be, which multiply without rounding. */
-const UNITS: Readonly<Record<Dimension, Readonly<Record<string, number>>>> = {
+export const UNITS: Readonly<Record<Dimension, Readonly<Record<string, number>>>> = {
   mass: {
     ug: 1, µg: 1, μg: 1, mcg: 1, mg: 1e3, g: 1e6, kg: 1e9, t: 1e12, oz: 28_349_523.125, lb: 453_592_370,
   },

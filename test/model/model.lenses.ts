@@ -55,14 +55,16 @@ const trust: ModelLens = (candidates, moment) =>
 const epoch: ModelLens = (candidates, { world }) =>
   best(candidates.filter(({ assertion }) => assertion.epoch === undefined || !isSuperseded(toHex(assertion.epoch), world)), () => 0)
 
-/** The source that a candidate goes back to. */
-function originOf(candidate: Accepted, candidates: readonly Accepted[]): string {
+/** The source that a candidate goes back to: its parent's, where that says the same. */
+function originOf(candidate: Accepted, candidates: readonly Accepted[], tolerance: number): string {
   const { parent, sourceHash } = candidate.assertion
-  const before = parent === undefined ? undefined : candidates.find(({ id }) => id === toHex(parent))
-  return before === undefined ? toHex(sourceHash) : originOf(before, candidates)
+  const cluster = parent === undefined ? [] : clustersOf(candidates, tolerance).find((members) => members.includes(candidate))!
+  const before = cluster.find(({ id }) => id === toHex(parent!))
+  return before === undefined ? toHex(sourceHash) : originOf(before, candidates, tolerance)
 }
 
-const sourcesOf = (some: readonly Accepted[], candidates: readonly Accepted[]): number => new Set(some.map((candidate) => originOf(candidate, candidates))).size
+const sourcesOf = (some: readonly Accepted[], candidates: readonly Accepted[], tolerance: number): number =>
+  new Set(some.map((candidate) => originOf(candidate, candidates, tolerance))).size
 
 /** The verdict of values that compete by weight, every value a side. */
 function valuesOf(ranked: readonly Cluster[]): Verdict {
@@ -85,13 +87,14 @@ const independent: ModelLens = (candidates, moment) => {
   const clusters = rankedOf(clustersOf(candidates, moment.tolerance), weigh)
   const heaviest = (some: readonly Accepted[]): number => Math.max(0, ...some.map(weigh))
   const weights = clusters.map(() => 0)
-  for (const origin of new Set(candidates.map((candidate) => originOf(candidate, candidates)))) {
-    const own = clusters.map(({ members }) => heaviest(members.filter((candidate) => originOf(candidate, candidates) === origin)))
+  const origins = new Map(candidates.map((candidate) => [candidate, originOf(candidate, candidates, moment.tolerance)]))
+  for (const origin of new Set(origins.values())) {
+    const own = clusters.map(({ members }) => heaviest(members.filter((candidate) => origins.get(candidate) === origin)))
     const all = sumOf(own)
     own.forEach((part, i) => { if (all > 0) weights[i]! += Math.max(...own) * part / all })
   }
   const verdict = plurality(byRank(counted(clusters.map((cluster, i) => ({ ...cluster, weight: weights[i]! })))))
-  return { ...verdict, sides: verdict.sides.map((side) => ({ ...side, sources: sourcesOf(side.supporters, candidates) })) }
+  return { ...verdict, sides: verdict.sides.map((side) => ({ ...side, sources: sourcesOf(side.supporters, candidates, moment.tolerance) })) }
 }
 
 const ballot: ModelLens = (candidates, moment) => {
@@ -140,7 +143,7 @@ const skeptic: ModelLens = (candidates, moment) => {
   const verdict = valuesOf(rankedOf(clustersOf(candidates, moment.tolerance), (candidate) => weightOf(candidate, moment)))
   const tiers = candidates.map(({ assertion }) => assertion.sourceClass)
   const isAlarm = tiers.filter((tier) => tier === 5).length >= moment.escalationCount && tiers.every((tier) => tier > 2)
-  const sides = verdict.sides.map((side) => ({ ...side, sources: sourcesOf(side.supporters, candidates) }))
+  const sides = verdict.sides.map((side) => ({ ...side, sources: sourcesOf(side.supporters, candidates, moment.tolerance) }))
   return { ...verdict, sides, ...isAlarm && { status: 'escalate' } }
 }
 

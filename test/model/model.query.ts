@@ -40,6 +40,7 @@ export interface ModelAnswer {
 
 /** Deprecated, rejected, retracted. */
 const TAKES_BACK = 4
+const PROPOSED = 1
 const STANDING = 0b1110
 
 export interface Fate {
@@ -50,12 +51,34 @@ export interface Fate {
 
 const isSameObject = (a: ObjectValue, b: ObjectValue): boolean => a.kind === b.kind && a.value === b.value
 
+/** What a child does to the assertion that it names as its parent. */
+type Deed = 'takes back' | 'changes the lifecycle' | 'is a new version'
+
+function deedOf(child: Assertion, target: Assertion): Deed {
+  const lifecycle = lifecycleNumber(child.lifecycle)
+  if (lifecycle >= TAKES_BACK) return 'takes back'
+  return lifecycle > PROPOSED && isSameObject(child.object, target.object) ? 'changes the lifecycle' : 'is a new version'
+}
+
+/** What an assertion changes: its parent, or where that is a change itself what that one changed; undefined for who speaks for itself. */
+function targetOf({ assertion: child }: Accepted, pair: readonly Accepted[]): Accepted | undefined {
+  const { parent, agent, subject } = child
+  const named = parent && pair.find(({ id, assertion }) => id === toHex(parent) && toHex(assertion.agent) === toHex(agent) && assertion.subject === subject)
+  if (named === undefined) return undefined
+  const before = targetOf(named, pair)
+  return before !== undefined && deedOf(named.assertion, before.assertion) !== 'is a new version' ? before : named
+}
+
 /** What has become of an assertion, by itself and by what its agent has said of it since, within its subject and predicate. */
 export function fateOf(one: Accepted, pair: readonly Accepted[]): Fate {
   const own = lifecycleNumber(one.assertion.lifecycle)
-  const children = pair.filter(({ assertion: { parent, agent } }) => parent !== undefined && toHex(parent) === one.id && toHex(agent) === toHex(one.assertion.agent))
-  const isReplaced = children.some(({ assertion: { lifecycle, object } }) => lifecycleNumber(lifecycle) >= TAKES_BACK || !isSameObject(object, one.assertion.object))
-  return { stands: own < TAKES_BACK && !isReplaced, lifecycle: own }
+  const target = targetOf(one, pair)
+  const isChange = target !== undefined && deedOf(one.assertion, target.assertion) !== 'is a new version'
+  const children = pair.filter((child) => targetOf(child, pair) === one).map((child) => ({ child, deed: deedOf(child.assertion, one.assertion) }))
+  const isReplaced = children.some(({ deed }) => deed === 'is a new version')
+  const [last] = children.filter(({ deed }) => deed !== 'is a new version').sort((a, b) => byLateness(a.child, b.child))
+  const lifecycle = last?.deed === 'changes the lifecycle' ? lifecycleNumber(last.child.assertion.lifecycle) : own
+  return { stands: own < TAKES_BACK && !isChange && !isReplaced && last?.deed !== 'takes back', lifecycle }
 }
 
 const hasBit = (bits: number, bit: number): boolean => (bits >> bit & 1) === 1

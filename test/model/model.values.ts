@@ -40,9 +40,9 @@ function quantityOf(object: ObjectValue): { readonly dimension: string, readonly
 }
 
 /** Conversions round. */
-const ROUNDING = 1e-12
+const ROUNDING = 1e-9
 
-const areNear = (a: number, b: number, tolerance: number): boolean => Math.abs(a - b) <= tolerance * Math.max(Math.abs(a), Math.abs(b))
+const areNear = (a: number, b: number, tolerance: number): boolean => Math.sign(a) === Math.sign(b) && Math.abs(a - b) <= tolerance * Math.max(Math.abs(a), Math.abs(b))
 
 /** Whether two objects are one value, looked at alone. */
 export function areEqual(a: ObjectValue, b: ObjectValue, tolerance: number): boolean {
