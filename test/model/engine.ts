@@ -10,7 +10,7 @@ import { START_MS, type Step } from './history.ts'
 import type { Moment } from './model.values.ts'
 
 export const HALF_LIFE_DAYS: readonly number[] = [Infinity, 730, 365, 180, 90, 30]
-export const ESCALATION_COUNT = 3
+export const ESCALATION_COUNT = 2
 const REPLY_BYTES_MAX = 1 << 22
 
 export type Settings = Pick<Moment, 'halfLifeDays' | 'tolerance' | 'escalationCount'>

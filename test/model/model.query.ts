@@ -4,7 +4,7 @@ import { lifecycleNumber, type Assertion, type ObjectValue } from '../../src/rec
 import type { Accepted } from './history.ts'
 import { MODEL_LENSES, chainOf, type Verdict } from './model.lenses.ts'
 import { aliasesOf, byLateness } from './model.records.ts'
-import { areEqual, type Moment } from './model.values.ts'
+import type { Moment } from './model.values.ts'
 
 /**
  * What a query comes to, written from docs/reference/lenses.md and docs/reference/http-api.md and nothing else: the whole history is looked through for each question.
@@ -66,6 +66,8 @@ function targetOf({ assertion: child }: Accepted, pair: readonly Accepted[]): Ac
   const named = parent && pair.find(({ id, assertion }) => id === toHex(parent) && toHex(assertion.agent) === toHex(agent) && assertion.subject === subject)
   if (named === undefined) return undefined
   const before = targetOf(named, pair)
+  // What was never in force can not be changed.
+  if (before === undefined && lifecycleNumber(named.assertion.lifecycle) >= TAKES_BACK) return undefined
   return before !== undefined && deedOf(named.assertion, before.assertion) !== 'is a new version' ? before : named
 }
 
@@ -105,7 +107,8 @@ function passes({ assertion, hlc }: Accepted, question: Question): boolean {
 
 /** Texts as they are; numbers by the tolerance of the question. */
 function isObject(wanted: ObjectValue, found: ObjectValue, tolerance: number): boolean {
-  return wanted.kind === 'number' ? areEqual(wanted, found, tolerance) : isSameObject(wanted, found)
+  if (wanted.kind !== 'number' || found.kind !== 'number') return isSameObject(wanted, found)
+  return Math.abs(wanted.value - found.value) <= tolerance * Math.max(Math.abs(wanted.value), Math.abs(found.value))
 }
 
 const utf8 = new TextEncoder()
