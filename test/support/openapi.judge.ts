@@ -117,6 +117,12 @@ function faultOfLines(body: string): string | undefined {
   return wrong === undefined ? undefined : `a line says ${JSON.stringify(wrong)}`
 }
 
+/** Whether an answer to several questions in one says of each of them, with a stable code, why it was refused. */
+function refusesEach(body: string): boolean {
+  const { results } = (parsed(body) ?? {}) as { results?: readonly { problem?: { code?: unknown } }[] }
+  return Array.isArray(results) && results.length > 0 && results.every((result: { problem?: { code?: unknown } }) => String(result.problem?.code) in ERROR_CODES)
+}
+
 /**
  * What is wrong with the answer to a bad request; undefined where it is as it has to be: never a fault of the server, a problem document with a stable code that
  * openapi.json names for the operation, and never a success where the request is wrong by the document.
@@ -130,5 +136,6 @@ export function faultOf(request: BadRequest, answer: ApiAnswer, operation: ApiOp
   if (status >= 400) return faultOfProblem(answer, request.method === 'HEAD', status === 404 || status === 405 ? undefined : operation)
   if (request.must === 'odd') return undefined
   if (isLines) return faultOfLines(answer.body)
+  if (refusesEach(answer.body)) return undefined
   return `it was taken: ${status} ${answer.body.slice(0, 300)}`
 }
