@@ -120,14 +120,32 @@ function addReading(program: Command, console: Console, finish: (code: number) =
     .argument('<subject>', 'the whole subject, or with --prefix its beginning')
     .argument('[predicate]', 'only this one')
     .option('--prefix', 'all subjects that begin like this')
-    .option('--lens <name>', 'how one claim is chosen; default recency')
+    .option('--lens <names>', 'how one claim is chosen: recency (default), confidence, consensus, independent, ballot, authority, trust-authority, epoch, layered, skeptic, constraints, versions; several between commas; none lists all')
+    .option('--as-of <time>', 'the answer of that moment: an HLC, Unix milliseconds or RFC 3339')
+    .option('--explain', 'say of every candidate what became of it, and what it cost')
     .option('--limit <count>', 'most answers')
+    .option('--cursor <text>', 'go on where the page before ended')
+    .option('--agent <key>', 'only of this agent: 64 hex digits or did:key')
+    .option('--source <hex>', 'only what cites the source with this hash')
+    .option('--epoch <hex>', 'only of this epoch')
+    .option('--lifecycle <stages>', 'only of these, between commas; default proposed,under_review,approved')
+    .option('--tier <tiers>', 'only of these source tiers, between commas: 0..5 or names')
+    .option('--from <time>', 'accepted at or after')
+    .option('--until <time>', 'accepted before')
+    .option('--asserted-from <time>', 'asserted at or after, by the agent\'s clock')
+    .option('--asserted-until <time>', 'asserted before, by the agent\'s clock')
+    .option('--confidence-min <0..1>', 'at least this sure')
+    .option('--object <value>', 'only this one: text:..., number:..., boolean:true, reference:...')
+    .option('--tolerance <0..1>', 'numbers this far apart, relative to the greater, are one value')
+    .option('--aliases', 'claims about aliases of the subject count as its own')
     .option('--min-lsn <lsn>', 'answer only from what includes this LSN (read your own writes)')
     .addOption(urlOption())
     .addHelpText('after', `
 Examples:
   stemedb query drug/aspirin/safety
-  stemedb query debian/bash version
+  stemedb query debian/bash version --lens authority,recency --explain
+  stemedb query drug/aspirin/safety verdict --lens skeptic
+  stemedb query drug/aspirin/safety --as-of 2026-01-01T00:00:00Z
   stemedb query debian/ba version --prefix --limit 20 --json
 ${EXIT_HELP}`))
   action(query, console, finish, async ([subject, predicate], options: Options) =>

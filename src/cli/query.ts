@@ -1,12 +1,15 @@
 import { hlcWallMs } from '../base/hlc.ts'
 import { DbError } from '../base/errors.ts'
 import type { QueryReply, StoredAssertion } from '../client/client.ts'
-import { httpGet, httpQuery } from '../client/http.ts'
+import { httpGet, httpQuery, type QueryParameters } from '../client/http.ts'
 import { nodeUrlsOf } from '../client/urls.ts'
+import { conflictTable, explanationLines } from './conflict-table.ts'
 import type { Console, OutputOptions } from './console.ts'
 import { EXIT } from '../base/exit-codes.ts'
 
-export interface QueryOptions extends OutputOptions {
+type Filters = Pick<QueryParameters, 'cursor' | 'agent' | 'source' | 'epoch' | 'lifecycle' | 'tier' | 'from' | 'until' | 'assertedFrom' | 'assertedUntil' | 'confidenceMin' | 'object' | 'asOf' | 'tolerance' | 'aliases' | 'explain'>
+
+export interface QueryOptions extends OutputOptions, Filters {
   readonly url: string
   readonly prefix?: boolean
   readonly lens?: string
@@ -20,20 +23,22 @@ export function wholeNumber(name: string, text: string | undefined): number | un
   return Number(text)
 }
 
+/** What is not asked for is not sent: the node has the defaults. */
+function defined<T extends object>(values: T): T {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T
+}
+
 /** `stemedb query` */
 export async function runQuery(subject: string, predicate: string | undefined, options: QueryOptions, console: Console): Promise<number> {
-  const limit = wholeNumber('--limit', options.limit)
-  const minLsn = wholeNumber('--min-lsn', options.minLsn)
-  const reply = await httpQuery(fetch, nodeUrlsOf(options.url).http, {
-    ...(options.prefix === true ? { prefix: subject } : { subject }),
-    ...(predicate === undefined ? {} : { predicate }),
-    ...(options.lens === undefined ? {} : { lens: options.lens }),
-    ...(limit === undefined ? {} : { limit }),
-    ...(minLsn === undefined ? {} : { minLsn }),
-  })
-  if (options.json === true) console.out(JSON.stringify(reply))
-  else await showAnswers(reply, console)
-  return reply.answers.length > 0 ? EXIT.ok : EXIT.failed
+  const { url, json, verbose: _verbose, prefix, limit, minLsn, ...how } = options
+  const parameters = {
+    ...(prefix === true ? { prefix: subject } : { subject }), predicate, ...how,
+    limit: wholeNumber('--limit', limit), minLsn: wholeNumber('--min-lsn', minLsn),
+  }
+  const reply = await httpQuery(fetch, nodeUrlsOf(url).http, defined(parameters) as QueryParameters)
+  if (json === true) console.out(JSON.stringify(reply))
+  else await showReply(reply, console)
+  return reply.answers.length + (reply.listed?.length ?? 0) > 0 ? EXIT.ok : EXIT.failed
 }
 
 /** Text of strangers for a terminal: no control characters, which could drive it. */
@@ -49,23 +54,31 @@ export function objectText(object: { readonly type: string, readonly value: unkn
 
 export const shortKey = (key: string): string => (key.startsWith('did:key:') ? `${key.slice(8, 16)}…` : `${key.slice(0, 8)}…`)
 
-async function showAnswers(reply: QueryReply, console: Console): Promise<void> {
-  if (reply.answers.length === 0) return console.err('Nothing is known about that.')
+async function showReply(reply: QueryReply, console: Console): Promise<void> {
+  const { answers, listed = [], cursor } = reply
+  if (answers.length === 0 && listed.length === 0) console.err('Nothing is known about that.')
   const { default: Table } = await import('cli-table3')
   const table = new Table({
-    head: ['subject', 'predicate', 'object', 'conf.', 'source', 'agent', 'of'],
+    head: ['subject', 'predicate', 'object', 'conf.', 'source', 'agent', listed.length > 0 ? 'lifecycle' : 'of'],
     style: { head: [], border: [], compact: true }, wordWrap: false,
   })
-  for (const { subject, predicate, candidates, winner } of reply.answers) {
-    if (winner === null) table.push([printable(subject), printable(predicate), '(none)', '', '', '', String(candidates)])
-    else {
-      const { object, confidence, source_class: source, agent } = winner.assertion
-      table.push([printable(subject), printable(predicate), objectText(object), String(confidence), source, shortKey(agent), String(candidates)])
-    }
+  const row = ({ assertion }: StoredAssertion, last: string): string[] => {
+    const { subject, predicate, object, confidence, source_class: source, agent } = assertion
+    return [printable(subject), printable(predicate), objectText(object), String(confidence), source, shortKey(agent), last]
   }
-  console.out(table.toString())
-  if (reply.answers.length === 1 && reply.answers[0]!.why !== '') console.out(printable(reply.answers[0]!.why))
-  if (reply.truncated) console.err(`There are more answers; raise --limit above ${reply.answers.length}.`)
+  for (const found of listed) table.push(row(found, found.assertion.lifecycle))
+  const conflicts = answers.filter(({ sides }) => sides !== undefined && sides.length > 0)
+  for (const answer of answers) {
+    if (conflicts.includes(answer)) continue
+    const { subject, predicate, candidates, winner } = answer
+    table.push(winner === null ? [printable(subject), printable(predicate), '(none)', '', '', '', String(candidates)] : row(winner, String(candidates)))
+  }
+  if (table.length > 0) console.out(table.toString())
+  for (const answer of conflicts) console.out(await conflictTable(answer))
+  if (answers.length === 1 && answers[0]!.why !== '') console.out(printable(answers[0]!.why))
+  for (const answer of answers) for (const line of explanationLines(answer)) console.out(line)
+  if (cursor !== undefined) console.err(`There is more: --cursor ${cursor}`)
+  else if (reply.truncated) console.err(`There are more answers; raise --limit above ${answers.length}.`)
 }
 
 /** `stemedb get` */

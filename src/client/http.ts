@@ -23,11 +23,59 @@ export interface QueryParameters {
   /** All subjects that begin like this. */
   readonly prefix?: string
   readonly predicate?: string
-  /** Default `recency`. */
+  /** A lens, a chain of them between commas, or `none`: every assertion is listed. Default `recency`. */
   readonly lens?: string
   readonly limit?: number
+  /** Of the page before, with the same query. */
+  readonly cursor?: string
   /** Read your own writes: answer only from what includes this LSN. */
   readonly minLsn?: number
+  // What a candidate must be: docs/reference/http-api.md, GET /v1/query.
+  readonly agent?: string
+  readonly source?: string
+  readonly epoch?: string
+  readonly lifecycle?: string
+  readonly tier?: string
+  readonly from?: string
+  readonly until?: string
+  readonly assertedFrom?: string
+  readonly assertedUntil?: string
+  readonly confidenceMin?: string
+  readonly object?: string
+  /** An HLC, Unix milliseconds or RFC 3339: the answer of that moment. */
+  readonly asOf?: string
+  readonly tolerance?: string
+  readonly aliases?: boolean
+  readonly explain?: boolean
+}
+
+/** Names of {@link QueryParameters} in a query string, where they are others. */
+const PARAMETER_NAMES: Readonly<Partial<Record<keyof QueryParameters, string>>> = {
+  minLsn: 'min_lsn', assertedFrom: 'asserted_from', assertedUntil: 'asserted_until', confidenceMin: 'confidence_min', asOf: 'as_of',
+}
+
+/** One side of a conflict: a tier, a value, a version. */
+export interface QuerySide {
+  readonly label: string
+  readonly winner: StoredAssertion | null
+  readonly weight: number
+  /** Part of all sides, 0..1. */
+  readonly share: number
+  readonly candidates: number
+  readonly sources: number
+  readonly conflict?: number
+  readonly why: string
+}
+
+export interface QueryExplanation {
+  readonly considered: readonly { readonly id: string, readonly lsn: number, readonly hlc: string, readonly verdict: string, readonly weight: number, readonly why: string }[]
+  readonly truncated: boolean
+  readonly entries_read: number
+  readonly claims_read: number
+  readonly index_us: number
+  readonly read_us: number
+  readonly resolve_us: number
+  readonly from_cache: boolean
 }
 
 export interface QueryAnswer {
@@ -37,14 +85,22 @@ export interface QueryAnswer {
   readonly candidates: number
   readonly winner: StoredAssertion | null
   readonly why: string
+  readonly conflict?: number
+  readonly certainty?: number
+  readonly status?: string
+  readonly sides?: readonly QuerySide[]
+  readonly explanation?: QueryExplanation
 }
 
 export interface QueryReply {
   /** LSN up to which the answer saw. */
   readonly seen_lsn: number
-  /** There were more answers than the limit. */
+  /** There is more: pass `cursor`. */
   readonly truncated: boolean
+  readonly cursor?: string
   readonly answers: readonly QueryAnswer[]
+  /** Of the lens `none`, instead of answers. */
+  readonly listed?: readonly StoredAssertion[]
 }
 
 export type Fetch = typeof fetch
@@ -63,12 +119,9 @@ export async function httpGet(fetchImpl: Fetch, base: string, id: Uint8Array | s
 /** @throws {DbError} as rejection: the problem's code, or `unreachable`. */
 export async function httpQuery(fetchImpl: Fetch, base: string, parameters: QueryParameters): Promise<QueryReply> {
   const search = new URLSearchParams()
-  if (parameters.subject !== undefined) search.set('subject', parameters.subject)
-  if (parameters.prefix !== undefined) search.set('prefix', parameters.prefix)
-  if (parameters.predicate !== undefined) search.set('predicate', parameters.predicate)
-  if (parameters.lens !== undefined) search.set('lens', parameters.lens)
-  if (parameters.limit !== undefined) search.set('limit', String(parameters.limit))
-  if (parameters.minLsn !== undefined) search.set('min_lsn', String(parameters.minLsn))
+  for (const [name, value] of Object.entries(parameters) as [keyof QueryParameters, string | number | boolean | undefined][]) {
+    if (value !== undefined) search.set(PARAMETER_NAMES[name] ?? name, String(value))
+  }
   const { status, body } = await getJson(fetchImpl, `${base}/v1/query?${search}`)
   return okOrThrow(status, body) as QueryReply
 }

@@ -201,11 +201,11 @@ const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
   },
   livez: {
     tag: 'operate', summary: 'Would a restart help?', parameters: PROBE_PARAMETERS,
-    responses: { 200: ['Alive.', TEXT], 503: ['Restart it.', TEXT] },
+    responses: { 200: ['Alive.', TEXT], 503: ['Restart it.', TEXT] }, problems: ['parameter_invalid'],
   },
   readyz: {
     tag: 'operate', summary: 'Should traffic come here?', parameters: PROBE_PARAMETERS,
-    responses: { 200: ['Ready.', TEXT], 503: ['Not now.', TEXT] },
+    responses: { 200: ['Ready.', TEXT], 503: ['Not now.', TEXT] }, problems: ['parameter_invalid'],
   },
   health: {
     tag: 'operate', summary: 'Readiness with figures',

@@ -27,6 +27,13 @@ const lsn = whole('Position in this node\'s log.')
 const hlc = { type: 'string', pattern: '^\\d{1,20}$', description: 'Hybrid logical clock, unsigned 64 bits in decimal: 48 bits of Unix milliseconds, 16 of counter.' }
 const id = hex(32, 'BLAKE3-256 of the canonical claim bytes.')
 
+/** An optional member may be null, which is as if it were left out. */
+function orNull(schema: Schema): Schema {
+  if (Array.isArray(schema['oneOf'])) return { ...schema, oneOf: [...schema['oneOf'] as Schema[], { type: 'null' }] }
+  if (Array.isArray(schema['enum'])) return { ...schema, enum: [...schema['enum'] as unknown[], null] }
+  return { ...schema, type: [schema['type'], 'null'] }
+}
+
 const assertionProperties: Readonly<Record<string, Schema>> = {
   subject: text(SUBJECT_BYTES_MAX, 'Concept path (`drug/aspirin/safety`) or scheme URI (`rfc://9162/section/2`).'),
   predicate: text(PREDICATE_BYTES_MAX, 'What is said of the subject.'),
@@ -40,22 +47,22 @@ const assertionProperties: Readonly<Record<string, Schema>> = {
     ],
   },
   confidence: { type: 'number', minimum: 0, maximum: 1 },
-  source_class: {
+  source_class: orNull({
     description: 'Tier of the source.', default: 'anecdotal',
     oneOf: [{ type: 'integer', minimum: 0, maximum: SOURCE_CLASS_MAX }, { enum: SOURCE_CLASSES }],
-  },
-  source_hash: { ...hex(32, 'Hash of the evidence.'), default: '0'.repeat(64) },
-  source_uri: text(SOURCE_URI_BYTES_MAX, 'Where the evidence is.'),
-  lifecycle: { enum: LIFECYCLES, default: 'proposed' },
-  epoch: hex(32, 'The epoch that the claim belongs to.'),
-  parent: hex(32, 'Id of the assertion that this one follows or takes back.'),
+  }),
+  source_hash: orNull({ ...hex(32, 'Hash of the evidence.'), default: '0'.repeat(64) }),
+  source_uri: orNull(text(SOURCE_URI_BYTES_MAX, 'Where the evidence is.')),
+  lifecycle: orNull({ enum: LIFECYCLES, default: 'proposed' }),
+  epoch: orNull(hex(32, 'The epoch that the claim belongs to.')),
+  parent: orNull(hex(32, 'Id of the assertion that this one follows or takes back.')),
   agent: { type: 'string', description: 'Ed25519 public key: 64 hex digits, or `did:key:z6Mk...`.' },
-  asserted_at: {
+  asserted_at: orNull({
     description: 'Unix milliseconds, or RFC 3339. Left out: now. A resend is a duplicate only if it says the same time.',
     oneOf: [{ type: 'integer', minimum: 0, maximum: ASSERTED_AT_MS_MAX }, { type: 'string', format: 'date-time' }],
-  },
-  note: text(NOTE_BYTES_MAX, 'For people.'),
-  vector: { type: 'array', items: { type: 'number' }, minItems: 1, maxItems: VECTOR_LENGTH_MAX },
+  }),
+  note: orNull(text(NOTE_BYTES_MAX, 'For people.')),
+  vector: orNull({ type: 'array', items: { type: 'number' }, minItems: 1, maxItems: VECTOR_LENGTH_MAX }),
 }
 
 const problemProperties: Readonly<Record<string, Schema>> = {
@@ -77,7 +84,7 @@ const index = whole('Place in the array, or among the lines that are not empty, 
 export const SCHEMAS: Readonly<Record<string, Schema>> = Object.freeze({
   Assertion: object(assertionProperties, ['subject', 'predicate', 'object', 'confidence', 'agent'], { additionalProperties: false }),
   SignedAssertion: object(
-    { ...assertionProperties, signature: hex(64, 'Ed25519 by `agent` over the id (docs/formats/signatures.md).') },
+    { ...assertionProperties, signature: orNull(hex(64, 'Ed25519 by `agent` over the id (docs/formats/signatures.md).')) },
     ['subject', 'predicate', 'object', 'confidence', 'agent'], { additionalProperties: false },
   ),
   Stored: object(stored, ['id', 'status', 'lsn', 'hlc']),

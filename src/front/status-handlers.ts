@@ -6,9 +6,12 @@ import type { Exchange, Headers } from './exchange.ts'
 import { SUBPROTOCOL } from './frames.codec.ts'
 import type { HandlerParts, RequestInfo } from './handler.ts'
 import { JSON_TYPE } from './media.ts'
-import { parseQuery } from './parameters.ts'
+import { parametersReader } from './parameters.ts'
+import { PROBE_PARAMETERS } from './schemas.ts'
 
 const TEXT: Headers = [['content-type', 'text/plain; charset=utf-8'], ['cache-control', 'no-store']]
+
+const readProbeParameters = parametersReader<{ readonly verbose?: string }>(PROBE_PARAMETERS)
 
 function reportOf(kind: HealthKind, { options: { health }, admission }: HandlerParts): HealthReport {
   const report = health.report(kind)
@@ -17,9 +20,9 @@ function reportOf(kind: HealthKind, { options: { health }, admission }: HandlerP
 }
 
 function probe(kind: HealthKind, exchange: Exchange, request: RequestInfo, parts: HandlerParts): void {
+  const { verbose } = readProbeParameters(request.query)
   const report = reportOf(kind, parts)
-  const verbose = parseQuery(request.query).has('verbose')
-  exchange.respond(report.ok ? 200 : 503, TEXT, renderHealth(kind, report, verbose))
+  exchange.respond(report.ok ? 200 : 503, TEXT, renderHealth(kind, report, verbose !== undefined))
 }
 
 /** `GET /livez`: would a restart help? */

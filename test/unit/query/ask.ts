@@ -113,7 +113,7 @@ export interface ShownAnswer {
   conflict: number
   certainty: number
   status: string
-  sides: { label: string, id: string, weight: number, share: number, candidates: number }[]
+  sides: { label: string, id: string, weight: number, share: number, candidates: number, sources: number, conflict: number }[]
   explanation: { considered: { id: string, verdict: number, why: string }[], entriesRead: number, claimsRead: number } | undefined
 }
 
@@ -147,7 +147,10 @@ export function ask(executor: QueryExecutor, request: Uint8Array): Shown {
         conflict: answer.conflict(), certainty: answer.certainty(), status: answer.status() ?? '',
         sides: Array.from({ length: answer.sidesLength() }, (_, s) => {
           const side = answer.sides(s)!
-          return { label: side.label()!, id: hex(side.winner()!.id()!), weight: side.weight(), share: side.share(), candidates: side.candidates() }
+          return {
+            label: side.label()!, id: hex(side.winner()!.id()!), weight: side.weight(), share: side.share(), candidates: side.candidates(),
+            sources: side.sources(), conflict: side.conflict(),
+          }
         }),
         explanation: explanation === null ? undefined : {
           considered: Array.from({ length: explanation.consideredLength() }, (_, c) => {

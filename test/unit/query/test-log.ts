@@ -1,6 +1,6 @@
 import { assert } from '../../../src/base/assert.ts'
 import { concatBytes } from '../../../src/base/bytes.ts'
-import { hlcOf } from '../../../src/base/hlc.ts'
+import { hlcOf, type Hlc } from '../../../src/base/hlc.ts'
 import type { Lsn } from '../../../src/base/lsn.ts'
 import { IndexEntries } from '../../../src/ingest/index-entries.ts'
 import { batchMessage, realmHashOf, singleMessage } from '../../../src/merkle/signed-message.ts'
@@ -40,6 +40,8 @@ export class TestLog {
   readonly #places = new Map<string, Place>()
   #end = 512
   nextLsn: Lsn = 1
+  /** Of the next batch's first assertion. Undefined: a millisecond an LSN. */
+  nextHlc: Hlc | undefined
 
   /** Appends a batch as the commit stage does, all of it accepted but `refused`. Returns the ids. */
   append(claims: readonly Assertion[], signed: 'batch' | 'singly' | 'not' = 'not', refused: readonly number[] = []): Uint8Array[] {
@@ -63,7 +65,7 @@ export class TestLog {
     const offset = this.#end
     this.#end += RECORD_HEADER_BYTES + Math.ceil(payload.length / 8) * 8
     while (this.segment.length < this.#end) this.segment = concatBytes(this.segment, new Uint8Array(this.segment.length))
-    const hlcFirst = hlcOf(NOW_MS + this.nextLsn)
+    const hlcFirst = this.nextHlc ?? hlcOf(NOW_MS + this.nextLsn)
     const header = { ...emptyRecordHeader(), kind: RECORD_KIND.batch, payloadBytes: payload.length, count, lsnFirst: this.nextLsn, hlcFirst }
     const headerBytes = this.segment.subarray(offset, offset + RECORD_HEADER_BYTES)
     encodeRecordHeader(header, headerBytes, new DataView(headerBytes.buffer, headerBytes.byteOffset, RECORD_HEADER_BYTES))

@@ -1,0 +1,159 @@
+import { toHex } from '../../src/base/bytes.ts'
+import type { Accepted } from './history.ts'
+import { byLateness, isSuperseded, trustIn, votesOn } from './model.records.ts'
+import {
+  UNIT, bestOf, byRank, clustersOf, conflictOf, counted, latestOf, rankedOf, statusOf, sumOf, weightOf, type Cluster, type Moment, type Status,
+} from './model.values.ts'
+
+/**
+ * Every lens a second time, written from docs/reference/lenses.md and nothing else, as plainly as can be: slow, without the engine's sorting, units and tables.
+ */
+export interface Side {
+  readonly winner: Accepted
+  /** What the next lens of a chain chooses from. */
+  readonly supporters: readonly Accepted[]
+  readonly weight?: number
+  readonly share?: number
+  readonly sources?: number
+  readonly conflict?: number
+}
+
+export interface Verdict {
+  /** By rank. */
+  readonly sides: readonly Side[]
+  readonly conflict?: number
+  readonly certainty?: number
+  readonly status?: Status
+}
+
+export type ModelLens = (candidates: readonly Accepted[], moment: Moment) => Verdict
+
+const NOTHING: Verdict = { sides: [] }
+
+/** One side: those that are best by a score; of them the latest wins. */
+const best = (candidates: readonly Accepted[], scoreOf: (candidate: Accepted) => number): Verdict => {
+  if (candidates.length === 0) return NOTHING
+  const most = Math.max(...candidates.map(scoreOf))
+  const supporters = candidates.filter((candidate) => scoreOf(candidate) === most)
+  return { sides: [{ winner: latestOf(supporters), supporters }] }
+}
+
+/** As {@link best}, and the score is what the winner weighs. */
+const weighed = (candidates: readonly Accepted[], scoreOf: (candidate: Accepted) => number): Verdict =>
+  ({ sides: best(candidates, scoreOf).sides.map((side) => ({ ...side, weight: scoreOf(side.winner) / UNIT })) })
+
+const recency: ModelLens = (candidates) => candidates.length === 0 ? NOTHING : { sides: [{ winner: latestOf(candidates), supporters: [latestOf(candidates)] }] }
+
+const confidence: ModelLens = (candidates, moment) => weighed(candidates, (candidate) => weightOf(candidate, moment))
+
+const authority: ModelLens = (candidates) => best(candidates, ({ assertion }) => -assertion.sourceClass)
+
+const trust: ModelLens = (candidates, moment) =>
+  // Whole units again, so that equal products are equal.
+  weighed(candidates, (candidate) => Math.round(weightOf(candidate, moment) * trustIn(toHex(candidate.assertion.agent), moment.world, moment.nowMs)))
+
+const epoch: ModelLens = (candidates, { world }) =>
+  best(candidates.filter(({ assertion }) => assertion.epoch === undefined || !isSuperseded(toHex(assertion.epoch), world)), () => 0)
+
+/** The source that a candidate goes back to: its parent's, where that says the same. */
+function originOf(candidate: Accepted, candidates: readonly Accepted[], tolerance: number): string {
+  const { parent, sourceHash } = candidate.assertion
+  const cluster = parent === undefined ? [] : clustersOf(candidates, tolerance).find((members) => members.includes(candidate))!
+  const before = cluster.find(({ id }) => id === toHex(parent!))
+  return before === undefined ? toHex(sourceHash) : originOf(before, candidates, tolerance)
+}
+
+const sourcesOf = (some: readonly Accepted[], candidates: readonly Accepted[], tolerance: number): number =>
+  new Set(some.map((candidate) => originOf(candidate, candidates, tolerance))).size
+
+/** The verdict of values that compete by weight, every value a side. */
+function valuesOf(ranked: readonly Cluster[]): Verdict {
+  if (ranked.length === 0) return NOTHING
+  const weights = ranked.map(({ weight }) => weight)
+  const total = sumOf(weights)
+  return {
+    sides: ranked.map(({ winner, members, weight }): Side => ({ winner, supporters: members, weight: weight / UNIT, share: weight / total })),
+    conflict: conflictOf(weights), certainty: weights[0]! / total, status: statusOf(weights),
+  }
+}
+
+/** The heaviest value alone. */
+const plurality = (ranked: readonly Cluster[]): Verdict => ({ ...valuesOf(ranked), sides: valuesOf(ranked).sides.slice(0, 1) })
+
+const consensus: ModelLens = (candidates, moment) => plurality(rankedOf(clustersOf(candidates, moment.tolerance), (candidate) => weightOf(candidate, moment)))
+
+const independent: ModelLens = (candidates, moment) => {
+  const weigh = (candidate: Accepted): number => weightOf(candidate, moment)
+  const clusters = rankedOf(clustersOf(candidates, moment.tolerance), weigh)
+  const heaviest = (some: readonly Accepted[]): number => Math.max(0, ...some.map(weigh))
+  const weights = clusters.map(() => 0)
+  const origins = new Map(candidates.map((candidate) => [candidate, originOf(candidate, candidates, moment.tolerance)]))
+  for (const origin of new Set(origins.values())) {
+    const own = clusters.map(({ members }) => heaviest(members.filter((candidate) => origins.get(candidate) === origin)))
+    const all = sumOf(own)
+    own.forEach((part, i) => { if (all > 0) weights[i]! += Math.max(...own) * part / all })
+  }
+  const verdict = plurality(byRank(counted(clusters.map((cluster, i) => ({ ...cluster, weight: weights[i]! })))))
+  return { ...verdict, sides: verdict.sides.map((side) => ({ ...side, sources: sourcesOf(side.supporters, candidates, moment.tolerance) })) }
+}
+
+const ballot: ModelLens = (candidates, moment) => {
+  const netOf = ({ id }: Accepted): number => {
+    const { agreeWeight, disagreeWeight } = votesOn(id, moment.world)
+    return agreeWeight - disagreeWeight
+  }
+  // By consensus first: a sort that keeps the order of equals leaves that as what settles ties.
+  const ranked = rankedOf(clustersOf(candidates, moment.tolerance), (candidate) => weightOf(candidate, moment))
+    .map(({ members }) => ({ members, net: sumOf(members.map(netOf)) })).sort((a, b) => b.net - a.net)
+  const [first] = ranked
+  if (first === undefined) return NOTHING
+  const total = sumOf(ranked.map(({ net }) => Math.max(0, net)))
+  const share = total === 0 ? 0 : Math.max(0, first.net) / total
+  const most = Math.max(...first.members.map(netOf))
+  const winner = bestOf(first.members.filter((candidate) => netOf(candidate) === most), (candidate) => weightOf(candidate, moment))
+  return { sides: [{ winner, supporters: first.members, weight: first.net, share }], certainty: share }
+}
+
+const layered: ModelLens = (candidates, moment) => {
+  if (candidates.length === 0) return NOTHING
+  const weigh = (candidate: Accepted): number => weightOf(candidate, moment)
+  const groups = clustersOf(candidates, moment.tolerance)
+  const tiers = [0, 1, 2, 3, 4, 5].map((tier) => {
+    const parts = groups.map((group) => group.filter(({ assertion }) => assertion.sourceClass === tier))
+    const ranked = rankedOf(parts.filter((part) => part.length > 0), weigh)
+    return { ranked, total: sumOf(ranked.map(({ weight }) => weight)) }
+  }).filter(({ ranked }) => ranked.length > 0)
+  const groupOf = (candidate: Accepted): number => groups.findIndex((group) => group.includes(candidate))
+  const voices = groups.map((_, i) => sumOf(tiers.flatMap(({ ranked, total }) =>
+    ranked.filter(({ winner }) => groupOf(winner) === i).map(({ weight }) => weight / total))))
+  const answers = new Set(tiers.map(({ ranked }) => groupOf(ranked[0]!.winner)))
+  return {
+    sides: tiers.map(({ ranked, total }): Side => ({
+      winner: ranked[0]!.winner, supporters: ranked[0]!.members, conflict: conflictOf(ranked.map(({ weight }) => weight)),
+      weight: total / UNIT, share: total / sumOf(tiers.map((tier) => tier.total)),
+    })),
+    conflict: conflictOf(voices),
+    certainty: tiers[0]!.ranked[0]!.weight / tiers[0]!.total,
+    status: groups.length === 1 ? 'unanimous' : answers.size === 1 ? 'agreed' : 'contested',
+  }
+}
+
+const skeptic: ModelLens = (candidates, moment) => {
+  if (candidates.length === 0) return NOTHING
+  const verdict = valuesOf(rankedOf(clustersOf(candidates, moment.tolerance), (candidate) => weightOf(candidate, moment)))
+  const tiers = candidates.map(({ assertion }) => assertion.sourceClass)
+  const isAlarm = tiers.filter((tier) => tier === 5).length >= moment.escalationCount && tiers.every((tier) => tier > 2)
+  const sides = verdict.sides.map((side) => ({ ...side, sources: sourcesOf(side.supporters, candidates, moment.tolerance) }))
+  return { ...verdict, sides, ...isAlarm && { status: 'escalate' } }
+}
+
+const versions: ModelLens = (candidates) => ({ sides: candidates.toSorted(byLateness).map((winner) => ({ winner, supporters: [winner] })) })
+
+export const MODEL_LENSES: Readonly<Record<string, ModelLens>> = { recency, confidence, consensus, independent, ballot, authority, 'trust-authority': trust, epoch, layered, skeptic, versions }
+
+/** A chain: each lens chooses from the supporters of the best side of the one before. */
+export const chainOf = (lenses: readonly ModelLens[]): ModelLens => (candidates, moment) => {
+  const [first, ...rest] = lenses
+  const verdict = first!(candidates, moment)
+  return rest.length === 0 ? verdict : chainOf(rest)(verdict.sides[0]?.supporters ?? [], moment)
+}

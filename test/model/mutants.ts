@@ -1,0 +1,122 @@
+import type { Candidate, Lens, LensContext, Resolution } from '../../src/lens/lens.ts'
+import { lensOf } from '../../src/lens/registry.ts'
+import type { CandidateSource, EntryCursor, EntryRange, IndexEntry } from '../../src/query/candidate-source.ts'
+import type { QueryDependencies } from '../../src/query/execute.ts'
+import type { RecordReader } from '../../src/query/record-reader.ts'
+import type { Mutation } from './engine.ts'
+
+/*
+ * Engines with one bug each. They are made of the real parts, with one of them wrapped, so that they outlive changes of the code: what the model is worth does not hang on
+ * the text of the engine.
+ */
+
+/** The index with entries seen otherwise, ranges asked otherwise. */
+function withEntries(change: { entry?: (entry: IndexEntry) => IndexEntry | undefined, range?: (range: EntryRange) => EntryRange }): Mutation {
+  const { entry: changeEntry = (entry) => entry, range: changeRange = (range) => range } = change
+  return (deps) => {
+    const { source } = deps
+    const mutant: CandidateSource = {
+      appliedLsn: () => source.appliedLsn(),
+      appliedHlc: () => source.appliedHlc?.(),
+      byId: (id) => source.byId(id),
+      entries: (range) => {
+        const cursor = source.entries(changeRange(range))
+        const next = (): IndexEntry | undefined => {
+          for (let entry = cursor.next(); entry !== undefined; entry = cursor.next()) {
+            const changed = changeEntry(entry)
+            if (changed !== undefined) return changed
+          }
+          return undefined
+        }
+        return { ...bound(cursor), next }
+      },
+    }
+    return { ...deps, source: mutant }
+  }
+}
+
+const bound = (cursor: EntryCursor): EntryCursor =>
+  ({ next: () => cursor.next(), skipPair: () => cursor.skipPair(), seek: (key) => cursor.seek(key), close: () => cursor.close() })
+
+/** Lenses of which one, wherever it stands in a chain, decides otherwise. */
+function withLens(name: string, resolve: <C extends Candidate>(lens: Lens, candidates: readonly C[], context: LensContext) => Resolution<C>): Mutation {
+  return (deps) => ({
+    ...deps,
+    // A chain holds its parts by name: alone the lens is found best, which is often enough.
+    lensOf: (asked) => {
+      const lens = lensOf(asked)
+      return asked === name ? { ...lens, resolve: (candidates, context) => resolve(lens, candidates, context) } : lens
+    },
+  })
+}
+
+const withRecords = (change: (reader: RecordReader) => Partial<RecordReader>): Mutation => (deps) => ({
+  ...deps,
+  records: (asOfHlc) => {
+    const reader = deps.records(asOfHlc)
+    return {
+      asOfHlc: reader.asOfHlc, votesOf: (id) => reader.votesOf(id), trustOf: (agent) => reader.trustOf(agent),
+      isSuperseded: (epoch) => reader.isSuperseded(epoch), aliasesOf: (subject) => reader.aliasesOf(subject), ...change(reader),
+    }
+  },
+})
+
+const asOf = (by: bigint): Mutation => withEntries({ range: (range) => range.asOfHlc === undefined ? range : { ...range, asOfHlc: range.asOfHlc + by } })
+
+/** As if what is given once more were another assertion. */
+function counted<C extends Candidate>(lens: Lens, candidates: readonly C[], context: LensContext): Resolution<C> {
+  const twins = candidates.filter(({ assertion }) => assertion!.parent !== undefined).map((candidate): C => ({ ...candidate, id: candidate.id.map((byte) => byte ^ 0xff) }))
+  const { answers, ...rest } = lens.resolve([...candidates, ...twins], context)
+  return { ...rest, answers: answers.map((answer) => ({ ...answer, winner: candidates.find(({ hlc }) => hlc === answer.winner.hlc)! })) }
+}
+
+const instead = (other: string) => <C extends Candidate>(_lens: Lens, candidates: readonly C[], context: LensContext): Resolution<C> => lensOf(other).resolve(candidates, context)
+
+const backwards = <C extends Candidate>(lens: Lens, candidates: readonly C[], context: LensContext): Resolution<C> => {
+  const { answers, ...rest } = lens.resolve(candidates, context)
+  return { ...rest, answers: answers.toReversed() }
+}
+
+const withSettings = (change: QueryDependencies['lensSettings']): Mutation => (deps) => ({ ...deps, lensSettings: { ...deps.lensSettings, ...change } })
+
+export const MUTANTS: Readonly<Record<string, Mutation>> = {
+  'retractions and new versions are ignored': withEntries({ entry: (entry) => ({ ...entry, hasParent: false }) }),
+  'what was retracted from the start counts': withEntries({ entry: (entry) => ({ ...entry, lifecycle: Math.min(entry.lifecycle, 3) }) }),
+  'as_of is off by one, to the past': asOf(-1n),
+  'as_of is off by one, to the future': asOf(1n),
+  'as_of is ignored': withEntries({ range: ({ asOfHlc: _asOfHlc, ...range }) => range }),
+  'the oldest of everything is lost': withEntries({ entry: (entry) => entry.lsn === 1 ? undefined : entry }),
+  'tiers are off by one in the index': withEntries({ entry: (entry) => ({ ...entry, sourceClass: Math.max(0, entry.sourceClass - 1) }) }),
+  'pages see what is written between them': (deps) => {
+    const { source } = deps
+    return { ...deps, source: { appliedLsn: () => source.appliedLsn(), byId: (id) => source.byId(id), entries: (range) => source.entries(range) } }
+  },
+  'consensus counts duplicates twice': withLens('consensus', counted),
+  'skeptic counts duplicates twice': withLens('skeptic', counted),
+  'independent counts keys': withLens('independent', instead('consensus')),
+  'authority takes the least one': withLens('authority', (lens, candidates, context) => {
+    const worst = Math.max(...candidates.map(({ assertion }) => assertion!.sourceClass))
+    return lens.resolve(candidates.filter(({ assertion }) => assertion!.sourceClass === worst), context)
+  }),
+  'recency takes the first of a millisecond': withLens('recency', (lens, candidates, context) => {
+    const last = candidates.reduce((latest, { hlc }) => hlc > latest ? hlc : latest, 0n)
+    const others = candidates.filter(({ hlc }) => hlc < last && hlc >> 16n === last >> 16n)
+    return lens.resolve(others.length > 0 ? others : candidates, context)
+  }),
+  'layered shows the last tier first': withLens('layered', backwards),
+  'versions shows the oldest first': withLens('versions', backwards),
+  'a chain is its first lens': (deps) => ({ ...deps, lensOf: (name) => lensOf(name.split(',')[0]!) }),
+  'nothing decays': withSettings({ halfLifeDays: [Infinity, Infinity, Infinity, Infinity, Infinity, Infinity] }),
+  'nothing is ever escalated': withSettings({ escalationCount: 1_000_000 }),
+  'votes against count for': withRecords((reader) => ({
+    votesOf: (id) => {
+      const votes = reader.votesOf(id)
+      return { ...votes, agreeWeight: votes.agreeWeight + votes.disagreeWeight, disagreeWeight: 0 }
+    },
+  })),
+  'votes of now are counted in the past': (deps) => ({ ...deps, records: () => deps.records(undefined) }),
+  'trust does not decay': withRecords((reader) => ({ trustOf: (agent) => 0.5 + Math.sign(reader.trustOf(agent) - 0.5) * 0.1 })),
+  'everybody is trusted alike': withRecords(() => ({ trustOf: () => 0.5 })),
+  'epochs are never superseded': withRecords(() => ({ isSuperseded: () => false })),
+  'aliases are followed one step': withRecords((reader) => ({ aliasesOf: (subject) => reader.aliasesOf(subject).slice(0, 2) })),
+}
