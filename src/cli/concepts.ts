@@ -3,7 +3,8 @@ import { EXIT } from '../base/exit-codes.ts'
 import type { Concepts } from '../client/client.ts'
 import { httpConcepts } from '../client/http-trace.ts'
 import type { Console, OutputOptions } from './console.ts'
-import { printable, wholeNumber } from './query.ts'
+import { wholeNumber } from './query.ts'
+import { printable } from './words.ts'
 
 export interface ConceptsOptions extends OutputOptions {
   readonly url: string

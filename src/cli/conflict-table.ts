@@ -1,5 +1,5 @@
 import type { QueryAnswer, QuerySide } from '../client/http.ts'
-import { objectText, printable } from './query.ts'
+import { objectText, printable } from './words.ts'
 
 /** Characters of a whole bar. */
 const BAR_CHARACTERS = 20

@@ -4,7 +4,7 @@ import { hlcWallMs } from '../base/hlc.ts'
 import { connect, SOURCE_CLASSES, type AnswerChange, type SourceClass, type StemeClient, type StoredAssertion, type SubscribeFilter } from '../client/client.ts'
 import { socketOptions } from './connect.ts'
 import type { Console, OutputOptions } from './console.ts'
-import { objectText, printable } from './query.ts'
+import { objectText, printable } from './words.ts'
 
 export interface FeedOptions extends OutputOptions {
   readonly url: string

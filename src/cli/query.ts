@@ -6,6 +6,7 @@ import { nodeUrlsOf } from '../client/urls.ts'
 import { conflictTable, explanationLines } from './conflict-table.ts'
 import type { Console, OutputOptions } from './console.ts'
 import { EXIT } from '../base/exit-codes.ts'
+import { objectText, printable, shortKey } from './words.ts'
 
 type Filters = Pick<QueryParameters, 'cursor' | 'agent' | 'source' | 'epoch' | 'lifecycle' | 'tier' | 'from' | 'until' | 'assertedFrom' | 'assertedUntil' | 'confidenceMin' | 'object' | 'asOf' | 'tolerance' | 'aliases' | 'explain'>
 
@@ -40,19 +41,6 @@ export async function runQuery(subject: string, predicate: string | undefined, o
   else await showReply(reply, console)
   return reply.answers.length + (reply.listed?.length ?? 0) > 0 ? EXIT.ok : EXIT.failed
 }
-
-/** Text of strangers for a terminal: no control characters, which could drive it. */
-// eslint-disable-next-line no-control-regex
-export const printable = (text: string): string => text.replaceAll(/\s+/g, ' ').replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')
-
-/** A claim's object in one line of at most `widthMax` characters. */
-export function objectText(object: { readonly type: string, readonly value: unknown }, widthMax = 60): string {
-  const text = object.type === 'reference' ? `→ ${String(object.value)}` : String(object.value)
-  const line = printable(text)
-  return line.length > widthMax ? `${line.slice(0, widthMax - 1)}…` : line
-}
-
-export const shortKey = (key: string): string => (key.startsWith('did:key:') ? `${key.slice(8, 16)}…` : `${key.slice(0, 8)}…`)
 
 async function showReply(reply: QueryReply, console: Console): Promise<void> {
   const { answers, listed = [], cursor } = reply

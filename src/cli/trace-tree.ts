@@ -1,5 +1,5 @@
 import type { Trace } from '../client/client.ts'
-import { objectText, printable, shortKey } from './query.ts'
+import { objectText, printable, shortKey } from './words.ts'
 
 /** A trace as a tree for people: pure, line by line. */
 

@@ -8,7 +8,7 @@ import { nodeUrlsOf } from '../client/urls.ts'
 import { TLOG_PROOF_BYTES_MAX, verifierKeyOf } from '../merkle/checkpoint.ts'
 import { HASH_BYTES } from '../record/limits.ts'
 import type { Console, OutputOptions } from './console.ts'
-import { objectText, printable } from './query.ts'
+import { objectText, printable } from './words.ts'
 
 export interface VerifyOptions extends OutputOptions {
   readonly url: string

@@ -1,3 +1,4 @@
+// Long on purpose: what the parts share is the state of one connection, which comes and goes under all of them.
 import { ERROR_CODES } from '../base/error-codes.ts'
 import { bytesEqual, concatBytes } from '../base/bytes.ts'
 import { DbError, isDbError } from '../base/errors.ts'

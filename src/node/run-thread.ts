@@ -10,6 +10,8 @@ import type { ThreadEnd, ThreadStart } from './thread.messages.ts'
 
 /** Kinds of threads that no request waits for. */
 const GIVES_WAY: ReadonlySet<ThreadKind> = new Set<ThreadKind>(['ingest', 'feed', 'scrub', 'tlog'])
+/** Of tlog, wherever the others give way: nothing that is written waits for proofs, which may lag as far as they must. */
+const LAST_NICE = 19
 
 /**
  * What each file in workers/ does: build its stage, say that it is ready, run until told to stop. Errors are returned,
@@ -19,7 +21,8 @@ export async function runThread(kind: ThreadKind, start: ThreadStart, build: (st
   assert(!isMainThread, `${kind} was started on the main thread`)
   try {
     const control = new ThreadControl(start.memory.controls[kind])
-    if (GIVES_WAY.has(kind)) lowerOwnPriority(start.config.backgroundNice)
+    const { backgroundNice } = start.config
+    if (GIVES_WAY.has(kind)) lowerOwnPriority(kind === 'tlog' && backgroundNice > 0 ? LAST_NICE : backgroundNice)
     const { stage, bell } = await build(start)
     control.ready()
     runStage(stage, bell, control)

@@ -11,7 +11,7 @@ import {
   spRange,
 } from '../../../src/store/keyspace.codec.ts'
 import { EntryReader, type FoundEntry } from '../../../src/store/entry-cursor.ts'
-import { META_APPLIED_KEY } from '../../../src/store/keyspace.layout.ts'
+import { META_APPLIED_KEY, STORE_FORMAT } from '../../../src/store/keyspace.layout.ts'
 import { decodeApplied, openStoreMeta } from '../../../src/store/store-meta.ts'
 import { MemoryStore } from '../../../src/store/store-memory.ts'
 import type { RangeBounds, Store } from '../../../src/store/store.ts'
@@ -280,7 +280,7 @@ t.test('what the store says of itself', async (t) => {
   t.throws(() => openStoreMeta(store, seededSecrets(1)), { code: 'store_corrupt' })
   put('id_hash_key', new Uint8Array(3))
   t.throws(() => openStoreMeta(store, seededSecrets(1)), { code: 'store_corrupt' })
-  put('format', Uint8Array.of(3, 0, 0, 0))
+  put('format', Uint8Array.of(STORE_FORMAT + 1, 0, 0, 0))
   t.throws(() => openStoreMeta(store, seededSecrets(1)), { code: 'format_unsupported' })
   put('format', Uint8Array.of(1, 0, 0, 0))
   t.throws(() => openStoreMeta(store, seededSecrets(1)), { code: 'store_corrupt' })
