@@ -11,7 +11,7 @@ import { HASH_BYTES } from '../record/limits.ts'
 import { ask } from './ask.ts'
 import type { Exchange, Headers } from './exchange.ts'
 import type { HandlerParts, RequestInfo } from './handler.ts'
-import { JSON_TYPE } from './media.ts'
+import { JSON_TYPE, mediaTypeOf, negotiate } from './media.ts'
 import { parametersReader } from './parameters.ts'
 import { CONSISTENCY_PARAMETERS, INCLUSION_PARAMETERS } from './schemas-proofs.ts'
 
@@ -43,7 +43,11 @@ function encodeProofQuery(requestId: bigint, { kind, id, from = 0, to = 0, tile 
   return builder.asUint8Array()
 }
 
-function answerWith(exchange: Exchange, parts: HandlerParts, query: ProofQuery, type: string, headers: Headers = NEVER_STORED): void {
+function answerWith(
+  exchange: Exchange, { accept }: RequestInfo, parts: HandlerParts, query: ProofQuery, type: string, headers: Headers = NEVER_STORED,
+): void {
+  const mediaType = mediaTypeOf(type)
+  if (negotiate(accept, [mediaType]) === undefined) throw new DbError('not_acceptable', `this is ${mediaType}`)
   ask(exchange, parts, 'proofs', (requestId) => encodeProofQuery(requestId, query), (reply) => {
     // The bytes are a view on the ring's frame; respond writes them before it returns.
     exchange.respond(200, [['content-type', type], ...headers], must(reply.documentArray(), 'the document of a reply of its kind'))
@@ -57,8 +61,8 @@ function idOf({ parameters }: RequestInfo): Uint8Array {
 }
 
 /** `GET /v1/proofs/checkpoint` */
-export function handleCheckpoint(exchange: Exchange, _request: RequestInfo, parts: HandlerParts): void {
-  answerWith(exchange, parts, { kind: QUERY_CHECKPOINT }, CHECKPOINT_TYPE)
+export function handleCheckpoint(exchange: Exchange, request: RequestInfo, parts: HandlerParts): void {
+  answerWith(exchange, request, parts, { kind: QUERY_CHECKPOINT }, CHECKPOINT_TYPE)
 }
 
 const readInclusion = parametersReader<{ size?: number }>(INCLUSION_PARAMETERS)
@@ -66,7 +70,7 @@ const readInclusion = parametersReader<{ size?: number }>(INCLUSION_PARAMETERS)
 /** `GET /v1/proofs/inclusion/{id}` */
 export function handleInclusion(exchange: Exchange, request: RequestInfo, parts: HandlerParts): void {
   const { size = 0 } = readInclusion(request.query)
-  answerWith(exchange, parts, { kind: QUERY_INCLUSION, id: idOf(request), to: size }, JSON_TYPE)
+  answerWith(exchange, request, parts, { kind: QUERY_INCLUSION, id: idOf(request), to: size }, JSON_TYPE)
 }
 
 const readConsistency = parametersReader<{ from: number, to?: number }>(CONSISTENCY_PARAMETERS)
@@ -74,23 +78,23 @@ const readConsistency = parametersReader<{ from: number, to?: number }>(CONSISTE
 /** `GET /v1/proofs/consistency` */
 export function handleConsistency(exchange: Exchange, request: RequestInfo, parts: HandlerParts): void {
   const { from, to = 0 } = readConsistency(request.query)
-  answerWith(exchange, parts, { kind: QUERY_CONSISTENCY, from, to }, JSON_TYPE)
+  answerWith(exchange, request, parts, { kind: QUERY_CONSISTENCY, from, to }, JSON_TYPE)
 }
 
 /** `GET /v1/proofs/tile/{path}` */
 export function handleTile(exchange: Exchange, request: RequestInfo, parts: HandlerParts): void {
-  answerWith(exchange, parts, { kind: QUERY_TILE, tile: request.parameters['path'] ?? '' }, BYTES_TYPE, FOR_EVER)
+  answerWith(exchange, request, parts, { kind: QUERY_TILE, tile: request.parameters['path'] ?? '' }, BYTES_TYPE, FOR_EVER)
 }
 
 /** `GET /v1/proofs/signature/{id}` */
 export function handleSignature(exchange: Exchange, request: RequestInfo, parts: HandlerParts): void {
-  answerWith(exchange, parts, { kind: QUERY_SIGNATURE, id: idOf(request) }, JSON_TYPE)
+  answerWith(exchange, request, parts, { kind: QUERY_SIGNATURE, id: idOf(request) }, JSON_TYPE)
 }
 
 /** `GET /v1/proofs/bundle/{id}` */
 export function handleBundle(exchange: Exchange, request: RequestInfo, parts: HandlerParts): void {
   const id = idOf(request)
-  answerWith(exchange, parts, { kind: QUERY_PROOF_FILE, id }, CHECKPOINT_TYPE, [
+  answerWith(exchange, request, parts, { kind: QUERY_PROOF_FILE, id }, CHECKPOINT_TYPE, [
     ...NEVER_STORED, ['content-disposition', `attachment; filename="${request.parameters['id']!.toLowerCase()}.tlog-proof"`],
   ])
 }

@@ -4,6 +4,7 @@ import {
   SOURCE_URI_BYTES_MAX,
 } from '../record/limits.ts'
 import type { ParametersSchema } from './parameters.ts'
+import { orNull } from './schemas.ts'
 
 /** Schemas and parameters of votes, epochs, trust, aliases and sources, for openapi.json. */
 type Schema = Readonly<Record<string, unknown>>
@@ -22,7 +23,7 @@ const withdraw = { type: 'boolean', default: false, description: 'Takes back wha
 const agent = { type: 'string', description: 'Ed25519 public key: 64 hex digits, or `did:key:z6Mk...`.' }
 
 /** A body: what the record says, and who says it when. */
-const body = (own: Readonly<Record<string, Schema>>, required: readonly string[], signature: string): Schema => object({
+const body = (own: Readonly<Record<string, Schema>>, required: readonly string[], signature: string): Schema => object(optionalOrNull({
   ...own,
   agent: { ...agent, description: `Who says it. ${agent.description}` },
   asserted_at: {
@@ -31,7 +32,17 @@ const body = (own: Readonly<Record<string, Schema>>, required: readonly string[]
   },
   confidence: { type: 'number', minimum: 0, maximum: 1, default: 1 },
   signature: hex(64, signature),
-}, [...required, 'agent'], { additionalProperties: false })
+}, [...required, 'agent']), [...required, 'agent'], { additionalProperties: false })
+
+const optionalOrNull = (members: Readonly<Record<string, Schema>>, required: readonly string[]): Readonly<Record<string, Schema>> =>
+  Object.fromEntries(Object.entries(members).map(([name, schema]) => [name, required.includes(name) ? schema : orNull(schema)]))
+
+const sourceBody = (required: string): Schema => body({
+  hash: hex(32, 'BLAKE3-256 of the content. May be left out where the content is there.'), title: text(SOURCE_TITLE_BYTES_MAX, 'For people.'),
+  uri: text(SOURCE_URI_BYTES_MAX, 'Where it is.'),
+  source_class: { description: 'Its tier.', default: 'anecdotal', oneOf: [{ type: 'integer', minimum: 0, maximum: SOURCE_CLASS_MAX }, { enum: SOURCE_CLASSES }] },
+  content: text(SOURCE_CONTENT_BYTES_MAX, 'Text to be stored with it.'), note, withdraw,
+}, [required], OF_BATCH)
 
 const OF_ONE = 'Ed25519 by `agent` over the id of the assertion (docs/formats/records.md has its shape).'
 const OF_BATCH = 'Ed25519 by `agent` over the Merkle root of the assertions\' ids, in the order of docs/formats/records.md; over the id where it is one.'
@@ -64,12 +75,7 @@ export const RECORD_SCHEMAS: Readonly<Record<string, Schema>> = Object.freeze({
     accurate: { type: 'boolean', description: 'Whether the agent was right.' }, assertion: hex(32, 'Id of the assertion that it was right or wrong in.'), note, withdraw,
   }, ['accurate'], OF_ONE),
   Alias: body({ subject: text(ALIASED_BYTES_MAX, 'A subject.'), alias: text(ALIASED_BYTES_MAX, 'Another subject for the same thing.'), note, withdraw }, ['subject', 'alias'], OF_BATCH),
-  Source: body({
-    hash: hex(32, 'BLAKE3-256 of the content. May be left out where the content is there.'), title: text(SOURCE_TITLE_BYTES_MAX, 'For people.'),
-    uri: text(SOURCE_URI_BYTES_MAX, 'Where it is.'),
-    source_class: { description: 'Its tier.', default: 'anecdotal', oneOf: [{ type: 'integer', minimum: 0, maximum: SOURCE_CLASS_MAX }, { enum: SOURCE_CLASSES }] },
-    content: text(SOURCE_CONTENT_BYTES_MAX, 'Text to be stored with it.'), note, withdraw,
-  }, [], OF_BATCH),
+  Source: { anyOf: [sourceBody('content'), sourceBody('hash')] },
   SourceStored: { allOf: [ref('Results'), object({ hash: source.hash }, ['hash'])] },
   Votes: object({
     assertion: hex(32, 'Its id.'), agree_weight: { type: 'number' }, disagree_weight: { type: 'number' }, agree_count: whole('Agents.'), disagree_count: whole('Agents.'),

@@ -28,7 +28,7 @@ const hlc = { type: 'string', pattern: '^\\d{1,20}$', description: 'Hybrid logic
 const id = hex(32, 'BLAKE3-256 of the canonical claim bytes.')
 
 /** An optional member may be null, which is as if it were left out. */
-function orNull(schema: Schema): Schema {
+export function orNull(schema: Schema): Schema {
   if (Array.isArray(schema['oneOf'])) return { ...schema, oneOf: [...schema['oneOf'] as Schema[], { type: 'null' }] }
   if (Array.isArray(schema['enum'])) return { ...schema, enum: [...schema['enum'] as unknown[], null] }
   return { ...schema, type: [schema['type'], 'null'] }

@@ -326,7 +326,7 @@ export class BadRequests {
   #target(path: string, operation: ApiOperation, texts: Readonly<Record<string, string | undefined>>): string {
     const parameters = operation.parameters ?? []
     const filled = parameters.filter((parameter) => parameter.in === 'path')
-      .reduce((made, parameter) => made.replace(`{${parameter.name}}`, this.#valueText(parameter)), path)
+      .reduce((made, parameter) => made.replace(`{${parameter.name}}`, this.#valueText(parameter).replaceAll('%2F', '/')), path)
     const pairs = parameters.filter((parameter) => parameter.in === 'query').flatMap((parameter) => {
       const { name, required } = parameter
       // Most reads name a subject, which the schema can not ask for where a prefix would do.
