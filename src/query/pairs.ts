@@ -283,8 +283,9 @@ const beginOf = ({ subject, predicate }: IndexEntry): EntryPosition => ({ subjec
 export const newestFirst = (a: IndexEntry, b: IndexEntry): number =>
   a.hlc === b.hlc ? compareBytes(a.idPrefix, b.idPrefix) : a.hlc > b.hlc ? -1 : 1
 
+/** Entries of a cursor share the views of their pair. */
 const isSamePair = (a: IndexEntry, b: IndexEntry): boolean =>
-  sameBytes(a.predicate, b.predicate) && sameBytes(a.subject, b.subject)
+  (a.predicate === b.predicate && a.subject === b.subject) || (sameBytes(a.predicate, b.predicate) && sameBytes(a.subject, b.subject))
 
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && Buffer.compare(a, b) === 0

@@ -2,7 +2,9 @@ import { compareBytes, concatBytes } from '../base/bytes.ts'
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
 import { EntryReader, type EntryRangeCursor } from '../store/entry-cursor.ts'
-import { decodeSpKey, decodeSpValue, spKey, spKeyAsOf, spRange } from '../store/keyspace.codec.ts'
+import {
+  decodeSpKey, decodeSpValue, isSameSpPair, spKeyHlc, spKeyId, spKey, spKeyAsOf, spRange, type SpKey,
+} from '../store/keyspace.codec.ts'
 import { SP_TAIL_BYTES } from '../store/keyspace.layout.ts'
 import { readAppliedHlc } from '../store/store-meta.ts'
 import type { Store } from '../store/store.ts'
@@ -62,6 +64,8 @@ class StoreCursor implements EntryCursor {
   readonly #asOfHlc: Hlc | undefined
   readonly #start: Uint8Array
   #lastKey: Uint8Array | undefined
+  /** Of `#lastKey`. */
+  #pair: Pick<SpKey, 'subject' | 'predicate'> | undefined
 
   /** @param start the least key of the range */
   constructor(cursor: EntryRangeCursor, asOfHlc: Hlc | undefined, start: Uint8Array = new Uint8Array(0)) {
@@ -74,12 +78,26 @@ class StoreCursor implements EntryCursor {
     for (;;) {
       const found = this.#cursor.next()
       if (found === undefined) return undefined
+      const { subject, predicate } = this.#pairOf(found.key)
       this.#lastKey = found.key
-      const key = decodeSpKey(found.key)
-      if (this.#asOfHlc === undefined || key.hlc <= this.#asOfHlc) return { ...key, ...decodeSpValue(found.value) }
+      const hlc = spKeyHlc(found.key)
+      if (this.#asOfHlc === undefined || hlc <= this.#asOfHlc) {
+        const value = decodeSpValue(found.value)
+        return {
+          subject, predicate, hlc, idPrefix: spKeyId(found.key), lsn: value.lsn, segmentId: value.segmentId, recordOffset: value.recordOffset,
+          index: value.index, assertionSum: value.assertionSum, sourceClass: value.sourceClass, lifecycle: value.lifecycle,
+          objectKind: value.objectKind, hasParent: value.hasParent,
+        }
+      }
       // To the first entry of this pair that is old enough, or whatever stands behind the pair.
       this.#cursor.seek(spKeyAsOf(found.key, this.#asOfHlc))
     }
+  }
+
+  /** Entries of one pair share its views: whoever groups them need not compare bytes again. */
+  #pairOf(key: Uint8Array): Pick<SpKey, 'subject' | 'predicate'> {
+    if (this.#lastKey === undefined || this.#pair === undefined || !isSameSpPair(this.#lastKey, key)) this.#pair = decodeSpKey(key)
+    return this.#pair
   }
 
   skipPair(): void {

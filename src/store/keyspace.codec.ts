@@ -53,6 +53,28 @@ export interface SpKey {
   readonly idPrefix: Uint8Array
 }
 
+// An inverted HLC, turned: a DataView of each key and arithmetic on bigints would cost several times as much.
+const hlcBytes = new Uint8Array(8)
+const hlcWord = new BigUint64Array(hlcBytes.buffer)
+
+/** The HLC of a key that has been decoded, or is about to be. The machine is little-endian, as everywhere here. */
+export function spKeyHlc(key: Uint8Array): Hlc {
+  const at = key.length - SP_TAIL_BYTES + SP_TAIL_HLC
+  for (let i = 0; i < 8; i++) hlcBytes[7 - i] = ~key[at + i]!
+  return hlcWord[0]!
+}
+
+/** Whether two keys are of one subject and predicate. */
+export function isSameSpPair(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false
+  // From behind: keys that are neighbours differ late.
+  for (let i = a.length - SP_TAIL_BYTES - 1; i >= 0; i--) if (a[i] !== b[i]) return false
+  return true
+}
+
+/** First 8 bytes of the id, a view. */
+export const spKeyId = (key: Uint8Array): Uint8Array => key.subarray(key.length - SP_TAIL_BYTES + SP_TAIL_ID)
+
 /** Views of the key's parts. @throws {DbError} `store_corrupt` */
 export function decodeSpKey(key: Uint8Array): SpKey {
   const tail = key.length - SP_TAIL_BYTES
@@ -64,8 +86,8 @@ export function decodeSpKey(key: Uint8Array): SpKey {
   return {
     subject: key.subarray(0, subjectEnd),
     predicate: key.subarray(subjectEnd + 1, predicateEnd),
-    hlc: ~viewOf(key).getBigUint64(tail + SP_TAIL_HLC) & 0xffff_ffff_ffff_ffffn,
-    idPrefix: key.subarray(tail + SP_TAIL_ID),
+    hlc: spKeyHlc(key),
+    idPrefix: spKeyId(key),
   }
 }
 
