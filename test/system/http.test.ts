@@ -169,7 +169,7 @@ t.test('paths, methods and media types', async (t) => {
   }
   const openapi = (await get(`${server.url}/openapi.json`)).json() as { openapi: string, paths: Record<string, Record<string, unknown>> }
   t.match(openapi.openapi, /^3\.1/)
-  for (const { method, path } of ROUTES) t.ok(openapi.paths[path]?.[method.toLowerCase()], `${method} ${path} is described`)
+  for (const { method, path } of ROUTES) t.ok(openapi.paths[path.replace('...}', '}')]?.[method.toLowerCase()], `${method} ${path} is described`)
 })
 
 t.test('429 where the rate is used up', async (t) => {

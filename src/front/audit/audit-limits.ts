@@ -20,6 +20,6 @@ export const AUDIT_RETRY_MS = 1_000
 /** Bytes that one request reads through; then it answers with what it has found, and a cursor. */
 export const AUDIT_SCAN_BYTES_MAX = 8 * MiB
 /** Requests that read the audit at a time. */
-export const AUDIT_READS_MAX = 4
+export const AUDIT_READS_MAX = 16
 export const AUDIT_LIMIT_DEFAULT = 100
 export const AUDIT_LIMIT_MAX = 1_000
