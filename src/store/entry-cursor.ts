@@ -1,5 +1,6 @@
 import { DbError } from '../base/errors.ts'
 import { ENTRY_LIST_KEY, EntryNode, nodeKey } from './entry-node.codec.ts'
+import { EntryPageCache } from './entry-page-cache.ts'
 import { NODE_CHILDREN, nodeCounts } from './entry-runs.layout.ts'
 import { decodeEntryRunList, type EntryRun, type EntryRunList } from './entry-run-list.ts'
 import { EMPTY_RUN_LIST, runListVersion } from './run-list.codec.ts'
@@ -29,6 +30,7 @@ export class EntryReader {
   /** By run, then by level and number. */
   readonly #inner = new Map<number, Map<number, EntryNode>>()
   #innerCount = 0
+  readonly #pages = new EntryPageCache()
 
   constructor(store: Store) {
     this.#store = store
@@ -47,19 +49,23 @@ export class EntryReader {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const { runs } = this.#list
       const steps = runs.map((run) => this.#descend(run, key))
-      const values = this.#store.multiGet('sp', [ENTRY_LIST_KEY, ...steps.map(({ run, level, number }) => nodeKey(run.id, level, number))])
+      // What is at hand need not be read; the list is, in the same read as the rest: it says whether all of this holds.
+      const wanted = steps.filter((step) => step.page === undefined)
+      const values = this.#store.multiGet('sp', [ENTRY_LIST_KEY, ...wanted.map(({ run, level, number }) => nodeKey(run.id, level, number))])
       const list = values[0]
       if (list === undefined) return []
       if (runListVersion(list) !== this.#list.version) {
         this.#adopt(decodeEntryRunList(list))
         continue
       }
-      const positions: RunPosition[] = []
-      steps.forEach(({ run, level, number }, i) => {
+      wanted.forEach((step, i) => {
+        const { run, level, number } = step
         const node = new EntryNode(values[i + 1] ?? missing())
-        if (level > 0) this.#keep(run, level, number, node)
-        else positions.push({ run, number, page: node })
+        if (level > 0) return this.#keep(run, level, number, node)
+        this.#pages.keep(run.id, number, node)
+        step.page = node
       })
+      const positions = steps.flatMap(({ run, number, page }) => page === undefined ? [] : [{ run, number, page }])
       if (positions.length === runs.length) return positions
       // Inner nodes were missing: they are at hand now, and the next attempt comes a level lower.
     }
@@ -83,7 +89,7 @@ export class EntryReader {
   }
 
   /** The lowest node on the way to `key` that is not at hand: the page, or an inner node. */
-  #descend(run: EntryRun, key: Uint8Array): { readonly run: EntryRun, readonly level: number, readonly number: number } {
+  #descend(run: EntryRun, key: Uint8Array): Step {
     const counts = nodeCounts(run.pages)
     let number = 0
     let level = counts.length - 1
@@ -92,7 +98,7 @@ export class EntryReader {
       if (node === undefined) break
       number = Math.min(number * NODE_CHILDREN + Math.max(0, node.rank(key, true) - 1), counts[level - 1]! - 1)
     }
-    return { run, level, number }
+    return { run, level, number, page: level === 0 ? this.#pages.get(run.id, number) : undefined }
   }
 
   #keep(run: EntryRun, level: number, number: number, node: EntryNode): void {
@@ -107,6 +113,7 @@ export class EntryReader {
     this.#list = list
     const valid = new Set(list.runs.map((run) => run.id))
     this.#forget((run) => !valid.has(run))
+    this.#pages.retain(valid)
   }
 
   #forget(which: (run: number) => boolean): void {
@@ -122,6 +129,15 @@ const innerKey = (level: number, number: number): number => level * 2 ** 32 + nu
 
 function missing(): never {
   throw new DbError('store_corrupt', 'a page of the index of subjects is missing; run "stemedb store rebuild"')
+}
+
+/** The node of a run to look at next on the way to a key. */
+interface Step {
+  readonly run: EntryRun
+  readonly level: number
+  readonly number: number
+  /** Of level 0, where it is at hand. */
+  page: EntryNode | undefined
 }
 
 interface RunPosition {
