@@ -15,24 +15,43 @@ export function barOf(part: number, width = BAR_CHARACTERS): string {
 const percent = (part: number): string => `${Math.round(part * 100)}%`
 const figure = (value: number): string => String(Math.round(value * 1000) / 1000)
 
-function rowOf({ label, winner, weight, share, candidates, sources, conflict }: QuerySide): string[] {
-  const claim = winner?.assertion
-  const value = claim === undefined ? '(none)' : objectText(claim.object)
-  // Where the side is a value, its label says the same as the claim.
-  const side = printable(label)
-  return [
-    side === value ? value : `${side}${side === '' ? '' : ': '}${value}`, barOf(share), percent(share), figure(weight), String(candidates), sources > 0 ? String(sources) : '',
-    conflict === undefined ? '' : figure(conflict), claim?.source_class ?? '',
-  ]
+/** Below this a part of the whole is rounding. */
+const SHARE_LEFT_MIN = 0.001
+
+/** A column, and what it says of a side: nothing where the lens does not know it. */
+const COLUMNS: readonly (readonly [head: string, cell: (side: QuerySide) => string])[] = [
+  ['side', ({ label, winner }) => {
+    const value = winner === null ? '(none)' : objectText(winner.assertion.object)
+    // Where the side is a value, its label says the same as the claim.
+    const side = printable(label)
+    return side === value || side === '' ? value : winner === null ? side : `${side}: ${value}`
+  }],
+  ['share', ({ share }) => barOf(share)],
+  ['', ({ share, weight }) => (share > 0 || weight > 0 ? percent(share) : '')],
+  ['weight', ({ weight }) => (weight > 0 ? figure(weight) : '')],
+  ['claims', ({ candidates }) => String(candidates)],
+  ['sources', ({ sources }) => (sources > 0 ? String(sources) : '')],
+  ['conflict', ({ conflict }) => (conflict === undefined ? '' : figure(conflict))],
+  ['best source', ({ winner }) => winner?.assertion.source_class ?? ''],
+]
+
+/** What the sides that are shown leave of the whole, where a lens tells of its winner's only. */
+function othersOf({ sides = [], candidates }: QueryAnswer): QuerySide[] {
+  const sum = (of: (side: QuerySide) => number): number => sides.reduce((total, side) => total + of(side), 0)
+  const share = sum((side) => side.share)
+  const claims = candidates - sum((side) => side.candidates)
+  if (!(share > 0) || 1 - share < SHARE_LEFT_MIN || claims < 1) return []
+  return [{ label: '(all others)', weight: sum((side) => side.weight) * (1 - share) / share, share: 1 - share, candidates: claims, sources: 0, winner: null, why: '' }]
 }
 
-/** All sides of one answer, by rank, with a bar for the weight of each, and what they come to together. */
+/** All sides of one answer, by rank, with a bar for the part of each, and what they come to together. */
 export async function conflictTable(answer: QueryAnswer): Promise<string> {
   const { default: Table } = await import('cli-table3')
-  const table = new Table({
-    head: ['side', 'weight', 'share', '', 'claims', 'sources', 'conflict', 'best source'], style: { head: [], border: [], compact: true }, wordWrap: false,
-  })
-  for (const side of answer.sides ?? []) table.push(rowOf(side))
+  const rows = [...(answer.sides ?? []), ...othersOf(answer)].map((side) => COLUMNS.map(([, cell]) => cell(side)))
+  const used = COLUMNS.map((_, i) => rows.some((row) => row[i] !== ''))
+  const isUsed = (_: unknown, i: number): boolean => used[i]!
+  const table = new Table({ head: COLUMNS.map(([head]) => head).filter(isUsed), style: { head: [], border: [], compact: true }, wordWrap: false })
+  for (const row of rows) table.push(row.filter(isUsed))
   const { subject, predicate, status, conflict, certainty } = answer
   const summary = [
     `${printable(subject)}  ${printable(predicate)}`, status, conflict === undefined ? undefined : `conflict ${figure(conflict)}`,

@@ -8,6 +8,7 @@ const PACKAGES = {
   fallocate: 'util-linux',
   fusermount3: 'fuse3',
   gcc: 'gcc libc6-dev',
+  jq: 'jq',
   losetup: 'mount',
   mke2fs: 'e2fsprogs',
   'mkfs.ext4': 'e2fsprogs',
