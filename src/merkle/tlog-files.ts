@@ -232,6 +232,8 @@ interface OpenFiles {
 
 function openAll(disk: Disk, dir: string): OpenFiles {
   disk.mkdir(dir)
+  // At each start: the one that made the folder may have died before it came here.
+  disk.syncDir(parentOf(dir))
   const open: DiskFile[] = []
   let isNew = false
   const file = (name: string): DiskFile => {
@@ -258,6 +260,8 @@ function openAll(disk: Disk, dir: string): OpenFiles {
     throw error
   }
 }
+
+const parentOf = (path: string): string => path.slice(0, Math.max(1, path.lastIndexOf('/')))
 
 function readHead(file: DiskFile): HeadSlot {
   const slots = [0, 1].map((place) => {
