@@ -16,6 +16,7 @@ import { assertionToJson } from '../record/assertion.json.ts'
 import { HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
 import { decodeAssertion } from '../wire/assertion.codec.ts'
 import type { StoredAssertion } from './http.ts'
+import { SIGNED_BY } from '../wire/query-reply.codec.ts'
 
 /** What the node sends for subscriptions (fbs/feed.fbs). */
 export type FeedFrame =
@@ -96,8 +97,6 @@ function answersOf(reply: QueryReplyFrame): WatchedAnswer[] {
     }
   })
 }
-
-const SIGNED_BY = ['nobody', 'assertion', 'batch'] as const
 
 function structBytes(at: { bb: ByteBuffer | null, bb_pos: number } | null, length: number): Uint8Array | undefined {
   return at === null ? undefined : must(at.bb).bytes().slice(at.bb_pos, at.bb_pos + length)

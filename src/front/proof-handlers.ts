@@ -1,13 +1,11 @@
-import { Builder } from 'flatbuffers'
 import { must } from '../base/assert.ts'
 import { fromHex } from '../base/bytes.ts'
 import { DbError } from '../base/errors.ts'
-import { Hash } from '../fbs/stemedb/hash.ts'
-import { QueryRequest } from '../fbs/stemedb/query-request.ts'
 import {
   QUERY_CHECKPOINT, QUERY_CONSISTENCY, QUERY_INCLUSION, QUERY_PROOF_FILE, QUERY_SIGNATURE, QUERY_TILE,
 } from '../query/kinds/registry.ts'
 import { HASH_BYTES } from '../record/limits.ts'
+import { encodeQueryRequest, type QueryFields } from '../wire/query-request.codec.ts'
 import { ask } from './ask.ts'
 import type { Exchange, Headers } from './exchange.ts'
 import type { HandlerParts, RequestInfo } from './handler.ts'
@@ -15,13 +13,7 @@ import { JSON_TYPE, mediaTypeOf, negotiate } from './media.ts'
 import { parametersReader } from './parameters.ts'
 import { CONSISTENCY_PARAMETERS, INCLUSION_PARAMETERS } from './schemas-proofs.ts'
 
-interface ProofQuery {
-  readonly kind: number
-  readonly id?: Uint8Array
-  readonly from?: number
-  readonly to?: number
-  readonly tile?: string
-}
+type ProofQuery = Pick<QueryFields, 'kind' | 'id' | 'proofFrom' | 'proofTo' | 'tile'>
 
 const CHECKPOINT_TYPE = 'text/plain; charset=utf-8'
 const BYTES_TYPE = 'application/octet-stream'
@@ -29,26 +21,12 @@ const NEVER_STORED: Headers = [['cache-control', 'no-store']]
 /** A tile that is there never changes. */
 const FOR_EVER: Headers = [['cache-control', 'public, max-age=31536000, immutable']]
 
-function encodeProofQuery(requestId: bigint, { kind, id, from = 0, to = 0, tile }: ProofQuery): Uint8Array {
-  const builder = new Builder(256)
-  const tileText = tile === undefined ? 0 : builder.createString(tile)
-  QueryRequest.startQueryRequest(builder)
-  QueryRequest.addRequestId(builder, requestId)
-  QueryRequest.addKind(builder, kind)
-  if (id !== undefined) QueryRequest.addId(builder, Hash.createHash(builder, [...id]))
-  QueryRequest.addProofFrom(builder, BigInt(from))
-  QueryRequest.addProofTo(builder, BigInt(to))
-  if (tileText !== 0) QueryRequest.addTile(builder, tileText)
-  builder.finish(QueryRequest.endQueryRequest(builder), 'SQRQ')
-  return builder.asUint8Array()
-}
-
 function answerWith(
   exchange: Exchange, { accept }: RequestInfo, parts: HandlerParts, query: ProofQuery, type: string, headers: Headers = NEVER_STORED,
 ): void {
   const mediaType = mediaTypeOf(type)
   if (negotiate(accept, [mediaType]) === undefined) throw new DbError('not_acceptable', `this is ${mediaType}`)
-  ask(exchange, parts, 'proofs', (requestId) => encodeProofQuery(requestId, query), (reply) => {
+  ask(exchange, parts, 'proofs', (requestId) => encodeQueryRequest(requestId, query), (reply) => {
     // The bytes are a view on the ring's frame; respond writes them before it returns.
     exchange.respond(200, [['content-type', type], ...headers], must(reply.documentArray(), 'the document of a reply of its kind'))
   })
@@ -70,7 +48,7 @@ const readInclusion = parametersReader<{ size?: number }>(INCLUSION_PARAMETERS)
 /** `GET /v1/proofs/inclusion/{id}` */
 export function handleInclusion(exchange: Exchange, request: RequestInfo, parts: HandlerParts): void {
   const { size = 0 } = readInclusion(request.query)
-  answerWith(exchange, request, parts, { kind: QUERY_INCLUSION, id: idOf(request), to: size }, JSON_TYPE)
+  answerWith(exchange, request, parts, { kind: QUERY_INCLUSION, id: idOf(request), proofTo: size }, JSON_TYPE)
 }
 
 const readConsistency = parametersReader<{ from: number, to?: number }>(CONSISTENCY_PARAMETERS)
@@ -78,7 +56,7 @@ const readConsistency = parametersReader<{ from: number, to?: number }>(CONSISTE
 /** `GET /v1/proofs/consistency` */
 export function handleConsistency(exchange: Exchange, request: RequestInfo, parts: HandlerParts): void {
   const { from, to = 0 } = readConsistency(request.query)
-  answerWith(exchange, request, parts, { kind: QUERY_CONSISTENCY, from, to }, JSON_TYPE)
+  answerWith(exchange, request, parts, { kind: QUERY_CONSISTENCY, proofFrom: from, proofTo: to }, JSON_TYPE)
 }
 
 /** `GET /v1/proofs/tile/{path}` */

@@ -1,24 +1,23 @@
 import { Builder } from 'flatbuffers'
 import { toHex } from '../base/bytes.ts'
 import { must } from '../base/assert.ts'
-import type { Hlc } from '../base/hlc.ts'
-import type { Lsn } from '../base/lsn.ts'
 import type { Answer } from '../fbs/stemedb/answer.ts'
 import type { Considered } from '../fbs/stemedb/considered.ts'
 import type { Explanation } from '../fbs/stemedb/explanation.ts'
 import type { Found } from '../fbs/stemedb/found.ts'
-import { Hash } from '../fbs/stemedb/hash.ts'
+import type { Hash } from '../fbs/stemedb/hash.ts'
 import type { QueryReply } from '../fbs/stemedb/query-reply.ts'
-import { QueryRequest } from '../fbs/stemedb/query-request.ts'
 import type { Side } from '../fbs/stemedb/side.ts'
 import { QUERY_BY_ID, QUERY_BY_LENS, QUERY_LIST } from '../query/plan.ts'
-import { objectKindNumber, type ObjectValue } from '../record/assertion.ts'
 import { assertionToJson, type AssertionJson } from '../record/assertion.json.ts'
 import { HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
 import { decodeAssertion } from '../wire/assertion.codec.ts'
+import { encodeQueryRequest, type QueryFields } from '../wire/query-request.codec.ts'
+import { SIGNED_BY } from '../wire/query-reply.codec.ts'
 
 /** A question for a lens, or for a list. What is undefined is not asked for. */
-export interface QuerySpec {
+export interface QuerySpec
+  extends Omit<QueryFields, 'kind' | 'id' | 'subject' | 'subjectIsPrefix' | 'predicate' | 'lens' | 'limit' | 'depth' | 'withContent' | 'proofFrom' | 'proofTo' | 'tile'> {
   /** Every assertion that matches, unresolved. */
   readonly isList?: boolean
   readonly subject: string | undefined
@@ -27,89 +26,16 @@ export interface QuerySpec {
   /** Undefined: the node's default. */
   readonly lens: string | undefined
   readonly limit: number
-  readonly agent?: Uint8Array | undefined
-  readonly source?: Uint8Array | undefined
-  readonly epoch?: Uint8Array | undefined
-  /** Bit n: lifecycle n, tier n. */
-  readonly lifecycles?: number | undefined
-  readonly tiers?: number | undefined
-  readonly fromHlc?: Hlc | undefined
-  readonly untilHlc?: Hlc | undefined
-  readonly assertedFromMs?: number | undefined
-  readonly assertedUntilMs?: number | undefined
-  readonly confidenceMin?: number | undefined
-  readonly object?: ObjectValue | undefined
-  readonly asOfHlc?: Hlc | undefined
-  readonly minLsn?: Lsn | undefined
-  readonly cursor?: Uint8Array | undefined
-  readonly explain?: boolean | undefined
-  readonly tolerance?: number | undefined
-  readonly aliases?: boolean | undefined
 }
 
-export function encodeIdQuery(requestId: bigint, id: Uint8Array): Uint8Array {
-  const builder = new Builder(128)
-  QueryRequest.startQueryRequest(builder)
-  QueryRequest.addRequestId(builder, requestId)
-  QueryRequest.addKind(builder, QUERY_BY_ID)
-  QueryRequest.addId(builder, Hash.createHash(builder, [...id]))
-  builder.finish(QueryRequest.endQueryRequest(builder), 'SQRQ')
-  return builder.asUint8Array()
-}
+export const encodeIdQuery = (requestId: bigint, id: Uint8Array): Uint8Array => encodeQueryRequest(requestId, { kind: QUERY_BY_ID, id })
 
 const encoder = new Builder(1024)
-const hashAt = (bytes: Uint8Array): number => Hash.createHash(encoder, [...bytes])
-const textAt = (text: string | undefined): number => (text === undefined ? 0 : encoder.createString(text))
 
 /** A QueryRequest, in memory that is used again by the next call. */
-export function encodeQuery(requestId: bigint, spec: QuerySpec): Uint8Array {
-  const { agent, source, epoch, object, lens } = spec
-  encoder.clear()
-  const subjectAt = textAt(spec.subject)
-  const predicateAt = textAt(spec.predicate)
-  const lensAt = textAt(lens)
-  const objectAt = object?.kind === 'text' || object?.kind === 'reference' ? textAt(object.value) : 0
-  const cursorAt = spec.cursor === undefined ? 0 : encoder.createByteVector(spec.cursor)
-  QueryRequest.startQueryRequest(encoder)
-  QueryRequest.addRequestId(encoder, requestId)
-  QueryRequest.addKind(encoder, spec.isList === true ? QUERY_LIST : QUERY_BY_LENS)
-  if (subjectAt !== 0) QueryRequest.addSubject(encoder, subjectAt)
-  QueryRequest.addSubjectIsPrefix(encoder, spec.subjectIsPrefix)
-  if (predicateAt !== 0) QueryRequest.addPredicate(encoder, predicateAt)
-  if (lensAt !== 0) QueryRequest.addLens(encoder, lensAt)
-  QueryRequest.addLimit(encoder, spec.limit)
-  if (agent !== undefined) QueryRequest.addAgent(encoder, hashAt(agent))
-  if (source !== undefined) QueryRequest.addSource(encoder, hashAt(source))
-  if (epoch !== undefined) QueryRequest.addEpoch(encoder, hashAt(epoch))
-  addFilters(spec)
-  if (object !== undefined) {
-    QueryRequest.addObjectKind(encoder, objectKindNumber(object.kind))
-    if (objectAt !== 0) QueryRequest.addObjectText(encoder, objectAt)
-    if (object.kind === 'number') QueryRequest.addObjectNumber(encoder, object.value)
-    if (object.kind === 'boolean') QueryRequest.addObjectBoolean(encoder, object.value)
-  }
-  if (cursorAt !== 0) QueryRequest.addCursor(encoder, cursorAt)
-  encoder.finish(QueryRequest.endQueryRequest(encoder), 'SQRQ')
-  return encoder.asUint8Array()
+export function encodeQuery(requestId: bigint, { isList, ...spec }: QuerySpec): Uint8Array {
+  return encodeQueryRequest(requestId, { ...spec, kind: isList === true ? QUERY_LIST : QUERY_BY_LENS }, encoder)
 }
-
-/** Absent and zero are one, so that nothing is written for what is not asked for. */
-function addFilters(spec: QuerySpec): void {
-  QueryRequest.addLifecycles(encoder, spec.lifecycles ?? 0)
-  QueryRequest.addTiers(encoder, spec.tiers ?? 0)
-  QueryRequest.addFromHlc(encoder, spec.fromHlc ?? 0n)
-  QueryRequest.addUntilHlc(encoder, spec.untilHlc ?? 0n)
-  QueryRequest.addAssertedFromMs(encoder, BigInt(spec.assertedFromMs ?? 0))
-  QueryRequest.addAssertedUntilMs(encoder, BigInt(spec.assertedUntilMs ?? 0))
-  QueryRequest.addConfidenceMin(encoder, spec.confidenceMin ?? 0)
-  QueryRequest.addAsOfHlc(encoder, spec.asOfHlc ?? 0n)
-  QueryRequest.addMinLsn(encoder, BigInt(spec.minLsn ?? 0))
-  QueryRequest.addExplain(encoder, spec.explain ?? false)
-  QueryRequest.addTolerance(encoder, spec.tolerance ?? 0)
-  QueryRequest.addAliases(encoder, spec.aliases ?? false)
-}
-
-const SIGNED_BY = ['nobody', 'assertion', 'batch'] as const
 
 export interface FoundJson {
   id: string

@@ -4,9 +4,8 @@ import { pathOfId, rootOfIds } from '../merkle/tree.ts'
 import { assertionToJson } from '../record/assertion.json.ts'
 import type { Assertion } from '../record/assertion.ts'
 import { HASH_BYTES } from '../record/limits.ts'
-import { SIGNED_BY_AGENT, SIGNED_BY_BATCH, SIGNED_BY_NOBODY, type AssertionReader, type Place, type StoredAssertion } from './candidate-source.ts'
-
-const SIGNED_BY = Object.freeze({ [SIGNED_BY_NOBODY]: 'nobody', [SIGNED_BY_AGENT]: 'assertion', [SIGNED_BY_BATCH]: 'batch' } as const)
+import { SIGNED_BY } from '../wire/query-reply.codec.ts'
+import { SIGNED_BY_BATCH, type AssertionReader, type Place, type StoredAssertion } from './candidate-source.ts'
 
 export const signedByText = (stored: StoredAssertion): StatementJson['signed_by'] => SIGNED_BY[stored.signedBy]
 
@@ -34,10 +33,14 @@ export function statementOf({ place, stored, assertion }: ReadAssertion, reader:
 
 function batchPathOf(place: Place, reader: AssertionReader): BatchPathJson | undefined {
   const ids = reader.batchIds?.(place)
-  if (ids === undefined) return undefined
-  const path = pathOfId(ids, place.index)
+  return ids && batchPath(ids, place.index)
+}
+
+/** How the assertion at `index` of a batch goes up to the root of the batch's ids. */
+export function batchPath(ids: Uint8Array, index: number): BatchPathJson {
+  const path = pathOfId(ids, index)
   return {
-    index: place.index,
+    index,
     count: ids.length / HASH_BYTES,
     root: toHex(rootOfIds(ids)),
     path: Array.from({ length: path.length / HASH_BYTES }, (_, i) => toHex(path.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES))),

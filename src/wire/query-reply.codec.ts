@@ -100,7 +100,8 @@ export type DecodedReply =
   | { readonly requestId: bigint, readonly refused: undefined, readonly result: QueryResult }
   | { readonly requestId: bigint, readonly refused: ErrorName, readonly detail: string }
 
-const SIGNED_BY = ['nobody', 'assertion', 'batch'] as const
+/** By `Found.signed_by`. */
+export const SIGNED_BY = ['nobody', 'assertion', 'batch'] as const
 const VERDICTS = ['left_out', 'won', 'supports', 'lost', 'left_out'] as const
 
 /**

@@ -9,9 +9,9 @@ export const QUERY_KINDS = Object.freeze({
 })
 export type QueryKind = keyof typeof QUERY_KINDS
 
-/** A question, as fbs/query.fbs describes its fields. What is absent is not asked for. */
-export interface QueryInput {
-  readonly kind: QueryKind
+/** The fields of a question, as fbs/query.fbs describes them. What is absent is not asked for. */
+export interface QueryFields {
+  readonly kind: number
   /** 32 bytes; so have `agent`, `source` and `epoch`. */
   readonly id?: Uint8Array | undefined
   readonly subject?: string | undefined
@@ -22,8 +22,9 @@ export interface QueryInput {
   readonly agent?: Uint8Array | undefined
   readonly source?: Uint8Array | undefined
   readonly epoch?: Uint8Array | undefined
-  readonly lifecycles?: readonly Lifecycle[] | undefined
-  readonly tiers?: readonly SourceClass[] | undefined
+  /** Bit n: lifecycle n, tier n. */
+  readonly lifecycles?: number | undefined
+  readonly tiers?: number | undefined
   readonly fromHlc?: bigint | undefined
   readonly untilHlc?: bigint | undefined
   readonly assertedFromMs?: number | undefined
@@ -38,25 +39,48 @@ export interface QueryInput {
   readonly aliases?: boolean | undefined
   readonly depth?: number | undefined
   readonly withContent?: boolean | undefined
+  readonly proofFrom?: number | undefined
+  readonly proofTo?: number | undefined
+  readonly tile?: string | undefined
 }
 
-/** One QueryRequest buffer ("SQRQ") of its own memory. Values are taken as they are: the node checks them. */
-export function encodeQuery(requestId: bigint, query: QueryInput): Uint8Array {
-  const builder = new Builder(256)
+/** A question by the names of things. */
+export interface QueryInput extends Omit<QueryFields, 'kind' | 'lifecycles' | 'tiers' | 'proofFrom' | 'proofTo' | 'tile'> {
+  readonly kind: QueryKind
+  readonly lifecycles?: readonly Lifecycle[] | undefined
+  readonly tiers?: readonly SourceClass[] | undefined
+}
+
+/** As {@link encodeQueryRequest}, in memory of its own. */
+export function encodeQuery(requestId: bigint, { lifecycles, tiers, ...query }: QueryInput): Uint8Array {
+  return encodeQueryRequest(requestId, {
+    ...query, kind: QUERY_KINDS[query.kind], lifecycles: lifecycles && bits(lifecycles.map(lifecycleNumber)), tiers: tiers && bits(tiers),
+  })
+}
+
+const bits = (numbers: readonly number[]): number => numbers.reduce((sum, n) => sum | 1 << n, 0)
+
+/**
+ * One QueryRequest buffer ("SQRQ"). Values are taken as they are: the node checks them.
+ * @param builder cleared before; the buffer lies in its memory until it is used again
+ */
+export function encodeQueryRequest(requestId: bigint, query: QueryFields, builder = new Builder(256)): Uint8Array {
+  builder.clear()
   const text = (value: string | undefined): number => value === undefined ? 0 : builder.createString(value)
   const subject = text(query.subject)
   const predicate = text(query.predicate)
   const lens = text(query.lens)
   const { object } = query
   const objectText = text(object?.kind === 'text' || object?.kind === 'reference' ? object.value : undefined)
-  const cursor = query.cursor === undefined ? 0 : QueryRequest.createCursorVector(builder, query.cursor)
+  const tile = text(query.tile)
+  const cursor = query.cursor === undefined ? 0 : builder.createByteVector(query.cursor)
   QueryRequest.startQueryRequest(builder)
   // Always there, also as zeros, so that two requests that ask the same have one form but for these.
   builder.forceDefaults(true)
   QueryRequest.addRequestId(builder, requestId)
   QueryRequest.addMinLsn(builder, BigInt(query.minLsn ?? 0))
   builder.forceDefaults(false)
-  QueryRequest.addKind(builder, QUERY_KINDS[query.kind])
+  QueryRequest.addKind(builder, query.kind)
   addHashes(builder, query)
   if (subject !== 0) QueryRequest.addSubject(builder, subject)
   QueryRequest.addSubjectIsPrefix(builder, query.subjectIsPrefix ?? false)
@@ -65,23 +89,23 @@ export function encodeQuery(requestId: bigint, query: QueryInput): Uint8Array {
   addFilters(builder, query)
   if (object !== undefined) addObject(builder, object, objectText)
   if (cursor !== 0) QueryRequest.addCursor(builder, cursor)
+  if (tile !== 0) QueryRequest.addTile(builder, tile)
   addScalars(builder, query)
   builder.finish(QueryRequest.endQueryRequest(builder), 'SQRQ')
   return builder.asUint8Array()
 }
 
 /** Structs, which stand inline. */
-function addHashes(builder: Builder, { id, agent, source, epoch }: QueryInput): void {
+function addHashes(builder: Builder, { id, agent, source, epoch }: QueryFields): void {
   if (id !== undefined) QueryRequest.addId(builder, Hash.createHash(builder, [...id]))
   if (agent !== undefined) QueryRequest.addAgent(builder, Hash.createHash(builder, [...agent]))
   if (source !== undefined) QueryRequest.addSource(builder, Hash.createHash(builder, [...source]))
   if (epoch !== undefined) QueryRequest.addEpoch(builder, Hash.createHash(builder, [...epoch]))
 }
 
-function addFilters(builder: Builder, query: QueryInput): void {
-  const bits = (numbers: readonly number[]): number => numbers.reduce((sum, n) => sum | 1 << n, 0)
-  if (query.lifecycles !== undefined) QueryRequest.addLifecycles(builder, bits(query.lifecycles.map(lifecycleNumber)))
-  if (query.tiers !== undefined) QueryRequest.addTiers(builder, bits(query.tiers))
+function addFilters(builder: Builder, query: QueryFields): void {
+  QueryRequest.addLifecycles(builder, query.lifecycles ?? 0)
+  QueryRequest.addTiers(builder, query.tiers ?? 0)
   QueryRequest.addFromHlc(builder, query.fromHlc ?? 0n)
   QueryRequest.addUntilHlc(builder, query.untilHlc ?? 0n)
   QueryRequest.addAssertedFromMs(builder, BigInt(query.assertedFromMs ?? 0))
@@ -96,7 +120,7 @@ function addObject(builder: Builder, object: ObjectValue, textOffset: number): v
   else QueryRequest.addObjectText(builder, textOffset)
 }
 
-function addScalars(builder: Builder, query: QueryInput): void {
+function addScalars(builder: Builder, query: QueryFields): void {
   QueryRequest.addLimit(builder, query.limit ?? 0)
   QueryRequest.addAsOfHlc(builder, query.asOfHlc ?? 0n)
   QueryRequest.addExplain(builder, query.explain ?? false)
@@ -104,4 +128,6 @@ function addScalars(builder: Builder, query: QueryInput): void {
   QueryRequest.addAliases(builder, query.aliases ?? false)
   QueryRequest.addDepth(builder, query.depth ?? 0)
   QueryRequest.addWithContent(builder, query.withContent ?? false)
+  QueryRequest.addProofFrom(builder, BigInt(query.proofFrom ?? 0))
+  QueryRequest.addProofTo(builder, BigInt(query.proofTo ?? 0))
 }

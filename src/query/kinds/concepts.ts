@@ -5,6 +5,7 @@ import { prefixEnd } from '../../store/keyspace.codec.ts'
 import type { EntryCursor, IndexEntry } from '../candidate-source.ts'
 import { asOfField, limitField, refuseParameter, subjectField } from '../request-fields.ts'
 import type { KindDependencies } from './kind.ts'
+import { sameBytes } from '../pairs.ts'
 
 /** Predicates that are listed of one subject. */
 export const CONCEPT_PREDICATES_MAX = 64
@@ -179,5 +180,4 @@ class Walk {
 }
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8')
-const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
 const startsWith = (bytes: Uint8Array, prefix: Uint8Array): boolean => bytes.length >= prefix.length && sameBytes(bytes.subarray(0, prefix.length), prefix)

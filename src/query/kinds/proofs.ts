@@ -9,10 +9,10 @@ import type { TlogReader } from '../../merkle/tlog-files.ts'
 import {
   TILE_HASHES, levelHashes, tilePlaceOf, tlogConsistencyProof, tlogInclusionPath, tlogRoot, TILE_LEVELS,
 } from '../../merkle/tlog-tiles.ts'
-import { pathOfId, rootOfIds } from '../../merkle/tree.ts'
 import { HASH_BYTES } from '../../record/limits.ts'
 import { decodeAssertion } from '../../wire/assertion.codec.ts'
 import type { BatchIdReader } from '../batch-ids.ts'
+import { batchPath } from '../statement.ts'
 import { SIGNED_BY_AGENT, SIGNED_BY_BATCH, type AssertionReader, type CandidateSource, type Place, type StoredAssertion } from '../candidate-source.ts'
 
 /** What proofs are made of. */
@@ -140,12 +140,7 @@ function signatureOf(stored: StoredAssertion, place: Place, { batch, realm }: Pr
   if (signature === undefined) return { ...common, signed_by: 'nobody' }
   if (signedBy === SIGNED_BY_AGENT) return { ...common, signed_by: 'assertion', signature: toHex(signature) }
   const ids = batch.read(place, id)
-  const path = pathOfId(ids, place.index)
-  return {
-    ...common, signed_by: signedBy === SIGNED_BY_BATCH ? 'batch' : 'nobody', signature: toHex(signature),
-    index: place.index, count: ids.length / HASH_BYTES, root: toHex(rootOfIds(ids)),
-    path: Array.from({ length: path.length / HASH_BYTES }, (_, i) => toHex(path.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES))),
-  }
+  return { ...common, signed_by: signedBy === SIGNED_BY_BATCH ? 'batch' : 'nobody', signature: toHex(signature), ...batchPath(ids, place.index) }
 }
 
 export function answerSignature(request: QueryRequest, needs: Needs): object {
