@@ -17,6 +17,12 @@ import { Violation } from './oracle.ts'
 import { Scheduler, type Actor } from './scheduler.ts'
 import { SimPreparer } from './sim-preparer.ts'
 import { plainDisk, type World } from './world.ts'
+// What STAGE_BUILDERS loads when it is asked: here before anybody asks, since loading reads files, and a simulation may not.
+import '../../src/node/stage-ingest.ts'
+import '../../src/node/stage-lens.ts'
+import '../../src/node/stage-merkle.ts'
+import '../../src/node/stage-verify.ts'
+import '../../src/node/stage-wal.ts'
 
 /** Scrub reads a disk that rots, which the simulated one does not; feed has nobody to tell; tlog's files are derived and tested by themselves. */
 const NOT_SIMULATED: ReadonlySet<ThreadKind> = new Set<ThreadKind>(['scrub', 'feed', 'tlog'])

@@ -37,14 +37,14 @@ export const MUTANTS: Readonly<Record<string, readonly Mutation[]>> = {
             marks.setDurable({ segmentId: writer.segmentId, offset: writer.recordOffset }, this.#lastLsn, this.#lastHlc);
             position = writer.sync();`,
   }],
-  'ids of earlier lives are not looked up': [{
-    file: 'src/node/stage-wal.js', from: 'ids: place.ids().lookup,',
+  'ids of earlier lives are not looked up': ['src/node/stage-wal.js', 'src/node/stage-verify.js'].map((file) => ({
+    file, from: 'ids: place.ids().lookup,',
     to: `ids: ((lookup) => ({
             prepare: (ids, at, count) => lookup.prepare(ids, at, count), mayKnow: (i) => lookup.mayKnow(i), hasRoom: (count) => lookup.hasRoom(count),
             insert: (...args) => lookup.insert(...args),
             find: (ids, at) => { const place = lookup.find(ids, at); return place === undefined || place.lsn <= start.recovered.lastLsn ? undefined : place; },
         }))(place.ids().lookup),`,
-  }],
+  })),
   'reads show what is not synced': [{ file: 'src/node/stage-lens.js', from: 'durableLsn: () => place.marks.durableLsn,', to: 'durableLsn: () => Infinity,' }],
   'the HLC is the wall clock': [{ file: 'src/base/hlc.js', from: 'now > last ? now : last + 1n', to: 'now' }],
   'a segment ends before its last group is synced': [{
