@@ -1,4 +1,4 @@
-import { crc32c } from '@node-rs/crc32'
+import { crc32c } from '../base/crc32c.ts'
 import { assert } from '../base/assert.ts'
 import { HASH_BYTES } from './blake3.layout.ts'
 import { OWN_CHECKPOINT_BYTES_MAX } from './checkpoint.ts'

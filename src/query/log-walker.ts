@@ -1,4 +1,4 @@
-import { crc32c } from '@node-rs/crc32'
+import { crc32c } from '../base/crc32c.ts'
 import { DbError } from '../base/errors.ts'
 import { HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
 import {

@@ -2,14 +2,17 @@
  * BLAKE3-256 (github.com/BLAKE3-team/BLAKE3-specs), by WebAssembly, which loads asynchronously: `await initHash()` (or
  * `hashReady`) once a thread before anything here is called.
  */
-import { createBLAKE3, type IHasher } from 'hash-wasm'
+// One algorithm's file alone: Node looks through a CommonJS file for what it exports, in each thread, and for the file of
+// all algorithms that took half of a start's processor time.
+import hashWasm from 'hash-wasm/dist/blake3.umd.min.js'
+import type { IHasher } from 'hash-wasm'
 import { must } from '../base/assert.ts'
 import { HASH_BYTES } from './limits.ts'
 
 let hasher: IHasher | undefined
 
 /** Resolves when hashes can be computed on this thread; starts with the import. */
-export const hashReady: Promise<void> = createBLAKE3().then((loaded) => {
+export const hashReady: Promise<void> = hashWasm.createBLAKE3().then((loaded) => {
   hasher = loaded
 })
 

@@ -1,4 +1,4 @@
-import sodium from 'sodium-native'
+import { sodium } from './sodium.ts'
 import { assert } from '../base/assert.ts'
 import { ERROR_CODES } from '../base/error-codes.ts'
 import { AGENT_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'

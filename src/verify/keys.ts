@@ -1,6 +1,6 @@
 import * as fs from 'node:fs'
 import { dirname } from 'node:path'
-import sodium from 'sodium-native'
+import { sodium } from './sodium.ts'
 import { assert } from '../base/assert.ts'
 import { fromHex, toHex } from '../base/bytes.ts'
 import { DbError, errnoOf } from '../base/errors.ts'

@@ -1,4 +1,4 @@
-import { crc32c } from '@node-rs/crc32'
+import { crc32c } from '../base/crc32c.ts'
 import type { Hlc } from '../base/hlc.ts'
 import { readLsn, writeLsn, type Lsn } from '../base/lsn.ts'
 import {

@@ -1,4 +1,4 @@
-import { crc32c } from '@node-rs/crc32'
+import { crc32c } from '../base/crc32c.ts'
 import { assert } from '../base/assert.ts'
 import type { Disk, DiskFile } from '../base/disk.ts'
 import { DbError, errnoOf, isDbError } from '../base/errors.ts'

@@ -1,4 +1,4 @@
-import { crc32c } from '@node-rs/crc32'
+import { crc32c } from '../../src/base/crc32c.ts'
 import { MANIFEST_CRC_OFFSET, MANIFEST_HEADER_BYTES } from '../../src/wal/manifest.layout.ts'
 import {
   RECORD_HEADER_BYTES, RECORD_HEADER_CRC_OFFSET, RECORD_MAGIC, RECORD_PAD_BYTES_OFFSET, RECORD_PAYLOAD_BYTES_OFFSET, RECORD_PAYLOAD_CRC_OFFSET, RECORD_PREV_HEADER_CRC_OFFSET,

@@ -1,4 +1,4 @@
-import { crc32c } from '@node-rs/crc32'
+import { crc32c } from '../../src/base/crc32c.ts'
 import { bytesEqual } from '../../src/base/bytes.ts'
 import { isDbError } from '../../src/base/errors.ts'
 import { seededRandom } from '../../src/base/random.ts'

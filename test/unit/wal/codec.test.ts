@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { crc32c } from '@node-rs/crc32'
+import { crc32c } from '../../../src/base/crc32c.ts'
 import { toHex } from '../../../src/base/bytes.ts'
 import { isDbError } from '../../../src/base/errors.ts'
 import { decodeManifest, encodeManifest, type Manifest, type SealedSegment } from '../../../src/wal/manifest.codec.ts'
