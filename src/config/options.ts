@@ -90,7 +90,9 @@ export const OPTIONS = {
   memtableBytes: number('store', 64 * MiB, 1 * MiB, 4 * GiB, 'bytes', 'RocksDB memtable budget.'),
   blockCacheBytes: number('store', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'RocksDB block cache.'),
 
-  lensLogCacheBytes: number('lens', 8 * MiB, 0, 4 * GiB, 'bytes', 'Memory of each lens thread for pieces of the log that it has read lately. 0: none is kept, and every read asks the operating system.'),
+  lensPageCacheBytes: number('lens', 128 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'Memory of each lens thread for pages of the index by subject and predicate. A page at hand is found without asking RocksDB.'),
+  lensClaimCacheBytes: number('lens', 128 * MiB, 0, 64 * GiB, 'bytes', 'Memory of each lens thread for assertions that it has read, checked and decoded lately, about. 0: none is kept.'),
+  lensLogCacheBytes: number('lens', 32 * MiB, 0, 4 * GiB, 'bytes', 'Memory of each lens thread for pieces of the log that it has read lately. 0: none is kept, and every read asks the operating system.'),
   decayHalfLifeDays: text('lens', 'inf,730,365,180,90,30', 'Days in which the confidence of a claim has halved, for tiers 0 to 5 (regulatory, clinical, observational, expert, community, anecdotal): six numbers above 0, or inf for never, between commas.'),
   consensusTolerance: text('lens', '0', 'Numbers no farther apart than this part of the greater one are one value to lenses, where a query says nothing else. 0 to 1; 0: equal numbers only.'),
   escalationCount: number('lens', 500, 0, 1000, 'assertions', 'Anecdotal assertions from which skeptic says escalate, where none of tiers 0 to 2 has spoken. 0: never.'),

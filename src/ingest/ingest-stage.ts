@@ -22,7 +22,7 @@ const FEW_RECORDS = 256
 const QUIET_MS = 250
 
 export interface IngestStageOptions
-  extends Omit<IngestStartOptions, 'meta' | 'durablePosition' | 'onApplied' | 'onIdsFlushed'> {
+  extends Omit<IngestStartOptions, 'meta' | 'durablePosition' | 'onApplied' | 'onEntryList' | 'onIdsFlushed'> {
   readonly marks: Marks
   readonly secrets: Secrets
   readonly clock: Clock
@@ -52,6 +52,7 @@ export class IngestStage implements Stage {
       meta: openStoreMeta(store, secrets),
       durablePosition: () => marks.durablePosition,
       onApplied: (position, lsn) => marks.setApplied(position, lsn),
+      onEntryList: (version) => marks.setEntryList(version),
       onIdsFlushed: (lsn) => marks.setIdsFlushed(lsn),
     })
     this.#report()

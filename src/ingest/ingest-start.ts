@@ -28,6 +28,8 @@ export interface IngestStartOptions {
   readonly durablePosition: () => WalPosition
   readonly onWritten?: IngestDependencies['onWritten']
   readonly onApplied: (position: WalPosition, lsn: Lsn) => void
+  /** Told of the version of the list of runs of column `sp`, before what it names is applied. */
+  readonly onEntryList?: (version: number) => void
   readonly onIdsFlushed: (lsn: Lsn) => void
   readonly onProgress?: ((progress: ReplayProgress) => void) | undefined
 }
@@ -55,7 +57,7 @@ export function startIngest(options: IngestStartOptions): IngestLoop {
   while (scan.next(FILTER_PAGES) > 0) { /* all of them */ }
   scan.close()
   const loop = new IngestLoop({
-    ...options, runs, entryRuns: new EntryRunWriter(store), applied: meta.applied, idsFlushed: meta.idsFlushed,
+    ...options, runs, entryRuns: new EntryRunWriter(store, options.onEntryList), applied: meta.applied, idsFlushed: meta.idsFlushed,
     finishedIds: (appliedLsn) => recents.finished(appliedLsn),
     replayedIds: replayInto(hash, filter, recents),
   })

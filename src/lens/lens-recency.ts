@@ -1,5 +1,8 @@
+import type { Hlc } from '../base/hlc.ts'
 import type { Candidate, Lens, Resolution } from './lens.ts'
 import { latestOf, momentOf } from './order.ts'
+
+const whyLatest = (hlc: Hlc): string => `Accepted last, at ${momentOf(hlc)}.`
 
 /**
  * Recency: the candidate with the greatest HLC wins; of equal HLCs, the one with the greatest id as unsigned bytes.
@@ -15,7 +18,8 @@ export const recencyLens: Lens = {
   resolve<C extends Candidate>(candidates: readonly C[]): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
     const winner = latestOf(candidates)
-    return { answers: [{ label: '', winner, supporters: [winner], why: `Accepted last, at ${momentOf(winner.hlc)}.` }] }
+    return { answers: [{ label: '', winner, supporters: [winner], why: whyLatest(winner.hlc) }] }
   },
+  whyLatest,
   whyLost: ({ hlc }) => `Accepted earlier, at ${momentOf(hlc)}.`,
 }

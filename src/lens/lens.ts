@@ -36,6 +36,11 @@ export interface Lens {
   readonly weigh?: (candidate: Candidate, context: LensContext) => number
   /** Why a candidate lost to the winner, in a sentence, for an explanation. */
   readonly whyLost?: (candidate: Candidate, winner: Candidate, context: LensContext) => string
+  /**
+   * Set where `resolve` gives the latest candidate and nothing else, whatever the context: why it won. Who has the candidates in order need not
+   * ask `resolve`.
+   */
+  readonly whyLatest?: (hlc: Hlc) => string
   /** Never throws. The winners are elements of `candidates`. */
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C>
 }

@@ -2,6 +2,7 @@ import { lensSettingsOf } from '../lens/settings.ts'
 import { TlogBoard } from '../merkle/tlog-board.ts'
 import { TlogReader } from '../merkle/tlog-files.ts'
 import { AnswerCache } from '../query/answer-cache.ts'
+import { ClaimCache } from '../query/claim-cache.ts'
 import { Dependencies, NotedClock, NotedSource } from '../query/dependencies.ts'
 import { BatchIdReader } from '../query/batch-ids.ts'
 import { LensStage } from '../query/lens-stage.ts'
@@ -30,16 +31,21 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
   const log = place.reader(RECORD_READ_BYTES)
   const { lookup } = place.ids()
   const dependencies = new Dependencies(new PairCounters(memory.pairCounters))
-  const clock = new NotedClock(place.clock, dependencies)
-  const source = new NotedSource(new StoreSource({
+  const storeSource = new StoreSource({
     store: place.store,
     find: (ids, offset) => lookup.find(ids, offset),
     appliedLsn: () => place.marks.appliedLsn,
     durableLsn: () => place.marks.durableLsn,
-  }), dependencies)
+    index: { listMark: () => place.marks.entryList, pageCacheBytes: config.lensPageCacheBytes },
+  })
+  // What is read is noted for answers that are kept.
+  const keepsAnswers = config.answerCacheBytes > 0
+  const clock = keepsAnswers ? new NotedClock(place.clock, dependencies) : place.clock
+  const source = keepsAnswers ? new NotedSource(storeSource, dependencies) : storeSource
   const readRange: ReadRange = (segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out)
   const isCached = config.lensLogCacheBytes >= LOG_BLOCK_BYTES
-  const reader = new LogAssertionReader(isCached ? new LogCache(readRange, config.lensLogCacheBytes, () => place.marks.durablePosition).readRange : readRange)
+  const logReader = new LogAssertionReader(isCached ? new LogCache(readRange, config.lensLogCacheBytes, () => place.marks.durablePosition).readRange : readRange)
+  const reader = new ClaimCache(logReader, config.lensClaimCacheBytes)
   const recordParts = { source, reader, clock, trustPolicy: trustPolicyOf(config), cache: new RecordCache(), metrics: place.metrics('lens') }
   const executor = new QueryExecutor({
     source, reader, clock,
@@ -55,7 +61,7 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
       realm: config.realm,
     },
   })
-  const cache = config.answerCacheBytes === 0 ? undefined : new AnswerCache({
+  const cache = !keepsAnswers ? undefined : new AnswerCache({
     answer: (request) => executor.answer(request), dependencies, appliedLsn: () => place.marks.appliedLsn, clock: place.clock,
     bytesMax: config.answerCacheBytes, metrics: place.metrics('lens'),
   })

@@ -1,5 +1,7 @@
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
+import type { Assertion } from '../record/assertion.ts'
+import type { PairEntries } from '../store/pair-entries.ts'
 
 /** Where an assertion stands in the log, and under which stamp. */
 export interface Place {
@@ -12,14 +14,18 @@ export interface Place {
   readonly index: number
 }
 
-/** What the index by subject and predicate says of one assertion, its bytes unread. */
-export interface IndexEntry extends Place {
-  readonly subject: Uint8Array
-  readonly predicate: Uint8Array
+/** A place, and what an index says of the assertion that must be there. */
+export interface IndexPlace extends Place {
   /** First 8 bytes of the id. */
   readonly idPrefix: Uint8Array
   /** `wordSum` of the Assertion buffer. */
   readonly assertionSum: number
+}
+
+/** What the index by subject and predicate says of one assertion, its bytes unread. */
+export interface IndexEntry extends IndexPlace {
+  readonly subject: Uint8Array
+  readonly predicate: Uint8Array
   /** Tier 0..5. */
   readonly sourceClass: number
   /** Number of the lifecycle that it was asserted with. */
@@ -74,19 +80,26 @@ export interface CandidateSource {
   /** A durable assertion by its id, or undefined. */
   byId(id: Uint8Array): Place | undefined
   entries(range: EntryRange): EntryCursor
+  /**
+   * Puts all entries of one pair into `out`, the newest first. False: there are more than it takes.
+   * @param prefix subject, zero, predicate, zero
+   */
+  pair?(prefix: Uint8Array, out: PairEntries): boolean
 }
 
 export const SIGNED_BY_NOBODY = 0
 export const SIGNED_BY_AGENT = 1
 export const SIGNED_BY_BATCH = 2
 
-/** One assertion as it is served, in memory of its own. */
-export interface StoredAssertion {
+/** One assertion as it is served, in memory of its own. Nobody changes it: it may be kept and given again. */
+export interface StoredAssertion extends Place {
   readonly id: Uint8Array
-  readonly lsn: Lsn
-  readonly hlc: Hlc
   /** The Assertion buffer: its structure, its claim and the id that follows from it have been checked. */
   readonly bytes: Uint8Array
+  /** `wordSum` of `bytes`. */
+  readonly assertionSum: number
+  /** `bytes` decoded, when somebody asks first. */
+  readonly assertion: Assertion
   /** The assertion's own, or else that of its batch. */
   readonly signature: Uint8Array | undefined
   readonly signedBy: typeof SIGNED_BY_NOBODY | typeof SIGNED_BY_AGENT | typeof SIGNED_BY_BATCH
@@ -94,11 +107,13 @@ export interface StoredAssertion {
 
 export interface AssertionReader {
   /** @throws {DbError} `store_corrupt` where bytes and index disagree, `wal_corrupt`, `io_error`. */
-  read(place: Place | IndexEntry): StoredAssertion
+  read(place: Place | IndexPlace): StoredAssertion
+  /** `read` of entry `i`, where that can be done with less. */
+  readEntry?(entries: PairEntries, i: number): StoredAssertion
   /**
    * Ids of the whole batch that an assertion came in, 32 bytes each, refused ones too: what the batch's signature covers. The bytes
    * are as they lie in the log, unchecked: it is the signature that says whether they are right.
    * @throws {DbError} `wal_corrupt`, `io_error`
    */
-  batchIds?(place: Place | IndexEntry): Uint8Array
+  batchIds?(place: Place | IndexPlace): Uint8Array
 }

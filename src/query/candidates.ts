@@ -2,7 +2,6 @@ import { toHex } from '../base/bytes.ts'
 import type { Candidate, LeftOut } from '../lens/lens.ts'
 import { standing, type Standing } from '../lens/standing.ts'
 import { lifecycleNumber, type Assertion } from '../record/assertion.ts'
-import { decodeAssertion } from '../wire/assertion.codec.ts'
 import type { AssertionReader, CandidateSource, IndexEntry, Place, StoredAssertion } from './candidate-source.ts'
 import { claimPasses, entryPasses, lifecyclePasses, readsClaims, type Filter } from './filter.ts'
 import { CANDIDATES_MAX, type Pair } from './pairs.ts'
@@ -146,7 +145,7 @@ export class CandidateReader {
     this.#claimsRead++
     const stored = this.#deps.reader.read(place)
     const entry = 'idPrefix' in place ? { entry: place } : {}
-    return { id: stored.id, hlc: stored.hlc, assertion: decodeAssertion(stored.bytes), stored, ...entry }
+    return { id: stored.id, hlc: stored.hlc, assertion: stored.assertion, stored, ...entry }
   }
 }
 

@@ -2,6 +2,7 @@ import { concatBytes } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
+import type { PairEntries } from '../store/pair-entries.ts'
 import type { PairCounters } from '../store/pair-counters.ts'
 import type { CandidateSource, EntryCursor, EntryRange, Place } from './candidate-source.ts'
 
@@ -38,8 +39,13 @@ export class Dependencies {
 
   /** Call it before reading anything of the pair, or of something that is made of it alone. */
   pair(subject: Uint8Array, predicate: Uint8Array): void {
+    this.prefix(concatBytes(subject, ZERO, predicate, ZERO))
+  }
+
+  /** The same, of subject, zero, predicate, zero. */
+  prefix(prefix: Uint8Array): void {
     if (this.#count === DEPENDENCIES_MAX) return this.unbounded()
-    const index = this.#counters.indexOf(concatBytes(subject, ZERO, predicate, ZERO))
+    const index = this.#counters.indexOf(prefix)
     this.#indexes[this.#count] = index
     this.#values[this.#count++] = this.#counters.value(index)
   }
@@ -109,6 +115,11 @@ export class NotedSource implements CandidateSource {
     const place = this.#source.byId(id)
     this.#dependencies.found(place)
     return place
+  }
+
+  pair(prefix: Uint8Array, out: PairEntries): boolean {
+    this.#dependencies.prefix(prefix)
+    return this.#source.pair!(prefix, out)
   }
 
   entries(range: EntryRange): EntryCursor {

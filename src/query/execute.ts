@@ -9,6 +9,7 @@ import type { AssertionReader, CandidateSource, EntryPosition } from './candidat
 import type { KindDependencies } from './kinds/registry.ts'
 import { resolvePairs } from './lens-query.ts'
 import { listMatches } from './list-query.ts'
+import { PlainAnswers } from './plain-answers.ts'
 import { planOf, requestIdOf, type DocumentPlan, type IdPlan, type LensPlan, type ListPlan, type QueryPlan, type ScanPlan } from './plan.ts'
 import type { RecordReader } from './record-reader.ts'
 import { ReplyBuilder } from './reply.codec.ts'
@@ -48,11 +49,13 @@ const utf8 = new TextEncoder()
 export class QueryExecutor {
   readonly #deps: QueryDependencies
   readonly #reply: ReplyBuilder
+  readonly #plain: PlainAnswers
 
   constructor(deps: QueryDependencies) {
     assert(deps.replyBytesMax >= REPLY_BYTES_MIN, 'a reply has room for a refusal')
     this.#deps = deps
     this.#reply = new ReplyBuilder(deps.replyBytesMax)
+    this.#plain = new PlainAnswers({ ...deps, reply: this.#reply })
   }
 
   /**
@@ -61,7 +64,7 @@ export class QueryExecutor {
    */
   answer(request: Uint8Array): Uint8Array {
     try {
-      return this.#answer(planOf(request, this.#deps))
+      return this.#plain.answer(request) ?? this.#answer(planOf(request, this.#deps))
     } catch (error) {
       if (!isDbError(error)) throw error
       return this.#reply.refuse(requestIdOf(request), error.number, error.message)

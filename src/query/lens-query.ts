@@ -1,13 +1,14 @@
 import type { Clock } from '../base/clock.ts'
-import type { LensAnswer, LensContext, Resolution } from '../lens/lens.ts'
+import type { LensContext } from '../lens/lens.ts'
 import type { LensSettings } from '../lens/settings.ts'
+import { answerPartsOf } from './answer-parts.ts'
 import type { AssertionReader, CandidateSource, EntryPosition, StoredAssertion } from './candidate-source.ts'
 import { AliasedPairs, GatheredPairs, ENTRIES_READ_MAX, PairReader, StepBudget, type Pair, type PairSource } from './pairs.ts'
-import { CLAIMS_READ_MAX, CandidateReader, keeperOf, type PairCandidate, type Selection } from './candidates.ts'
+import { CLAIMS_READ_MAX, CandidateReader, keeperOf, type PairCandidate } from './candidates.ts'
 import { consideredOf } from './explain.ts'
 import type { LensPlan } from './plan.ts'
 import type { RecordReader } from './record-reader.ts'
-import type { AnswerParts, SideParts } from './reply.codec.ts'
+import type { AnswerParts } from './reply.codec.ts'
 import { rangeOf, seesAt, subjectsOf, tooLong, type Moment } from './scan.ts'
 
 export interface LensQueryParts {
@@ -97,28 +98,13 @@ class LensQuery {
     this.#watch.claimsRead()
     const resolution = lens.resolve<PairCandidate>(candidates, this.#context)
     this.#watch.resolved()
-    const parts = this.#answerOf(pair, selection, resolution)
+    const resolved = { subject: pair.subject, predicate: pair.predicate, candidates: candidates.length, isCut: pair.isCut, leftOut: leftOut.length }
+    const parts = answerPartsOf(resolved, resolution, (winner) => this.#stored(winner))
     this.#watch.claimsRead()
     if (!explain) return parts
     const entriesRead = this.#budgets.reduce((sum, budget) => sum + budget.takeRead(), 0)
     const claimsRead = this.#candidates.claimsRead + this.#winnersRead - claimsBefore
     return { ...parts, explanation: { ...consideredOf(lens, selection, resolution, this.#context), ...this.#watch.times(), entriesRead, claimsRead } }
-  }
-
-  #answerOf(pair: Pair, { candidates, leftOut }: Selection, resolution: Resolution<PairCandidate>): AnswerParts {
-    const { answers, conflict, certainty, status } = resolution
-    const best = answers[0]
-    const sides = best !== undefined && (answers.length > 1 || best.label !== '') ? answers.map((answer) => this.#side(answer)) : undefined
-    const why = best?.why ?? nobodyWon(leftOut.length, resolution)
-    return {
-      subject: pair.subject, predicate: pair.predicate, candidates: candidates.length,
-      winner: best === undefined ? undefined : sides?.[0]?.winner ?? this.#stored(best.winner),
-      why: `${why} ${countOf(candidates.length, pair.isCut)}`, conflict, certainty, status, sides,
-    }
-  }
-
-  #side({ label, winner, supporters, weight, share, sources, conflict, why }: LensAnswer<PairCandidate>): SideParts {
-    return { label, winner: this.#stored(winner), weight, share, candidates: supporters.length, sources, conflict, why }
   }
 
   #stored({ stored, entry }: PairCandidate): StoredAssertion {
@@ -147,18 +133,6 @@ function contextOf({ lens: { needs = [] }, filter }: LensPlan, moment: Moment, {
 }
 
 const beginOf = ({ subject, predicate }: Pair): EntryPosition => ({ subject, predicate })
-
-function nobodyWon(leftOutBefore: number, { leftOut = [] }: Resolution<PairCandidate>): string {
-  const count = leftOut.length === 0 ? leftOutBefore : leftOut.length
-  const why = leftOut[0]?.why
-  return `Nothing is left to choose from: ${count} ${count === 1 ? 'was' : 'were'} left out.${why === undefined ? '' : ` ${why}`}`
-}
-
-function countOf(count: number, isCut: boolean): string {
-  if (isCut) return `Only the newest ${count} candidates were looked at.`
-  if (count === 0) return 'There is no candidate.'
-  return count === 1 ? 'It is the only candidate.' : `There are ${count} candidates.`
-}
 
 export interface StageTimes {
   readonly indexUs: number

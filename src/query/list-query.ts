@@ -1,5 +1,4 @@
 import { compareBytes } from '../base/bytes.ts'
-import { decodeAssertion } from '../wire/assertion.codec.ts'
 import type { AssertionReader, CandidateSource, EntryPosition, IndexEntry, StoredAssertion } from './candidate-source.ts'
 import { CLAIMS_READ_MAX } from './candidates.ts'
 import { claimPasses, entryPasses, lifecyclePasses, readsClaims } from './filter.ts'
@@ -86,7 +85,7 @@ class ListPage {
     if ((filter.lifecycles === undefined || lifecyclePasses(filter.lifecycles, entry.lifecycle)) && entryPasses(filter, entry)) {
       if (this.#count === limit || (this.#claimsLeft -= 1) < 0) return false
       const stored = this.#parts.reader.read(entry)
-      if (!this.#readsClaims || claimPasses(filter, decodeAssertion(stored.bytes))) {
+      if (!this.#readsClaims || claimPasses(filter, stored.assertion)) {
         if (!this.#parts.give(stored)) return false
         this.#count++
       }

@@ -1,18 +1,21 @@
-import { bytesEqual } from '../base/bytes.ts'
 import { wordSum } from '../base/word-sum.ts'
 import { DbError } from '../base/errors.ts'
+import type { Hlc } from '../base/hlc.ts'
+import type { Lsn } from '../base/lsn.ts'
+import type { Assertion } from '../record/assertion.ts'
 import { ASSERTION_BYTES_MAX, BATCH_ASSERTIONS_MAX, HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
+import { decodeAssertion } from '../wire/assertion.codec.ts'
 import { AssertionView } from '../wire/assertion-view.ts'
 import { claimIdInto } from '../wire/claim-id.ts'
 import { verifyBuffer } from '../wire/verifier.ts'
 import {
-  SIGNED_BY_AGENT, SIGNED_BY_BATCH, SIGNED_BY_NOBODY, type AssertionReader, type IndexEntry, type Place, type StoredAssertion,
+  SIGNED_BY_AGENT, SIGNED_BY_BATCH, SIGNED_BY_NOBODY, type AssertionReader, type IndexPlace, type Place, type StoredAssertion,
 } from './candidate-source.ts'
 import { LogWalker, type ReadRange } from './log-walker.ts'
 
 /**
- * Reads assertions from the log's files. Nothing is served that was not checked now: the checksum of the index entry, where there is
- * one, the buffer's structure, and that the id in the log is the one that follows from the claim.
+ * Reads assertions from the log's files. Nothing is read that is not checked: the checksum of the index entry, where there is
+ * one, the buffer's structure, and that the id in the index, or else in the log, is the one that follows from the claim.
  */
 export class LogAssertionReader implements AssertionReader {
   readonly #readRange: ReadRange
@@ -26,42 +29,76 @@ export class LogAssertionReader implements AssertionReader {
     this.#walker = new LogWalker(readRange)
   }
 
-  read(place: Place | IndexEntry): StoredAssertion {
+  read(place: Place | IndexPlace): StoredAssertion {
     const parts = this.#walker.find(place)
-    const { segmentId } = place
-    if (parts.assertionLength > ASSERTION_BYTES_MAX) damaged(place, 'it is longer than any assertion')
-    const id = this.#bytes(segmentId, parts.idOffset, HASH_BYTES)
-    const bytes = this.#bytes(segmentId, parts.assertionOffset, parts.assertionLength)
-    if ('assertionSum' in place && wordSum(viewOf(bytes), 0, bytes.length) !== place.assertionSum) damaged(place, 'its checksum is wrong')
-    this.#check(place, bytes, id)
+    const { segmentId, lsn, hlc, recordOffset, index } = place
+    const { assertionLength } = parts
+    if (assertionLength > ASSERTION_BYTES_MAX) damaged(place, 'it is longer than any assertion')
     const signatureOffset = parts.ownSignatureOffset >= 0 ? parts.ownSignatureOffset : parts.batchSignatureOffset
-    return {
-      id, lsn: place.lsn, hlc: place.hlc, bytes,
-      signature: signatureOffset < 0 ? undefined : this.#bytes(segmentId, signatureOffset, SIGNATURE_BYTES),
-      signedBy: parts.ownSignatureOffset >= 0 ? SIGNED_BY_AGENT : parts.batchSignatureOffset >= 0 ? SIGNED_BY_BATCH : SIGNED_BY_NOBODY,
-    }
+    // All in one piece of memory.
+    const memory = new Uint8Array(assertionLength + HASH_BYTES + (signatureOffset < 0 ? 0 : SIGNATURE_BYTES))
+    const bytes = this.#part(memory, 0, segmentId, parts.assertionOffset, assertionLength)
+    const id = memory.subarray(assertionLength, assertionLength + HASH_BYTES)
+    const assertionSum = wordSum(new DataView(memory.buffer), 0, assertionLength)
+    if ('assertionSum' in place && assertionSum !== place.assertionSum) damaged(place, 'its checksum is wrong')
+    this.#check(place, parts.idOffset, bytes, id)
+    const signature = signatureOffset < 0 ? undefined : this.#part(memory, assertionLength + HASH_BYTES, segmentId, signatureOffset, SIGNATURE_BYTES)
+    const signedBy = parts.ownSignatureOffset >= 0 ? SIGNED_BY_AGENT : parts.batchSignatureOffset >= 0 ? SIGNED_BY_BATCH : SIGNED_BY_NOBODY
+    return new LoggedAssertion({ id, lsn, hlc, segmentId, recordOffset, index, bytes, assertionSum, signature, signedBy })
   }
 
-  batchIds(place: Place | IndexEntry): Uint8Array {
+  batchIds(place: Place | IndexPlace): Uint8Array {
     const { idsOffset, batchCount } = this.#walker.find(place)
     if (batchCount > BATCH_ASSERTIONS_MAX) damaged(place, 'its batch is longer than any')
-    return this.#bytes(place.segmentId, idsOffset, HASH_BYTES * batchCount)
+    return this.#part(new Uint8Array(HASH_BYTES * batchCount), 0, place.segmentId, idsOffset, HASH_BYTES * batchCount)
   }
 
-  #check(place: Place, bytes: Uint8Array, id: Uint8Array): void {
+  /** Puts the id into `id`. Where the index says how it begins, that is compared; otherwise all of it with that in the log. */
+  #check(place: Place | IndexPlace, idOffset: number, bytes: Uint8Array, id: Uint8Array): void {
     if (verifyBuffer('Assertion', bytes) !== 0) damaged(place, 'its buffer is malformed')
-    if (claimIdInto(this.#view.reset(bytes), this.#expectedId, 0) !== 0) damaged(place, 'its claim breaks a rule')
-    if (!bytesEqual(this.#expectedId, id)) damaged(place, 'its id is another one')
+    if (claimIdInto(this.#view.reset(bytes), id, 0) !== 0) damaged(place, 'its claim breaks a rule')
+    const expected = 'idPrefix' in place ? place.idPrefix : this.#part(this.#expectedId, 0, place.segmentId, idOffset, HASH_BYTES)
+    for (let i = 0; i < expected.length; i++) if (id[i] !== expected[i]) damaged(place, 'its id is another one')
   }
 
-  #bytes(segmentId: number, offset: number, length: number): Uint8Array {
-    const bytes = new Uint8Array(length)
-    this.#readRange(segmentId, offset, length, bytes)
-    return bytes
+  /** Reads into `memory` at `at`; gives a view of it. */
+  #part(memory: Uint8Array, at: number, segmentId: number, offset: number, length: number): Uint8Array {
+    const part = memory.subarray(at, at + length)
+    this.#readRange(segmentId, offset, length, part)
+    return part
   }
 }
 
-const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+class LoggedAssertion implements StoredAssertion {
+  readonly id: Uint8Array
+  readonly lsn: Lsn
+  readonly hlc: Hlc
+  readonly segmentId: number
+  readonly recordOffset: number
+  readonly index: number
+  readonly bytes: Uint8Array
+  readonly assertionSum: number
+  readonly signature: Uint8Array | undefined
+  readonly signedBy: StoredAssertion['signedBy']
+  #assertion: Assertion | undefined
+
+  constructor(parts: Omit<StoredAssertion, 'assertion'>) {
+    this.id = parts.id
+    this.lsn = parts.lsn
+    this.hlc = parts.hlc
+    this.segmentId = parts.segmentId
+    this.recordOffset = parts.recordOffset
+    this.index = parts.index
+    this.bytes = parts.bytes
+    this.assertionSum = parts.assertionSum
+    this.signature = parts.signature
+    this.signedBy = parts.signedBy
+  }
+
+  get assertion(): Assertion {
+    return this.#assertion ??= decodeAssertion(this.bytes)
+  }
+}
 
 function damaged({ lsn, segmentId, recordOffset }: Place, why: string): never {
   throw new DbError('store_corrupt', `the assertion with LSN ${lsn} can not be served: ${why}; run "stemedb store verify"`,

@@ -10,6 +10,20 @@ import type { Place } from './candidate-source.ts'
 /** Copies bytes of the log. @throws {DbError} `wal_corrupt`, `io_error` */
 export type ReadRange = (segmentId: number, offset: number, length: number, out: Uint8Array) => void
 
+/** Records whose tables are known, at most; then all are forgotten. */
+const RECORDS_MAX = 8192
+/** Offsets of a record are below it. */
+const SEGMENT_BYTES_END = 2 ** 32
+
+/** What all assertions of a record share; offsets as in {@link AssertionParts}. */
+interface RecordParts {
+  readonly end: number
+  readonly batchCount: number
+  readonly idsOffset: number
+  readonly itemsOffset: number
+  readonly batchSignatureOffset: number
+}
+
 /** Read at a time. Tables and vtables that belong together are mostly closer. */
 const WINDOW_BYTES = 512
 
@@ -44,6 +58,7 @@ export class LogWalker {
   readonly #view = new DataView(this.#window.buffer)
   readonly #parts: AssertionParts =
     { batchCount: 0, idsOffset: 0, idOffset: 0, assertionOffset: 0, assertionLength: 0, ownSignatureOffset: 0, batchSignatureOffset: 0 }
+  readonly #records = new Map<number, RecordParts>()
   #segmentId = 0
   #recordOffset = 0
   /** Bounds of the record's payload, and of what the window holds. */
@@ -58,25 +73,46 @@ export class LogWalker {
 
   /** Valid until the next call. @throws {DbError} `wal_corrupt`, `io_error` */
   find(place: Place): Readonly<AssertionParts> {
-    this.#open(place)
     const parts = this.#parts
-    const entry = this.#table(this.#start)
-    const ids = this.#vector(entry, ENTRY_IDS)
-    const batch = this.#vector(entry, ENTRY_BATCH)
-    const table = this.#table(batch)
-    const items = this.#vector(table, BATCH_ASSERTIONS)
-    parts.batchCount = this.#u32(items - 4)
-    if (place.index >= parts.batchCount) this.#damaged('its batch is shorter than the index says')
-    parts.idsOffset = ids
-    const slot = items + 4 * place.index
+    const record = this.#record(place)
+    const { batchCount, idsOffset, itemsOffset } = record
+    parts.batchCount = batchCount
+    parts.idsOffset = idsOffset
+    parts.batchSignatureOffset = record.batchSignatureOffset
+    if (place.index >= batchCount) this.#damaged('its batch is shorter than the index says')
+    const slot = itemsOffset + 4 * place.index
     const item = slot + this.#u32(slot)
-    parts.idOffset = this.#inside(ids + HASH_BYTES * place.index, HASH_BYTES)
+    parts.idOffset = this.#inside(idsOffset + HASH_BYTES * place.index, HASH_BYTES)
     parts.assertionOffset = this.#vector(item, ITEM_ASSERTION)
     parts.assertionLength = this.#u32(parts.assertionOffset - 4)
     this.#inside(parts.assertionOffset, parts.assertionLength)
     parts.ownSignatureOffset = this.#struct(item, ITEM_SIGNATURE)
-    parts.batchSignatureOffset = this.#struct(table, BATCH_SIGNATURE)
     return parts
+  }
+
+  /** What is durable never changes: what was found once need not be looked for again. */
+  #record(place: Place): RecordParts {
+    const key = place.segmentId * SEGMENT_BYTES_END + place.recordOffset
+    const known = this.#records.get(key)
+    if (known !== undefined) {
+      this.#segmentId = place.segmentId
+      this.#recordOffset = place.recordOffset
+      this.#start = place.recordOffset + RECORD_HEADER_BYTES
+      this.#end = known.end
+      this.#windowStart = 0
+      this.#windowEnd = 0
+      return known
+    }
+    this.#open(place)
+    const entry = this.#table(this.#start)
+    const idsOffset = this.#vector(entry, ENTRY_IDS)
+    const table = this.#table(this.#vector(entry, ENTRY_BATCH))
+    const itemsOffset = this.#vector(table, BATCH_ASSERTIONS)
+    const batchCount = this.#u32(itemsOffset - 4)
+    const record = { end: this.#end, batchCount, idsOffset, itemsOffset, batchSignatureOffset: this.#struct(table, BATCH_SIGNATURE) }
+    if (this.#records.size >= RECORDS_MAX) this.#records.clear()
+    this.#records.set(key, record)
+    return record
   }
 
   /** The header's own checksum says how far the record reaches. */

@@ -1,6 +1,5 @@
 import type { Hlc } from '../base/hlc.ts'
 import { MiB } from '../base/units.ts'
-import { decodeAssertion } from '../wire/assertion.codec.ts'
 import type { AssertionReader, CandidateSource } from './candidate-source.ts'
 import type { ReadAssertion } from './statement.ts'
 
@@ -41,7 +40,7 @@ export function readPair(
       if (claims.length >= claimsMax || bytes >= bytesMax) return { claims, cut: true, bytes }
       const stored = reader.read(entry)
       bytes += stored.bytes.length
-      claims.push({ id: stored.id, hlc: stored.hlc, place: entry, stored, assertion: decodeAssertion(stored.bytes) })
+      claims.push({ id: stored.id, hlc: stored.hlc, place: entry, stored, assertion: stored.assertion })
     }
     return { claims, cut: false, bytes }
   } finally {

@@ -77,7 +77,7 @@ export function readShown<K extends RecordKind>(
 /** One record with its assertion; undefined where the assertion is none. @throws {DbError} as `AssertionReader.read` */
 export function showEntry(reader: AssertionReader, entry: IndexEntry): ShownRecord<StemeRecord> | undefined {
   const stored = reader.read(entry)
-  const assertion = decodeAssertion(stored.bytes)
+  const assertion = stored.assertion
   const record = recordOf(assertion)
   return record === undefined ? undefined : { record, agent: assertion.agent, id: stored.id, hlc: stored.hlc, assertion, stored }
 }

@@ -21,6 +21,9 @@ const CONSIDERED_BYTES = 128
 const EXPLANATION_BYTES = 128
 const REPLY_BYTES = 256
 
+/** A text of so many characters at most is looked at before it is encoded. */
+const SHORT_TEXT_CHARACTERS = 256
+
 /** One side of a conflict. */
 export interface SideParts {
   readonly label: string
@@ -56,6 +59,7 @@ const textBytes = (text: string): number => 3 * text.length
 export class ReplyBuilder {
   readonly #builder = new Builder(16 * 1024)
   readonly #bytesMax: number
+  readonly #text = new Uint8Array(SHORT_TEXT_CHARACTERS)
   #answers: number[] = []
   #listed: number[] = []
   #found = 0
@@ -78,15 +82,13 @@ export class ReplyBuilder {
     if (!this.#fits(answerBytes(answer))) return false
     const builder = this.#builder
     const { winner, sides, status, explanation } = answer
-    const places = new Map<StoredAssertion, number>()
     const winnerAt = winner === undefined ? 0 : this.#putFound(winner)
-    if (winner !== undefined) places.set(winner, winnerAt)
-    const sidesAt = sides === undefined ? 0 : Answer.createSidesVector(builder, sides.map((side) => this.#putSide(side, places)))
+    const sidesAt = sides === undefined ? 0 : this.#putSides(sides, winner, winnerAt)
     const explanationAt = explanation === undefined ? 0 : this.#putExplanation(explanation)
     const subject = builder.createString(answer.subject)
     const predicate = builder.createString(answer.predicate)
-    const why = builder.createString(answer.why)
-    const statusAt = status === undefined ? 0 : builder.createString(status)
+    const why = this.#putText(answer.why)
+    const statusAt = status === undefined ? 0 : this.#putText(status)
     Answer.startAnswer(builder)
     Answer.addSubject(builder, subject)
     Answer.addPredicate(builder, predicate)
@@ -165,13 +167,33 @@ export class ReplyBuilder {
     return this.#builder.offset() + bytes + REPLY_BYTES + PAGE_CURSOR_BYTES_MAX + vectors <= this.#bytesMax
   }
 
+  /** @param winner stands at `winnerAt` already. */
+  #putSides(sides: readonly SideParts[], winner: StoredAssertion | undefined, winnerAt: number): number {
+    const places = new Map<StoredAssertion, number>()
+    if (winner !== undefined) places.set(winner, winnerAt)
+    return Answer.createSidesVector(this.#builder, sides.map((side) => this.#putSide(side, places)))
+  }
+
+  /** Most texts are short and ASCII: for them an encoder takes longer than all else here. */
+  #putText(text: string): number {
+    const bytes = this.#text
+    const { length } = text
+    if (length > bytes.length) return this.#builder.createString(text)
+    for (let i = 0; i < length; i++) {
+      const code = text.charCodeAt(i)
+      if (code >= 0x80) return this.#builder.createString(text)
+      bytes[i] = code
+    }
+    return this.#builder.createString(bytes.subarray(0, length))
+  }
+
   /** @param places where assertions stand that are in the reply already. */
   #putSide({ label, winner, weight, share, candidates, sources, conflict, why }: SideParts, places: Map<StoredAssertion, number>): number {
     const builder = this.#builder
     let winnerAt = places.get(winner)
     if (winnerAt === undefined) places.set(winner, winnerAt = this.#putFound(winner))
-    const labelAt = builder.createString(label)
-    const whyAt = builder.createString(why)
+    const labelAt = this.#putText(label)
+    const whyAt = this.#putText(why)
     Side.startSide(builder)
     Side.addLabel(builder, labelAt)
     Side.addWinner(builder, winnerAt)

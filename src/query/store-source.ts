@@ -1,11 +1,13 @@
 import { compareBytes, concatBytes } from '../base/bytes.ts'
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
-import { EntryReader, type EntryRangeCursor } from '../store/entry-cursor.ts'
+import type { EntryRangeCursor } from '../store/entry-cursor.ts'
+import { EntryReader, type EntryReaderOptions } from '../store/entry-reader.ts'
 import {
   decodeSpKey, decodeSpValue, isSameSpPair, spKeyHlc, spKeyId, spKey, spKeyAsOf, spRange, type SpKey,
 } from '../store/keyspace.codec.ts'
 import { SP_TAIL_BYTES } from '../store/keyspace.layout.ts'
+import type { PairEntries } from '../store/pair-entries.ts'
 import { readAppliedHlc } from '../store/store-meta.ts'
 import type { Store } from '../store/store.ts'
 import type { CandidateSource, EntryCursor, EntryPosition, EntryRange, IndexEntry, Place } from './candidate-source.ts'
@@ -16,6 +18,8 @@ export interface StoreSourceDependencies {
   readonly find: (ids: Uint8Array, offset: number) => Place | undefined
   readonly appliedLsn: () => Lsn
   readonly durableLsn: () => Lsn
+  /** How the index is read. */
+  readonly index?: EntryReaderOptions
 }
 
 /** What the store's indexes and the table of recent ids say. */
@@ -25,7 +29,7 @@ export class StoreSource implements CandidateSource {
 
   constructor(deps: StoreSourceDependencies) {
     this.#deps = deps
-    this.#reader = new EntryReader(deps.store)
+    this.#reader = new EntryReader(deps.store, deps.index)
   }
 
   appliedLsn(): Lsn {
@@ -40,6 +44,10 @@ export class StoreSource implements CandidateSource {
     const place = this.#deps.find(id, 0)
     // Recent ids are known before their record is synced: nobody may read what a crash could take back.
     return place !== undefined && place.lsn <= this.#deps.durableLsn() ? place : undefined
+  }
+
+  pair(prefix: Uint8Array, out: PairEntries): boolean {
+    return this.#reader.pair(prefix, out)
   }
 
   entries({ subject, subjectIsPrefix, predicate, asOfHlc, from }: EntryRange): EntryCursor {

@@ -8,7 +8,6 @@ import { assertionToJson } from '../record/assertion.json.ts'
 import {
   EPOCH_PREDICATE, SOURCE_PREDICATE, VOTE_PREDICATE, epochSubject, recordOf, sourceSubject, voteSubject, type StemeRecord,
 } from '../record/records.ts'
-import { decodeAssertion } from '../wire/assertion.codec.ts'
 import type { KindDependencies } from './kinds/kind.ts'
 import { PAIR_BYTES_MAX, PAIR_CLAIMS_MAX, readPair, type PairClaim, type PairClaims } from './pair-claims.ts'
 import type { RecordReader } from './record-reader.ts'
@@ -248,7 +247,7 @@ export class TraceWalk {
     const place = this.#deps.source.byId(id)
     if (place === undefined || (this.#asOfHlc !== undefined && place.hlc > this.#asOfHlc)) return undefined
     const stored = this.#deps.reader.read(place)
-    return { place, stored, assertion: decodeAssertion(stored.bytes) }
+    return { place, stored, assertion: stored.assertion }
   }
 
   #pairOf({ assertion: { subject, predicate } }: ReadAssertion): TracedPair {

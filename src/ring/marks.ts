@@ -14,6 +14,7 @@ import { Bell } from './bell.ts'
  * | 40 | 8 | ids flushed up to this LSN | ingest |
  * | 48 | 4 | why writes are refused: an error code's number, 0 = they are not | commit |
  * | 52 | 4 | 1 while somebody wants the followers' bell rung | feed |
+ * | 56 | 4 | which list of runs column `sp` has: its version, cut to 31 bits, plus 1; 0 = not known yet | ingest |
  * | 64 | 64 | bell: the durable mark moved | commit |
  * | 128 | 64 | bell: the applied mark or the flushed ids moved | ingest |
  * | 192 | 64 | bell of who follows the applied mark: rung by ingest where it is wanted, and by who has something for the follower | ingest, front |
@@ -31,7 +32,7 @@ export class Marks {
   constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(Marks.BYTES)) {
     this.buffer = buffer
     this.#u64 = new BigUint64Array(buffer, 0, 6)
-    this.#i32 = new Int32Array(buffer, 48, 2)
+    this.#i32 = new Int32Array(buffer, 48, 3)
     this.durableBell = new Bell(buffer, 64)
     this.appliedBell = new Bell(buffer, 128)
     this.followerBell = new Bell(buffer, 192)
@@ -43,6 +44,8 @@ export class Marks {
   get appliedLsn(): Lsn { return Number(Atomics.load(this.#u64, 3)) }
   get appliedPosition(): WalPosition { return unpack(Atomics.load(this.#u64, 4)) }
   get idsFlushedLsn(): Lsn { return Number(Atomics.load(this.#u64, 5)) }
+  /** {@link entryListMark} of the newest list of runs of column `sp`, or of one before it; 0 where it is not known. */
+  get entryList(): number { return Atomics.load(this.#i32, 2) }
   /** Number of the error code that writes are refused with; 0 where they are taken. */
   get refusal(): number { return Atomics.load(this.#i32, 0) }
 
@@ -78,10 +81,18 @@ export class Marks {
     this.appliedBell.ring()
   }
 
+  /** Call it when the list can be read, and before what it names counts as applied. Ingest only. */
+  setEntryList(version: number): void {
+    Atomics.store(this.#i32, 2, entryListMark(version))
+  }
+
   setRefusal(code: number): void {
     Atomics.store(this.#i32, 0, code)
   }
 }
+
+/** A version of a list of runs as its mark. Readers look often enough that none meets the same mark 2^31 versions later. */
+export const entryListMark = (version: number): number => version % 0x7fff_ffff + 1
 
 const pack = (position: WalPosition): bigint => (BigInt(position.segmentId) << 32n) | BigInt(position.offset)
 

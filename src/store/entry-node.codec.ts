@@ -5,6 +5,7 @@ import {
   ENTRIES_LIST, ENTRIES_NODE, ENTRY_KEY, ENTRY_KEY_BYTES, ENTRY_VALUE_BYTES, NODE_COUNT, NODE_KEY_BYTES, NODE_KEY_LEVEL,
   NODE_KEY_NUMBER, NODE_KEY_RUN, NODE_OFFSETS, NODE_PREFIX_WORDS, nodeHeaderBytes,
 } from './entry-runs.layout.ts'
+import { SP_TAIL_BYTES } from './keyspace.layout.ts'
 
 export const ENTRY_LIST_KEY: Uint8Array = Uint8Array.of(ENTRIES_LIST)
 
@@ -97,7 +98,7 @@ export class EntryNode {
   #isSound(): boolean {
     let at = this.#prefix + this.#prefixBytes
     for (let i = 0; i < this.count; i++) {
-      if (at + ENTRY_KEY > this.#bytes.length || this.#offset(i) !== at) return false
+      if (at + ENTRY_KEY > this.#bytes.length || this.offset(i) !== at) return false
       const keyBytes = this.#keyBytes(at)
       if (keyBytes < this.#prefixBytes) return false
       at = (at + ENTRY_KEY + keyBytes - this.#prefixBytes + 3) & ~3
@@ -105,8 +106,8 @@ export class EntryNode {
     return this.count > 0 && at === this.#bytes.length
   }
 
-  /** Where entry `i` begins. */
-  #offset(i: number): number {
+  /** Where entry `i` begins, in bytes from the start of the node; a multiple of 4. */
+  offset(i: number): number {
     return this.#halves[NODE_OFFSETS / 2 + i]! * 4
   }
 
@@ -119,7 +120,7 @@ export class EntryNode {
     const source = this.#words
     const prefix = this.#prefix >>> 2
     const entries = prefix + (this.#prefixBytes >>> 2)
-    let word = from === to ? 0 : this.#offset(from) >>> 2
+    let word = from === to ? 0 : this.offset(from) >>> 2
     for (let i = from; i < to; i++) {
       arena.room()
       const { words } = arena
@@ -135,16 +136,48 @@ export class EntryNode {
 
   /** A copy of key `i`. */
   key(i: number): Uint8Array {
-    const at = this.#offset(i)
+    const at = this.offset(i)
     const key = new Uint8Array(this.#keyBytes(at))
     for (let n = 0; n < this.#prefixBytes; n++) key[n] = this.#bytes[this.#prefix + n]!
     for (let n = this.#prefixBytes, from = at + ENTRY_KEY; n < key.length; n++) key[n] = this.#bytes[from++]!
     return key
   }
 
+  /** Whether key `i` is `prefix` and a tail of {@link SP_TAIL_BYTES} bytes. */
+  isOfPair(i: number, prefix: Uint8Array): boolean {
+    const bytes = this.#bytes
+    const at = this.offset(i)
+    if (this.#keyBytes(at) !== prefix.length + SP_TAIL_BYTES) return false
+    const shared = Math.min(this.#prefixBytes, prefix.length)
+    // From behind: keys that are neighbours differ late.
+    for (let n = prefix.length - 1, from = at + ENTRY_KEY + n - this.#prefixBytes; n >= shared; n--) if (bytes[from--] !== prefix[n]) return false
+    for (let n = shared - 1, from = this.#prefix + n; n >= 0; n--) if (bytes[from--] !== prefix[n]) return false
+    return true
+  }
+
+  /** Copies key `i` from its byte `start` on to `out`. */
+  copyKey(i: number, start: number, out: Uint8Array, outOffset: number): void {
+    const bytes = this.#bytes
+    const at = this.offset(i)
+    const length = this.#keyBytes(at)
+    let n = start
+    for (; n < this.#prefixBytes && n < length; n++) out[outOffset++] = bytes[this.#prefix + n]!
+    for (let from = at + ENTRY_KEY + n - this.#prefixBytes; n < length; n++) out[outOffset++] = bytes[from++]!
+  }
+
+  /** The number at a multiple of 4 of the node's bytes. */
+  u32(at: number): number {
+    return this.#words[at >>> 2]!
+  }
+
+  /** The number at a multiple of 2. */
+  u16(at: number): number {
+    return this.#halves[at >>> 1]!
+  }
+
   /** A copy of value `i`: `ENTRY_VALUE_BYTES` bytes. */
   value(i: number): Uint8Array {
-    const at = this.#offset(i)
+    const at = this.offset(i)
     return this.#bytes.slice(at, at + ENTRY_VALUE_BYTES)
   }
 
@@ -170,7 +203,7 @@ export class EntryNode {
 
   #compareRest(i: number, key: Uint8Array): number {
     const bytes = this.#bytes
-    const offset = this.#offset(i)
+    const offset = this.offset(i)
     const length = this.#keyBytes(offset)
     const common = Math.min(length, key.length)
     for (let n = this.#prefixBytes, at = offset + ENTRY_KEY; n < common; n++) {

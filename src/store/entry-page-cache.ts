@@ -1,9 +1,9 @@
 import type { EntryNode } from './entry-node.codec.ts'
 
-/** Pages that one generation holds: about 6 KiB each, so that a reader keeps 24 MiB at most. */
-export const PAGES_PER_GENERATION = 2048
+/** About what a page takes. */
+export const PAGE_BYTES = 6 * 1024
 
-type Pages = Map<number, Map<number, EntryNode>>
+type Pages = Map<number, (EntryNode | undefined)[]>
 
 /**
  * Pages of the index by subject and predicate that were read lately, by run and number. A run's pages never change, and a run's
@@ -18,37 +18,43 @@ export class EntryPageCache {
   #old: Pages = new Map()
   #youngCount = 0
 
-  constructor(perGeneration = PAGES_PER_GENERATION) {
+  /** @param perGeneration pages; twice as many are kept at most. */
+  constructor(perGeneration: number) {
     this.#perGeneration = perGeneration
   }
 
   get(run: number, number: number): EntryNode | undefined {
-    const young = this.#young.get(run)?.get(number)
+    const young = this.#young.get(run)?.[number]
     if (young !== undefined) return young
-    const old = this.#old.get(run)?.get(number)
-    if (old !== undefined) this.keep(run, number, old)
+    const pages = this.#old.get(run)
+    const old = pages?.[number]
+    if (old !== undefined) this.#put(run, pages!.length, number, old)
     return old
   }
 
-  keep(run: number, number: number, page: EntryNode): void {
-    if (this.#youngCount >= this.#perGeneration) {
-      this.#old = this.#young
-      this.#young = new Map()
-      this.#youngCount = 0
-    }
-    let pages = this.#young.get(run)
-    if (pages === undefined) this.#young.set(run, pages = new Map<number, EntryNode>())
-    if (!pages.has(number)) this.#youngCount++
-    pages.set(number, page)
+  keep({ id, pages }: { readonly id: number, readonly pages: number }, number: number, page: EntryNode): void {
+    this.#put(id, pages, number, page)
   }
 
   /** Forgets the runs that are not among these. */
   retain(runs: ReadonlySet<number>): void {
     for (const [run, pages] of this.#young) {
       if (runs.has(run)) continue
-      this.#youngCount -= pages.size
+      for (const page of pages) if (page !== undefined) this.#youngCount--
       this.#young.delete(run)
     }
     for (const run of this.#old.keys()) if (!runs.has(run)) this.#old.delete(run)
+  }
+
+  #put(run: number, count: number, number: number, page: EntryNode): void {
+    if (this.#youngCount >= this.#perGeneration) {
+      this.#old = this.#young
+      this.#young = new Map()
+      this.#youngCount = 0
+    }
+    let pages = this.#young.get(run)
+    if (pages === undefined) this.#young.set(run, pages = new Array<EntryNode | undefined>(count).fill(undefined))
+    if (pages[number] === undefined) this.#youngCount++
+    pages[number] = page
   }
 }

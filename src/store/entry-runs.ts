@@ -23,6 +23,7 @@ const RANGE_DELETE_NODES_MIN = 4096
  */
 export class EntryRunWriter {
   readonly #store: Store
+  readonly #onList: (version: number) => void
   readonly #sorter = new KeySorter()
   readonly #packer = new NodePacker()
   readonly #batch: StoreBatch
@@ -34,14 +35,19 @@ export class EntryRunWriter {
   /** The merge has come to its end; the list of runs is still to be changed. */
   #merged = false
 
-  /** @throws {DbError} `store_corrupt`, and as the store does. */
-  constructor(store: Store) {
+  /**
+   * @param onList told of the version of the list when it can be read: at once, and after each change
+   * @throws {DbError} `store_corrupt`, and as the store does.
+   */
+  constructor(store: Store, onList: (version: number) => void = () => {}) {
     this.#store = store
+    this.#onList = onList
     this.#batch = store.batch()
     this.#listBatch = store.batch()
     this.#list = decodeEntryRunList(store.get('sp', ENTRY_LIST_KEY))
     // An interrupted merge's number must not be used for another run while old pages might show through.
     this.#nextRun = clearLeftoverRuns(store, 'sp', this.#list)
+    onList(this.#list.version)
   }
 
   get list(): EntryRunList {
@@ -65,7 +71,7 @@ export class EntryRunWriter {
     const list: EntryRunList = { version: this.#list.version + 1, nextRun: run.id + 1, runs: [run, ...this.#list.runs] }
     batch.put('sp', ENTRY_LIST_KEY, encodeEntryRunList(list))
     return () => {
-      this.#list = list
+      this.#adopt(list)
       this.#nextRun = list.nextRun
     }
   }
@@ -118,10 +124,15 @@ export class EntryRunWriter {
     this.#listBatch.put('sp', ENTRY_LIST_KEY, encodeEntryRunList(list))
     for (const input of inputs) this.#removeNodes(input)
     this.#listBatch.write()
-    this.#list = list
+    this.#adopt(list)
     this.#merge = undefined
     this.#merged = false
     for (const { id, pages } of inputs) if (isLarge(pages)) this.#store.clearRange('sp', nodeKey(id, 0, 0), nodeKey(id + 1, 0, 0))
+  }
+
+  #adopt(list: EntryRunList): void {
+    this.#list = list
+    this.#onList(list.version)
   }
 
   #removeNodes({ id, pages }: EntryRun): void {

@@ -10,7 +10,6 @@ import {
   TILE_HASHES, levelHashes, tilePlaceOf, tlogConsistencyProof, tlogInclusionPath, tlogRoot, TILE_LEVELS,
 } from '../../merkle/tlog-tiles.ts'
 import { HASH_BYTES } from '../../record/limits.ts'
-import { decodeAssertion } from '../../wire/assertion.codec.ts'
 import type { BatchIdReader } from '../batch-ids.ts'
 import { batchPath } from '../statement.ts'
 import { SIGNED_BY_AGENT, SIGNED_BY_BATCH, type AssertionReader, type CandidateSource, type Place, type StoredAssertion } from '../candidate-source.ts'
@@ -135,7 +134,7 @@ export function answerTile(request: QueryRequest, needs: Needs): Uint8Array {
 /** How an assertion is signed: by itself, or as one of a batch, with its path to the root that was signed. */
 function signatureOf(stored: StoredAssertion, place: Place, { batch, realm }: ProofDependencies): object {
   const { id, signature, signedBy } = stored
-  const agent = toHex(decodeAssertion(stored.bytes).agent)
+  const agent = toHex(stored.assertion.agent)
   const common = { id: toHex(id), agent, realm }
   if (signature === undefined) return { ...common, signed_by: 'nobody' }
   if (signedBy === SIGNED_BY_AGENT) return { ...common, signed_by: 'assertion', signature: toHex(signature) }

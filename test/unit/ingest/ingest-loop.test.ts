@@ -10,7 +10,8 @@ import {
   agentRange, decodeAgentEntry, decodeLogHlcEntry, decodeLogPoint, decodeSpKey, decodeSpValue, logPointAtHlc, logPointAtLsn,
   spRange,
 } from '../../../src/store/keyspace.codec.ts'
-import { EntryReader, type FoundEntry } from '../../../src/store/entry-cursor.ts'
+import type { FoundEntry } from '../../../src/store/entry-cursor.ts'
+import { EntryReader } from '../../../src/store/entry-reader.ts'
 import { META_APPLIED_KEY, STORE_FORMAT } from '../../../src/store/keyspace.layout.ts'
 import { decodeApplied, openStoreMeta } from '../../../src/store/store-meta.ts'
 import { MemoryStore } from '../../../src/store/store-memory.ts'
@@ -52,7 +53,7 @@ function checkIndexes(store: Store, log: LogBuilder): void {
     const place = decodeSpValue(value)
     const { subject, predicate, hlc, idPrefix } = decodeSpKey(key)
     const want = must(byLsn.get(place.lsn))
-    const { id, bytes } = reader.read({ ...place, subject, predicate, hlc, idPrefix })
+    const { id, bytes } = reader.read({ ...place, hlc, idPrefix })
     const ok = bytesEqual(subject, utf8(want.assertion.subject)) && bytesEqual(predicate, utf8(want.assertion.predicate)) &&
       hlc === want.hlc && bytesEqual(idPrefix, want.id.subarray(0, 8)) && bytesEqual(id, want.id) &&
       place.index === want.index && place.recordOffset === want.recordOffset &&

@@ -14,16 +14,18 @@ function pageOf(run: number, number: number): EntryNode {
   return new EntryNode(new NodePacker().pack(arena, Uint32Array.of(0), 0, 1).slice())
 }
 
+const RUN = { id: 1, pages: 6 }
+
 t.test('gives what was kept and nothing else, and forgets the oldest', async (t) => {
   const cache = new EntryPageCache(2)
-  cache.keep(1, 1, pageOf(1, 1))
-  cache.keep(1, 2, pageOf(1, 2))
+  cache.keep(RUN, 1, pageOf(1, 1))
+  cache.keep(RUN, 2, pageOf(1, 2))
   t.same(cache.get(1, 1)?.key(0), Uint8Array.of(1, 1))
   t.equal(cache.get(2, 1), undefined)
   // The third makes the first two old; one of them is asked for, and outlives the next turn.
-  cache.keep(1, 3, pageOf(1, 3))
+  cache.keep(RUN, 3, pageOf(1, 3))
   t.ok(cache.get(1, 1))
-  cache.keep(1, 4, pageOf(1, 4))
+  cache.keep(RUN, 4, pageOf(1, 4))
   t.equal(cache.get(1, 2), undefined, 'nobody had asked for it')
   t.ok(cache.get(1, 1))
 })
@@ -41,7 +43,7 @@ t.test('any history: what it gives was kept last for that place, of a run that w
     for (const one of steps) {
       if (one.kind === 'keep') {
         const page = pageOf(one.run, one.number)
-        cache.keep(one.run, one.number, page)
+        cache.keep({ id: one.run, pages: 6 }, one.number, page)
         kept.set(`${one.run}/${one.number}`, page)
       } else if (one.kind === 'retain') {
         cache.retain(new Set(one.runs))

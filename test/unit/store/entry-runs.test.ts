@@ -8,7 +8,9 @@ import { compareBytes, toHex } from '../../../src/base/bytes.ts'
 import { seededRandom } from '../../../src/base/random.ts'
 import { wordSum } from '../../../src/base/word-sum.ts'
 import { EntryArena } from '../../../src/store/entry-arena.ts'
-import { EntryReader, type FoundEntry } from '../../../src/store/entry-cursor.ts'
+import type { FoundEntry } from '../../../src/store/entry-cursor.ts'
+import { entryListMark } from '../../../src/ring/marks.ts'
+import { EntryReader } from '../../../src/store/entry-reader.ts'
 import { ENTRY_LIST_KEY, EntryNode, NodePacker, nodeKey } from '../../../src/store/entry-node.codec.ts'
 import { ENTRY_KEY, ENTRY_VALUE_BYTES, NODE_CHILDREN, PAGE_ENTRIES, nodeCounts } from '../../../src/store/entry-runs.layout.ts'
 import { ENTRY_FAN_IN, pickMerge } from '../../../src/store/entry-merge-policy.ts'
@@ -241,14 +243,14 @@ t.test('a reader on another thread misses nothing while runs are merged and drop
   const dir = mkdtempSync(join(tmpdir(), 'stemedb-entries-'))
   t.teardown(() => rmSync(dir, { recursive: true, force: true }))
   const store = await openRocksStore({ path: join(dir, 'db'), createIfMissing: true, memtableBytes: 2 ** 20, blockCacheBytes: 2 ** 20, parallelism: 1 })
-  const writer = new EntryRunWriter(store)
-  // Entries written; the end; whole scans.
-  const progress = new Int32Array(new SharedArrayBuffer(12))
+  // Entries written; the end; whole scans; mark of the list.
+  const progress = new Int32Array(new SharedArrayBuffer(16))
+  const writer = new EntryRunWriter(store, (version) => void Atomics.store(progress, 3, entryListMark(version)))
   const worker = new Worker(`
     const { parentPort, workerData } = require('node:worker_threads')
-    Promise.all([import(workerData.store), import(workerData.cursor)]).then(([{ attachRocksStore }, { EntryReader }]) => {
-      const reader = new EntryReader(attachRocksStore(workerData.handle))
+    Promise.all([import(workerData.store), import(workerData.reader)]).then(([{ attachRocksStore }, { EntryReader }]) => {
       const { progress } = workerData
+      const reader = new EntryReader(attachRocksStore(workerData.handle), { listMark: () => Atomics.load(progress, 3) })
       let scans = 0
       for (let done = false; !done;) {
         done = Atomics.load(progress, 1) === 1
@@ -270,7 +272,7 @@ t.test('a reader on another thread misses nothing while runs are merged and drop
     eval: true,
     workerData: {
       handle: store.handle, progress,
-      store: new URL('../../../src/store/store-rocksdb.js', import.meta.url).href, cursor: new URL('../../../src/store/entry-cursor.js', import.meta.url).href,
+      store: new URL('../../../src/store/store-rocksdb.js', import.meta.url).href, reader: new URL('../../../src/store/entry-reader.js', import.meta.url).href,
     },
   })
   const scans = new Promise<number>((resolve, reject) => {

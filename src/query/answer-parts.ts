@@ -1,0 +1,48 @@
+import type { Candidate, LensAnswer, Resolution } from '../lens/lens.ts'
+import type { StoredAssertion } from './candidate-source.ts'
+import type { AnswerParts, SideParts } from './reply.codec.ts'
+
+/** What a resolution is of. */
+export interface Resolved {
+  readonly subject: Uint8Array
+  readonly predicate: Uint8Array
+  /** Candidates that the lens was given. */
+  readonly candidates: number
+  /** There were more candidates, which were not looked at. */
+  readonly isCut: boolean
+  /** What would have been a candidate, had nobody changed it. */
+  readonly leftOut: number
+}
+
+/** An answer for a reply. @param storedOf the claim of a winner. */
+export function answerPartsOf<C extends Candidate>(
+  { subject, predicate, candidates, isCut, leftOut }: Resolved, { answers, conflict, certainty, status, leftOut: leftOutByLens }: Resolution<C>,
+  storedOf: (winner: C) => StoredAssertion,
+): AnswerParts {
+  const best = answers[0]
+  const sides = best !== undefined && (answers.length > 1 || best.label !== '') ? answers.map((answer) => sideOf(answer, storedOf)) : undefined
+  const why = best?.why ?? nobodyWon(leftOut, leftOutByLens)
+  return {
+    subject, predicate, candidates, winner: best === undefined ? undefined : sides?.[0]?.winner ?? storedOf(best.winner),
+    why: `${why} ${countText(candidates, isCut)}`, conflict, certainty, status, sides,
+  }
+}
+
+function sideOf<C extends Candidate>(
+  { label, winner, supporters, weight, share, sources, conflict, why }: LensAnswer<C>, storedOf: (winner: C) => StoredAssertion,
+): SideParts {
+  return { label, winner: storedOf(winner), weight, share, candidates: supporters.length, sources, conflict, why }
+}
+
+function nobodyWon(leftOutBefore: number, leftOut: Resolution<Candidate>['leftOut'] = []): string {
+  const count = leftOut.length === 0 ? leftOutBefore : leftOut.length
+  const why = leftOut[0]?.why
+  return `Nothing is left to choose from: ${count} ${count === 1 ? 'was' : 'were'} left out.${why === undefined ? '' : ` ${why}`}`
+}
+
+/** How many candidates there were, in a sentence. */
+export function countText(count: number, isCut: boolean): string {
+  if (isCut) return `Only the newest ${count} candidates were looked at.`
+  if (count === 0) return 'There is no candidate.'
+  return count === 1 ? 'It is the only candidate.' : `There are ${count} candidates.`
+}

@@ -1,0 +1,124 @@
+import type { Lsn } from '../base/lsn.ts'
+import type { Lens } from '../lens/lens.ts'
+import { LENS_DEFAULT } from '../lens/registry.ts'
+import { PREDICATE_BYTES_MAX, SUBJECT_BYTES_MAX } from '../record/limits.ts'
+import { verifyBuffer } from '../wire/verifier.ts'
+import { LENS_NAME_BYTES_MAX, QUERY_BY_LENS } from './plan.ts'
+
+// Slots of fbs/query.fbs: those that a plain question may have.
+const REQUEST_ID = 0
+const KIND = 1
+const SUBJECT = 3
+const PREDICATE = 5
+const LENS = 6
+const LIMIT = 7
+const MIN_LSN = 23
+const PLAIN_SLOTS: ReadonlySet<number> = new Set([REQUEST_ID, KIND, SUBJECT, PREDICATE, LENS, LIMIT, MIN_LSN])
+/** Bit n: slot n makes a question one that is not plain. Slots from 32 on all do. */
+const OTHER_SLOTS = ~[...PLAIN_SLOTS].reduce((bits, slot) => bits | 1 << slot, 0)
+const SLOTS_LOOKED_AT = 32
+
+/**
+ * The question that most are: one subject and predicate through a lens, as of now, and nothing else asked for. Read into one reused
+ * object, without the objects that a plan consists of.
+ */
+export class PlainQuestion {
+  readonly #lensOf: (name: string) => Lens
+  readonly #limitMax: number
+  requestId = 0n
+  minLsn: Lsn = 0
+  /** Subject, zero, predicate, zero; memory of its own. */
+  prefix: Uint8Array = new Uint8Array(0)
+  subjectBytes = 0
+  lens: Lens
+  /** The name of `lens`. */
+  #lensName: Uint8Array
+
+  constructor(lensOf: (name: string) => Lens, limitMax: number) {
+    this.#lensOf = lensOf
+    this.#limitMax = limitMax
+    this.lens = lensOf(LENS_DEFAULT)
+    this.#lensName = new TextEncoder().encode(LENS_DEFAULT)
+  }
+
+  /** A view of the subject's bytes. */
+  get subject(): Uint8Array {
+    return this.prefix.subarray(0, this.subjectBytes)
+  }
+
+  get predicate(): Uint8Array {
+    return this.prefix.subarray(this.subjectBytes + 1, this.prefix.length - 1)
+  }
+
+  /**
+   * Reads a QueryRequest buffer. False: it is not plain, or it is to be refused; who knows all questions says why.
+   * @throws {DbError} `parameter_invalid` for an unknown lens
+   */
+  read(bytes: Uint8Array): boolean {
+    if (verifyBuffer('QueryRequest', bytes) !== 0) return false
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    const table = view.getUint32(0, true)
+    const vtable = table - view.getInt32(table, true)
+    const slots = (view.getUint16(vtable, true) - 4) >> 1
+    for (let slot = 0; slot < slots; slot++) {
+      if (slot >= SLOTS_LOOKED_AT || (OTHER_SLOTS >>> slot & 1) !== 0) if (view.getUint16(vtable + 4 + 2 * slot, true) !== 0) return false
+    }
+    const field = (slot: number): number => {
+      const offset = slot < slots ? view.getUint16(vtable + 4 + 2 * slot, true) : 0
+      return offset === 0 ? -1 : table + offset
+    }
+    const kind = field(KIND)
+    const limit = field(LIMIT)
+    const subject = field(SUBJECT)
+    const predicate = field(PREDICATE)
+    if (kind < 0 || view.getUint8(kind) !== QUERY_BY_LENS || subject < 0 || predicate < 0) return false
+    if (limit >= 0 && view.getUint32(limit, true) > this.#limitMax) return false
+    const requestId = field(REQUEST_ID)
+    const minLsn = field(MIN_LSN)
+    this.requestId = requestId < 0 ? 0n : view.getBigUint64(requestId, true)
+    this.minLsn = minLsn < 0 ? 0 : view.getUint32(minLsn, true) + view.getUint32(minLsn + 4, true) * 0x1_0000_0000
+    return this.#readLens(bytes, view, field(LENS)) && this.#readPair(bytes, view, subject, predicate)
+  }
+
+  #readPair(bytes: Uint8Array, view: DataView, subjectField: number, predicateField: number): boolean {
+    const subject = subjectField + view.getUint32(subjectField, true)
+    const predicate = predicateField + view.getUint32(predicateField, true)
+    const subjectBytes = view.getUint32(subject, true)
+    const predicateBytes = view.getUint32(predicate, true)
+    if (subjectBytes === 0 || subjectBytes > SUBJECT_BYTES_MAX || predicateBytes === 0 || predicateBytes > PREDICATE_BYTES_MAX) return false
+    const prefix = new Uint8Array(subjectBytes + predicateBytes + 2)
+    this.prefix = prefix
+    this.subjectBytes = subjectBytes
+    return copyText(bytes, subject + 4, subjectBytes, prefix, 0) && copyText(bytes, predicate + 4, predicateBytes, prefix, subjectBytes + 1)
+  }
+
+  /** The lens of the last question is mostly that of this one. */
+  #readLens(bytes: Uint8Array, view: DataView, field: number): boolean {
+    if (field < 0) return this.#setLens(LENS_DEFAULT)
+    const text = field + view.getUint32(field, true)
+    const length = view.getUint32(text, true)
+    if (length > LENS_NAME_BYTES_MAX) return false
+    const last = this.#lensName
+    let same = length === last.length
+    for (let i = 0; same && i < length; i++) same = bytes[text + 4 + i] === last[i]
+    if (same) return true
+    const name = bytes.slice(text + 4, text + 4 + length)
+    return name.every((byte) => byte < 0x80) && this.#setLens(String.fromCharCode(...name), name)
+  }
+
+  #setLens(name: string, bytes = new TextEncoder().encode(name)): true {
+    this.lens = this.#lensOf(name)
+    this.#lensName = bytes
+    return true
+  }
+}
+
+/** False where a zero is in it, which would reach into the next part of a key. */
+function copyText(from: Uint8Array, at: number, length: number, to: Uint8Array, toAt: number): boolean {
+  for (let i = 0; i < length; i++) {
+    const byte = from[at + i]!
+    if (byte === 0) return false
+    to[toAt + i] = byte
+  }
+  return true
+}

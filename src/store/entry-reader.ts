@@ -1,0 +1,214 @@
+import { DbError } from '../base/errors.ts'
+import { entryListMark } from '../ring/marks.ts'
+import { ENTRY_ATTEMPTS_MAX, EntryRangeCursor, type PageSource, type RunPosition } from './entry-cursor.ts'
+import { ENTRY_LIST_KEY, EntryNode, nodeKey } from './entry-node.codec.ts'
+import { EntryPageCache, PAGE_BYTES } from './entry-page-cache.ts'
+import { decodeEntryRunList, type EntryRun } from './entry-run-list.ts'
+import { NODE_CHILDREN, nodeCounts } from './entry-runs.layout.ts'
+import type { PairEntries } from './pair-entries.ts'
+import { runListVersion } from './run-list.codec.ts'
+import type { RangeBounds, Store } from './store.ts'
+
+/** Inner nodes that a reader keeps: about 4 KiB each. */
+export const INNER_NODES_MAX = 4096
+/** What a reader keeps of pages where nobody says otherwise. */
+const PAGE_CACHE_BYTES = 1024 * PAGE_BYTES
+
+export interface EntryReaderOptions {
+  /** `Marks.entryList`. Absent: each read asks the store for the list. */
+  readonly listMark?: (() => number) | undefined
+  /** Memory for pages that were read lately, in bytes. */
+  readonly pageCacheBytes?: number
+}
+
+/** A run, and what is at hand of its inner nodes. */
+interface RunNodes {
+  readonly run: EntryRun
+  /** Nodes of each level, the pages first. */
+  readonly counts: readonly number[]
+  /** By level less 1 and number. */
+  readonly inner: (EntryNode | undefined)[][]
+}
+
+/** The node of a run to look at next on the way to a key. */
+interface Step {
+  readonly nodes: RunNodes
+  level: number
+  number: number
+  /** Of level 0, where it is at hand. */
+  page: EntryNode | undefined
+}
+
+/**
+ * Reads the index by subject and predicate; one for each thread. It keeps the list of runs, their inner nodes and pages that were read
+ * lately. A run's nodes never change, so they are right as long as the list names the run: that is seen from the list's mark, which
+ * moves before anything that a newer list names counts as applied; where there is none, or something is not at hand, from the list in
+ * the same read as the rest, which sees one state of the column. So a merge may remove the runs that it has replaced at once.
+ */
+export class EntryReader implements PageSource {
+  readonly #store: Store
+  readonly #listMark: () => number
+  #version = -1
+  /** Of the list that is at hand; no mark equals it before there is one. */
+  #mark = -1
+  #runs: readonly RunNodes[] = []
+  #innerCount = 0
+  readonly #pages: EntryPageCache
+
+  constructor(store: Store, { listMark = () => 0, pageCacheBytes = PAGE_CACHE_BYTES }: EntryReaderOptions = {}) {
+    this.#store = store
+    this.#listMark = listMark
+    this.#pages = new EntryPageCache(Math.max(1, Math.floor(pageCacheBytes / 2 / PAGE_BYTES)))
+  }
+
+  /** Entries by ascending key. What it sees is the index as it was at the call, or later. */
+  entries(bounds: Pick<RangeBounds, 'gte' | 'lt'>): EntryRangeCursor {
+    return new EntryRangeCursor(this, bounds.gte ?? new Uint8Array(0), bounds.lt)
+  }
+
+  /**
+   * Puts the entries of one pair into `out`, the newest first, each once.
+   * @param prefix subject, zero, predicate, zero
+   * @returns false where there are more than `out` takes
+   * @throws {DbError} `store_corrupt`, and as the store does.
+   */
+  pair(prefix: Uint8Array, out: PairEntries): boolean {
+    for (let attempt = 0; attempt < ENTRY_ATTEMPTS_MAX; attempt++) {
+      out.begin(prefix)
+      const gathered = this.#gather(this.open(prefix), prefix, out)
+      if (gathered !== undefined) return gathered && out.finish()
+    }
+    return changing()
+  }
+
+  open(key: Uint8Array): readonly RunPosition[] {
+    for (let attempt = 0; attempt < ENTRY_ATTEMPTS_MAX; attempt++) {
+      const steps: Step[] = []
+      let missing = 0
+      for (const nodes of this.#runs) {
+        const step = this.#descend(nodes, key)
+        if (step.page === undefined) missing++
+        steps.push(step)
+      }
+      if (missing === 0 && this.#listMark() === this.#mark) return steps.map(positionOf)
+      if (!this.#fetch(steps.filter(({ page }) => page === undefined))) continue
+      if (steps.every(({ page }) => page !== undefined)) return steps.map(positionOf)
+      // Inner nodes were missing: they are at hand now, and the next attempt comes a level lower.
+    }
+    return changing()
+  }
+
+  pages(run: EntryRun, number: number, count: number): EntryNode[] | undefined {
+    const keys = Array.from({ length: count }, (_, i) => nodeKey(run.id, 0, number + i))
+    const [list, ...values] = this.#store.multiGet('sp', [ENTRY_LIST_KEY, ...keys])
+    const isListed = list !== undefined && runListVersion(list) === this.#version
+    const pages: EntryNode[] = []
+    for (const bytes of values) {
+      if (bytes === undefined) return isListed ? absent() : undefined
+      pages.push(new EntryNode(bytes))
+    }
+    return pages
+  }
+
+  /** What `pair` is for; undefined where a run has been merged away meanwhile. */
+  #gather(positions: readonly RunPosition[], prefix: Uint8Array, out: PairEntries): boolean | undefined {
+    for (const { run, number, page } of positions) {
+      let node = page
+      let i = page.rank(prefix, false)
+      for (let n = number; ;) {
+        while (i < node.count && node.isOfPair(i, prefix)) if (!out.add(node, i++)) return false
+        if (i < node.count || ++n === run.pages) break
+        const next = this.#pages.get(run.id, n) ?? this.pages(run, n, 1)?.[0]
+        if (next === undefined) return undefined
+        this.#pages.keep(run, n, next)
+        node = next
+        i = 0
+      }
+    }
+    return true
+  }
+
+  /** Reads nodes, and sees to it that the list still held then. False: it does not, or did not. */
+  #fetch(wanted: readonly Step[]): boolean {
+    const keys = wanted.map(({ nodes, level, number }) => nodeKey(nodes.run.id, level, number))
+    // Before the read: what is read then is at least as new.
+    const mark = this.#listMark()
+    if (mark === this.#mark) {
+      const values = this.#store.multiGet('sp', keys)
+      // The list was this one all the while, so that nothing of it can have been removed before it was read.
+      if (this.#listMark() === mark) return this.#take(wanted, values)
+    }
+    const [list, ...values] = this.#store.multiGet('sp', [ENTRY_LIST_KEY, ...keys])
+    if (list === undefined) return this.#version === -1 && wanted.length === 0
+    const version = runListVersion(list)
+    if (version !== this.#version) {
+      this.#adopt(list, version)
+      return false
+    }
+    // A list that is not marked yet was read early: the next read asks again.
+    this.#mark = mark === entryListMark(version) ? mark : -1
+    return this.#take(wanted, values)
+  }
+
+  #take(wanted: readonly Step[], values: readonly (Uint8Array | undefined)[]): true {
+    for (let i = 0; i < wanted.length; i++) {
+      const step = wanted[i]!
+      const node = new EntryNode(values[i] ?? absent())
+      if (step.level > 0) this.#keep(step.nodes, step.level, step.number, node)
+      else {
+        this.#pages.keep(step.nodes.run, step.number, node)
+        step.page = node
+      }
+    }
+    return true
+  }
+
+  /** The lowest node on the way to `key` that is not at hand: the page, or an inner node. */
+  #descend(nodes: RunNodes, key: Uint8Array): Step {
+    const { run, counts, inner } = nodes
+    let number = 0
+    let level = counts.length - 1
+    for (; level > 0; level--) {
+      const node = inner[level - 1]![number]
+      if (node === undefined) break
+      number = Math.min(number * NODE_CHILDREN + Math.max(0, node.rank(key, true) - 1), counts[level - 1]! - 1)
+    }
+    return { nodes, level, number, page: level === 0 ? this.#pages.get(run.id, number) : undefined }
+  }
+
+  #keep({ inner }: RunNodes, level: number, number: number, node: EntryNode): void {
+    if (this.#innerCount >= INNER_NODES_MAX) this.#forgetInner()
+    if (inner[level - 1]![number] === undefined) this.#innerCount++
+    inner[level - 1]![number] = node
+  }
+
+  #forgetInner(): void {
+    for (const { inner } of this.#runs) for (const nodes of inner) nodes.fill(undefined)
+    this.#innerCount = 0
+  }
+
+  #adopt(list: Uint8Array, version: number): void {
+    const known = new Map(this.#runs.map((nodes) => [nodes.run.id, nodes]))
+    this.#runs = decodeEntryRunList(list).runs.map((run) => known.get(run.id) ?? nodesOf(run))
+    this.#innerCount = 0
+    for (const { inner } of this.#runs) for (const nodes of inner) for (const node of nodes) if (node !== undefined) this.#innerCount++
+    this.#pages.retain(new Set(this.#runs.map(({ run }) => run.id)))
+    this.#version = version
+    this.#mark = -1
+  }
+}
+
+function nodesOf(run: EntryRun): RunNodes {
+  const counts = nodeCounts(run.pages)
+  return { run, counts, inner: counts.slice(1).map((count) => new Array<EntryNode | undefined>(count).fill(undefined)) }
+}
+
+const positionOf = ({ nodes, number, page }: Step): RunPosition => ({ run: nodes.run, number, page: page! })
+
+function changing(): never {
+  throw new DbError('internal', `the list of runs changed ${ENTRY_ATTEMPTS_MAX} times during one look-up`)
+}
+
+function absent(): never {
+  throw new DbError('store_corrupt', 'a page of the index of subjects is missing; run "stemedb store rebuild"')
+}
