@@ -79,10 +79,12 @@ export class PlainAnswers {
     const entries = this.#entries
     let candidates = 0
     let latest = -1
+    let isTie = true
     for (let i = 0; i < entries.count; i++) {
       if (!this.#isStanding(i)) continue
       candidates++
-      if (latest < 0 || entries.isSameHlc(latest, i)) latest = i
+      isTie &&= latest < 0 || entries.isSameHlc(latest, i)
+      if (isTie) latest = i
     }
     if (latest < 0) return
     const { subject, predicate } = this.#question

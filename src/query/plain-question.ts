@@ -29,7 +29,8 @@ export class PlainQuestion {
   minLsn: Lsn = 0
   /** Subject, zero, predicate, zero; memory of its own. */
   prefix: Uint8Array = new Uint8Array(0)
-  subjectBytes = 0
+  subject: Uint8Array = new Uint8Array(0)
+  predicate: Uint8Array = new Uint8Array(0)
   lens: Lens
   /** The name of `lens`. */
   #lensName: Uint8Array
@@ -39,15 +40,6 @@ export class PlainQuestion {
     this.#limitMax = limitMax
     this.lens = lensOf(LENS_DEFAULT)
     this.#lensName = new TextEncoder().encode(LENS_DEFAULT)
-  }
-
-  /** A view of the subject's bytes. */
-  get subject(): Uint8Array {
-    return this.prefix.subarray(0, this.subjectBytes)
-  }
-
-  get predicate(): Uint8Array {
-    return this.prefix.subarray(this.subjectBytes + 1, this.prefix.length - 1)
   }
 
   /**
@@ -86,10 +78,11 @@ export class PlainQuestion {
     const subjectBytes = view.getUint32(subject, true)
     const predicateBytes = view.getUint32(predicate, true)
     if (subjectBytes === 0 || subjectBytes > SUBJECT_BYTES_MAX || predicateBytes === 0 || predicateBytes > PREDICATE_BYTES_MAX) return false
-    const prefix = new Uint8Array(subjectBytes + predicateBytes + 2)
-    this.prefix = prefix
-    this.subjectBytes = subjectBytes
-    return copyText(bytes, subject + 4, subjectBytes, prefix, 0) && copyText(bytes, predicate + 4, predicateBytes, prefix, subjectBytes + 1)
+    // Three copies: short arrays of their own are cheap, views of one are not.
+    this.prefix = new Uint8Array(subjectBytes + predicateBytes + 2)
+    this.subject = new Uint8Array(subjectBytes)
+    this.predicate = new Uint8Array(predicateBytes)
+    return copyText(bytes, subject + 4, this.subject, this.prefix, 0) && copyText(bytes, predicate + 4, this.predicate, this.prefix, subjectBytes + 1)
   }
 
   /** The lens of the last question is mostly that of this one. */
@@ -114,11 +107,12 @@ export class PlainQuestion {
 }
 
 /** False where a zero is in it, which would reach into the next part of a key. */
-function copyText(from: Uint8Array, at: number, length: number, to: Uint8Array, toAt: number): boolean {
-  for (let i = 0; i < length; i++) {
+function copyText(from: Uint8Array, at: number, to: Uint8Array, key: Uint8Array, keyAt: number): boolean {
+  for (let i = 0; i < to.length; i++) {
     const byte = from[at + i]!
     if (byte === 0) return false
-    to[toAt + i] = byte
+    to[i] = byte
+    key[keyAt + i] = byte
   }
   return true
 }

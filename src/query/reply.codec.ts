@@ -184,7 +184,7 @@ export class ReplyBuilder {
       if (code >= 0x80) return this.#builder.createString(text)
       bytes[i] = code
     }
-    return this.#builder.createString(bytes.subarray(0, length))
+    return this.#builder.createString(new Uint8Array(bytes.buffer, 0, length))
   }
 
   /** @param places where assertions stand that are in the reply already. */

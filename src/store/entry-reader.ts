@@ -75,7 +75,7 @@ export class EntryReader implements PageSource {
   pair(prefix: Uint8Array, out: PairEntries): boolean {
     for (let attempt = 0; attempt < ENTRY_ATTEMPTS_MAX; attempt++) {
       out.begin(prefix)
-      const gathered = this.#gather(this.open(prefix), prefix, out)
+      const gathered = this.#gatherAtHand(prefix, out) ?? this.#gatherRead(prefix, out)
       if (gathered !== undefined) return gathered && out.finish()
     }
     return changing()
@@ -110,22 +110,43 @@ export class EntryReader implements PageSource {
     return pages
   }
 
-  /** What `pair` is for; undefined where a run has been merged away meanwhile. */
-  #gather(positions: readonly RunPosition[], prefix: Uint8Array, out: PairEntries): boolean | undefined {
-    for (const { run, number, page } of positions) {
-      let node = page
-      let i = page.rank(prefix, false)
-      for (let n = number; ;) {
-        while (i < node.count && node.isOfPair(i, prefix)) if (!out.add(node, i++)) return false
-        if (i < node.count || ++n === run.pages) break
-        const next = this.#pages.get(run.id, n) ?? this.pages(run, n, 1)?.[0]
-        if (next === undefined) return undefined
-        this.#pages.keep(run, n, next)
-        node = next
-        i = 0
+  /** What `pair` is for, where all that it takes is at hand; undefined where it is not. */
+  #gatherAtHand(prefix: Uint8Array, out: PairEntries): boolean | undefined {
+    if (this.#listMark() !== this.#mark) return undefined
+    for (const nodes of this.#runs) {
+      const number = this.#pageNumber(nodes, prefix)
+      const page = number < 0 ? undefined : this.#pages.get(nodes.run.id, number)
+      const gathered = page === undefined ? undefined : this.#gatherRun(nodes.run, number, page, prefix, out)
+      if (gathered !== true) {
+        if (gathered === undefined) out.begin(prefix)
+        return gathered
       }
     }
     return true
+  }
+
+  #gatherRead(prefix: Uint8Array, out: PairEntries): boolean | undefined {
+    for (const { run, number, page } of this.open(prefix)) {
+      const gathered = this.#gatherRun(run, number, page, prefix, out)
+      if (gathered !== true) return gathered
+    }
+    return true
+  }
+
+  /** False: there are more than `out` takes. Undefined: the run has been merged away meanwhile. */
+  #gatherRun(run: EntryRun, number: number, page: EntryNode, prefix: Uint8Array, out: PairEntries): boolean | undefined {
+    let node = page
+    let i = page.rank(prefix, false)
+    for (let n = number; ;) {
+      i = out.addFrom(node, i, prefix, n !== number)
+      if (i < 0) return false
+      if (i < node.count || ++n === run.pages) return true
+      const next = this.#pages.get(run.id, n) ?? this.pages(run, n, 1)?.[0]
+      if (next === undefined) return undefined
+      this.#pages.keep(run, n, next)
+      node = next
+      i = 0
+    }
   }
 
   /** Reads nodes, and sees to it that the list still held then. False: it does not, or did not. */
@@ -171,9 +192,20 @@ export class EntryReader implements PageSource {
     for (; level > 0; level--) {
       const node = inner[level - 1]![number]
       if (node === undefined) break
-      number = Math.min(number * NODE_CHILDREN + Math.max(0, node.rank(key, true) - 1), counts[level - 1]! - 1)
+      number = childOf(node, number, key, counts[level - 1]!)
     }
     return { nodes, level, number, page: level === 0 ? this.#pages.get(run.id, number) : undefined }
+  }
+
+  /** The page that `#descend` comes to; -1 where an inner node is not at hand. */
+  #pageNumber({ counts, inner }: RunNodes, key: Uint8Array): number {
+    let number = 0
+    for (let level = counts.length - 1; level > 0; level--) {
+      const node = inner[level - 1]![number]
+      if (node === undefined) return -1
+      number = childOf(node, number, key, counts[level - 1]!)
+    }
+    return number
   }
 
   #keep({ inner }: RunNodes, level: number, number: number, node: EntryNode): void {
@@ -197,6 +229,10 @@ export class EntryReader implements PageSource {
     this.#mark = -1
   }
 }
+
+/** Number of the node's child in which the first entry at or above `key` stands, if it does in this node. @param count nodes of the level below */
+const childOf = (node: EntryNode, number: number, key: Uint8Array, count: number): number =>
+  Math.min(number * NODE_CHILDREN + Math.max(0, node.rank(key, true) - 1), count - 1)
 
 function nodesOf(run: EntryRun): RunNodes {
   const counts = nodeCounts(run.pages)

@@ -1,7 +1,7 @@
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
 import type { EntryNode } from './entry-node.codec.ts'
-import { SP_TAIL_BYTES, SP_TAIL_ID } from './keyspace.layout.ts'
+import { SP_TAIL_BYTES, SP_TAIL_HLC, SP_TAIL_ID } from './keyspace.layout.ts'
 import {
   ENTRY_ASSERTION_SUM, ENTRY_HAS_PARENT, ENTRY_INDEX, ENTRY_LIFECYCLE_KIND, ENTRY_LIFECYCLE_MASK, ENTRY_LSN,
   ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID,
@@ -18,17 +18,19 @@ export interface EntryPlace {
   readonly idPrefix: Uint8Array
 }
 
+/** Tails of keys that are being looked at. */
+const TAIL_A = new Uint8Array(SP_TAIL_BYTES)
+const TAIL_B = new Uint8Array(SP_TAIL_BYTES)
+const TAIL_VIEW = new DataView(TAIL_A.buffer)
+
 /**
  * The entries of one pair, as they lie in their pages: reused by its owner from pair to pair, so that looking at a pair makes no object
  * for each of its entries. Entry `i`, from 0, is the i-th newest.
  */
 export class PairEntries {
   readonly #nodes: EntryNode[] = []
-  /** Where in its node an entry begins. */
-  readonly #offsets: Uint32Array
-  /** Inverted HLC and id prefix of each, as in the key. */
-  readonly #tails: Uint8Array
-  readonly #tailView: DataView
+  /** Number of an entry in its node. */
+  readonly #places: Uint16Array
   /** By rank. */
   readonly #order: Uint16Array
   readonly #entriesMax: number
@@ -40,9 +42,7 @@ export class PairEntries {
   /** @param entriesMax below 2^16 */
   constructor(entriesMax: number) {
     this.#entriesMax = entriesMax
-    this.#offsets = new Uint32Array(entriesMax)
-    this.#tails = new Uint8Array(entriesMax * SP_TAIL_BYTES)
-    this.#tailView = new DataView(this.#tails.buffer)
+    this.#places = new Uint16Array(entriesMax)
     this.#order = new Uint16Array(entriesMax)
   }
 
@@ -57,17 +57,19 @@ export class PairEntries {
     this.#isSorted = true
   }
 
-  /** Entry `i` of a node, which is of the pair. False: there is no room for it. */
-  add(node: EntryNode, i: number): boolean {
-    const n = this.#added
-    if (n === this.#entriesMax) return false
-    this.#nodes[n] = node
-    this.#offsets[n] = node.offset(i)
-    node.copyKey(i, this.#prefixBytes, this.#tails, n * SP_TAIL_BYTES)
-    this.#order[n] = n
-    if (n > 0 && this.#isSorted && this.#compare(n - 1, n) >= 0) this.#isSorted = false
-    this.#added++
-    return true
+  /** Entries of a node from its `i`-th on that are of the pair; those of one run come in order. Returns the first that is not, -1 where there is no room. */
+  addFrom(node: EntryNode, i: number, prefix: Uint8Array, isSameRun: boolean): number {
+    const first = this.#added
+    let n = first
+    for (; i < node.count && node.isOfPair(i, prefix); i++, n++) {
+      if (n === this.#entriesMax) return -1
+      this.#nodes[n] = node
+      this.#places[n] = i
+      this.#order[n] = n
+    }
+    this.#added = n
+    if (first > 0 && n > first && !isSameRun && this.#isSorted) this.#isSorted = this.#compare(first - 1, first) < 0
+    return i
   }
 
   /** Sorts what was added, and leaves out what was there twice. */
@@ -81,21 +83,24 @@ export class PairEntries {
   }
 
   hlc(i: number): Hlc {
-    return ~this.#tailView.getBigUint64(this.#order[i]! * SP_TAIL_BYTES) & 0xffff_ffff_ffff_ffffn
+    const n = this.#order[i]!
+    this.#nodes[n]!.copyKey(this.#places[n]!, this.#prefixBytes, TAIL_A, 0)
+    return ~TAIL_VIEW.getBigUint64(SP_TAIL_HLC) & 0xffff_ffff_ffff_ffffn
   }
 
   /** Whether entries `i` and `j` have one HLC. */
   isSameHlc(i: number, j: number): boolean {
-    const a = this.#order[i]! * SP_TAIL_BYTES
-    const b = this.#order[j]! * SP_TAIL_BYTES
-    const view = this.#tailView
-    return view.getInt32(a + 4) === view.getInt32(b + 4) && view.getInt32(a) === view.getInt32(b)
+    this.#tailsOf(this.#order[i]!, this.#order[j]!)
+    for (let at = SP_TAIL_HLC; at < SP_TAIL_ID; at++) if (TAIL_A[at] !== TAIL_B[at]) return false
+    return true
   }
 
   /** First 8 bytes of the id, a copy. */
   idPrefix(i: number): Uint8Array {
-    const at = this.#order[i]! * SP_TAIL_BYTES
-    return this.#tails.slice(at + SP_TAIL_ID, at + SP_TAIL_BYTES)
+    const n = this.#order[i]!
+    const prefix = new Uint8Array(SP_TAIL_BYTES - SP_TAIL_ID)
+    this.#nodes[n]!.copyKey(this.#places[n]!, this.#prefixBytes + SP_TAIL_ID, prefix, 0)
+    return prefix
   }
 
   /** Where its assertion stands, and its checksum. */
@@ -141,18 +146,26 @@ export class PairEntries {
 
   #u32(i: number, field: number): number {
     const n = this.#order[i]!
-    return this.#nodes[n]!.u32(this.#offsets[n]! + field)
+    const node = this.#nodes[n]!
+    return node.u32(node.offset(this.#places[n]!) + field)
   }
 
   #u16(i: number, field: number): number {
     const n = this.#order[i]!
-    return this.#nodes[n]!.u16(this.#offsets[n]! + field)
+    const node = this.#nodes[n]!
+    return node.u16(node.offset(this.#places[n]!) + field)
+  }
+
+  /** Of entries as they were added. */
+  #tailsOf(a: number, b: number): void {
+    this.#nodes[a]!.copyKey(this.#places[a]!, this.#prefixBytes, TAIL_A, 0)
+    this.#nodes[b]!.copyKey(this.#places[b]!, this.#prefixBytes, TAIL_B, 0)
   }
 
   #compare(a: number, b: number): number {
-    const tails = this.#tails
-    for (let i = a * SP_TAIL_BYTES, j = b * SP_TAIL_BYTES, end = i + SP_TAIL_BYTES; i < end; i++, j++) {
-      const difference = tails[i]! - tails[j]!
+    this.#tailsOf(a, b)
+    for (let i = 0; i < SP_TAIL_BYTES; i++) {
+      const difference = TAIL_A[i]! - TAIL_B[i]!
       if (difference !== 0) return difference
     }
     return 0
