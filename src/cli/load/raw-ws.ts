@@ -71,7 +71,8 @@ export class FrameParser {
 
   /** @throws {DbError} `malformed_frame` where the stream is no WebSocket stream of a server. */
   push(chunk: Uint8Array): void {
-    let bytes = chunk
+    // `slice` of a Buffer is a view: what is kept would be overwritten by the next read.
+    let bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
     if (this.#carry.length > 0) {
       bytes = new Uint8Array(this.#carry.length + chunk.length)
       bytes.set(this.#carry)
