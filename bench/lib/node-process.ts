@@ -23,7 +23,7 @@ export async function startNode(dir: string, settings: Settings = {}): Promise<B
 
 /** The same over a folder that is there. */
 export async function nodeOn(dataDir: string, settings: Settings = {}): Promise<BenchNode> {
-  const server = await startServer({ dataDir, settings: { logLevel: 'warn', ...settings }, readyMsMax: 120_000 })
+  const server = await startServer({ dataDir, settings: { logLevel: 'warn', lensThreads: 0, ...settings }, readyMsMax: 120_000 })
   return {
     server, dataDir,
     async remove() {

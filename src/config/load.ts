@@ -90,7 +90,7 @@ export function completeConfig(config: Config, cores = availableParallelism()): 
   const complete: Config = {
     ...config,
     verifyThreads: config.verifyThreads || Math.max(1, cores - 1),
-    lensThreads: config.lensThreads || Math.max(1, cores >> 1),
+    lensThreads: config.lensThreads || Math.max(2, cores >> 1),
   }
   validateConfig(complete)
   return Object.freeze(complete)

@@ -53,7 +53,7 @@ export const OPTIONS = {
   drainTimeoutMs: number('network', 8_000, 100, 600_000, 'ms', 'On SIGTERM: time for requests under way before connections are closed.'),
 
   verifyThreads: number('threads', 0, 0, 256, 'threads', 'Threads that check, hash and verify signatures. 0: cores minus one, at least one.'),
-  lensThreads: number('threads', 0, 0, 256, 'threads', 'Threads that answer queries. 0: half of the cores, at least one.'),
+  lensThreads: number('threads', 0, 0, 256, 'threads', 'Threads that answer queries. 0: half of the cores, at least two.'),
   merkleThreads: number('threads', 1, 1, 64, 'threads', 'Threads that hash commit groups and sign receipts.'),
   backgroundNice: number('threads', 5, 0, 19, 'nice', 'Nice value of the threads that no client waits for: ingest, the scrubber, RocksDB\'s flushes and compactions. The higher, the more they give way to verifying, committing and answering. Linux only; 0 leaves them as they are.'),
   ringBytes: number('threads', 16 * MiB, 256 * KiB, 1 * GiB, 'bytes', 'Size of each ring between two threads; a power of two. A full ring is back-pressure.'),
@@ -90,9 +90,9 @@ export const OPTIONS = {
   memtableBytes: number('store', 64 * MiB, 1 * MiB, 4 * GiB, 'bytes', 'RocksDB memtable budget.'),
   blockCacheBytes: number('store', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'RocksDB block cache.'),
 
-  lensPageCacheBytes: number('lens', 128 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'Memory of each lens thread for pages of the index by subject and predicate. A page at hand is found without asking RocksDB.'),
-  lensClaimCacheBytes: number('lens', 128 * MiB, 0, 64 * GiB, 'bytes', 'Memory of each lens thread for assertions that it has read, checked and decoded lately, about. 0: none is kept.'),
-  lensLogCacheBytes: number('lens', 32 * MiB, 0, 4 * GiB, 'bytes', 'Memory of each lens thread for pieces of the log that it has read lately. 0: none is kept, and every read asks the operating system.'),
+  lensPageCacheBytes: number('lens', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'Memory of each lens thread for pages of the index by subject and predicate. A page at hand is found without asking RocksDB.'),
+  lensClaimCacheBytes: number('lens', 64 * MiB, 0, 64 * GiB, 'bytes', 'Memory of each lens thread for assertions that it has read, checked and decoded lately, about. 0: none is kept.'),
+  lensLogCacheBytes: number('lens', 16 * MiB, 0, 4 * GiB, 'bytes', 'Memory of each lens thread for pieces of the log that it has read lately. 0: none is kept, and every read asks the operating system.'),
   decayHalfLifeDays: text('lens', 'inf,730,365,180,90,30', 'Days in which the confidence of a claim has halved, for tiers 0 to 5 (regulatory, clinical, observational, expert, community, anecdotal): six numbers above 0, or inf for never, between commas.'),
   consensusTolerance: text('lens', '0', 'Numbers no farther apart than this part of the greater one are one value to lenses, where a query says nothing else. 0 to 1; 0: equal numbers only.'),
   escalationCount: number('lens', 500, 0, 1000, 'assertions', 'Anecdotal assertions from which skeptic says escalate, where none of tiers 0 to 2 has spoken. 0: never.'),

@@ -96,7 +96,8 @@ function environment(options: ServerOptions): NodeJS.ProcessEnv {
 }
 
 export function serverCommand(options: ServerOptions): string[] {
-  const settings: Settings = { apiPort: 0, logFormat: 'json', ...options.settings, dataDir: options.dataDir }
+  // One lens thread: a start takes long enough, and nothing here waits for answers.
+  const settings: Settings = { apiPort: 0, logFormat: 'json', lensThreads: 1, ...options.settings, dataDir: options.dataDir }
   const flags = (Object.entries(settings) as [OptionName, string | number][]).flatMap(([name, value]) => [flagOf(name), String(value)])
   return [...(options.wrapper ?? []), process.execPath, cliPath, 'serve', ...flags]
 }

@@ -130,7 +130,7 @@ t.test('thread counts left at 0 come from the cores', async (t) => {
   const { verifyThreads, lensThreads } = completeConfig({ ...configWith({}), verifyThreads: 0, lensThreads: 0 }, 8)
   t.strictSame([verifyThreads, lensThreads], [7, 4])
   const one = completeConfig({ ...configWith({}), verifyThreads: 0, lensThreads: 0 }, 1)
-  t.strictSame([one.verifyThreads, one.lensThreads], [1, 1])
+  t.strictSame([one.verifyThreads, one.lensThreads], [1, 2])
   t.equal(configWith({ verifyThreads: 5 }).verifyThreads, 5)
 })
 
