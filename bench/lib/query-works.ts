@@ -152,16 +152,18 @@ export const hot: Work = async (context) => {
   await peer(context, PG_HOT, 'recency', range)
 }
 
-/** As one user sees it who is one of many: messages of one query, due at even distances. */
+/** As one user sees it who is one of many: messages of one query, due at even distances, at half of what such messages come to at most. */
 export const openLoop: Work = async (context) => {
   const { options, samples, progress } = context
-  const most = samples.all(RECENCY).at(-1) ?? await reads(context, RECENCY, COLD, {})
   await withClaims(context, COLD, async (node) => {
-    const rate = Math.max(100, Math.floor(most / 2))
+    const single = { perFrame: 1, window: PIPELINE }
+    await runReads(readsOf(context, node, { ...single, seconds: Math.max(1, Math.ceil(options.seconds / 2)) }))
+    const most = await runReads(readsOf(context, node, { ...single, seconds: Math.max(1, Math.ceil(options.seconds / 2)) }))
+    const rate = Math.max(100, Math.floor(most.perSecond / 2))
     const seconds = Math.min(OPEN_SECONDS_MAX, options.seconds)
     await runReads(readsOf(context, node, { rate, seconds: 1 }))
     const report = await runReads(readsOf(context, node, { rate, seconds }))
-    progress(`open loop of ${rate}/s: ${describe(report)}`)
+    progress(`open loop of ${rate}/s, messages of one query, of ${Math.round(most.perSecond)}/s at most: ${describe(report)}`)
     samples.add(OPEN_P99, report.p99Ms)
   })
 }

@@ -56,7 +56,7 @@ export interface IngestDependencies {
   /** Set at a start: the loop fills the recent ids and the filter, until `endReplay`. */
   readonly replayedIds?: ReplayedIds | undefined
   /** Told of the keys that were written, after they can be read and before `onApplied`. */
-  readonly onWritten?: ((keys: EntryArena) => void) | undefined
+  readonly onWritten?: ((keys: EntryArena, lsn: Lsn) => void) | undefined
   readonly onApplied: (position: WalPosition, lsn: Lsn) => void
   readonly onIdsFlushed: (lsn: Lsn) => void
 }
@@ -150,7 +150,7 @@ export class IngestLoop {
     if (this.#batch.count > 0) this.#batch.write()
     this.#adopt()
     this.#adopt = NOTHING
-    this.#deps.onWritten?.(this.#entries.arena)
+    this.#deps.onWritten?.(this.#entries.arena, this.#next.lsn)
     this.#entries.clear()
     this.#collectedRecords = 0
     this.#collectedBytes = 0

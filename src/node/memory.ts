@@ -4,7 +4,7 @@ import { Bell } from '../ring/bell.ts'
 import { Marks } from '../ring/marks.ts'
 import { createRing } from '../ring/ring.ts'
 import { IdFilter } from '../store/id-filter.ts'
-import { PairCounters } from '../store/pair-counters.ts'
+import { PairLsns } from '../store/pair-lsns.ts'
 import { recentIdsBytes } from '../store/recent-ids.layout.ts'
 import { ThreadControl } from '../thread/control.ts'
 
@@ -37,8 +37,8 @@ export interface NodeMemory {
   readonly marks: SharedArrayBuffer
   readonly idFilter: SharedArrayBuffer
   readonly recentIds: SharedArrayBuffer
-  /** By which lens threads know what their kept answers depend on (store/pair-counters.ts). */
-  readonly pairCounters: SharedArrayBuffer
+  /** By which lens threads know what of the index a pair is not in, and what their kept answers depend on (store/pair-lsns.ts). */
+  readonly pairLsns: SharedArrayBuffer
   /** The last signed tree head. */
   readonly tlogBoard: SharedArrayBuffer
   readonly controls: Readonly<Record<ThreadKind, SharedArrayBuffer>>
@@ -89,7 +89,7 @@ export function createMemory(config: Config, newBlock: () => SharedArrayBuffer):
     marks: new Marks().buffer,
     idFilter: new SharedArrayBuffer(IdFilter.bytesFor(config.idFilterBytes)),
     recentIds: new SharedArrayBuffer(recentIdsBytes(config.recentIdsMax)),
-    pairCounters: new SharedArrayBuffer(PairCounters.BYTES),
+    pairLsns: new SharedArrayBuffer(PairLsns.BYTES),
     tlogBoard: new TlogBoard().buffer,
     controls: ofKinds(() => new ThreadControl().buffer),
     metrics: ofKinds((kind) => each(kind, newBlock)),

@@ -1,6 +1,6 @@
-import { IngestStage, type IngestStageOptions } from '../ingest/ingest-stage.ts'
+import { IngestStage } from '../ingest/ingest-stage.ts'
 import { initHash } from '../record/blake3.ts'
-import { PairCounters } from '../store/pair-counters.ts'
+import { PairLsns } from '../store/pair-lsns.ts'
 import { thisMachine } from './machine.ts'
 import type { ThreadStart } from './thread.messages.ts'
 import { type HostedStage, Workplace } from './workplace.ts'
@@ -10,17 +10,11 @@ export async function buildIngestStage(start: ThreadStart, machine = thisMachine
   await initHash()
   const place = new Workplace(start, machine)
   const ids = place.ids()
+  const pairLsns = new PairLsns(start.memory.pairLsns)
   const stage = new IngestStage({
     store: place.store, log: place.reader(), hash: ids.hash, filter: ids.filter, recents: ids.recents, marks: place.marks,
     logStart: start.recovered.first, lastLsn: start.recovered.lastLsn, secrets: machine.secrets, clock: place.clock,
-    metrics: place.metrics('ingest'), onWritten: onWrittenOf(start),
+    metrics: place.metrics('ingest'), onWritten: (keys, lsn) => pairLsns.written(keys, lsn),
   })
   return { stage, bell: place.marks.durableBell }
-}
-
-/** Without kept answers nobody looks at the counters. */
-function onWrittenOf({ config, memory }: ThreadStart): IngestStageOptions['onWritten'] {
-  if (config.answerCacheBytes === 0) return undefined
-  const counters = new PairCounters(memory.pairCounters)
-  return (keys) => counters.written(keys)
 }

@@ -1,3 +1,4 @@
+import type { Lsn } from '../base/lsn.ts'
 import { lensSettingsOf } from '../lens/settings.ts'
 import { TlogBoard } from '../merkle/tlog-board.ts'
 import { TlogReader } from '../merkle/tlog-files.ts'
@@ -17,7 +18,7 @@ import { trustPolicyOf } from '../query/trust-policy.ts'
 import { initHash } from '../record/blake3.ts'
 import { Bell } from '../ring/bell.ts'
 import { RingReader, RingWriter } from '../ring/ring.ts'
-import { PairCounters } from '../store/pair-counters.ts'
+import { PairLsns } from '../store/pair-lsns.ts'
 import { thisMachine } from './machine.ts'
 import type { ThreadStart } from './thread.messages.ts'
 import { tlogDirOf } from './wal-place.ts'
@@ -30,13 +31,18 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
   const { rings, bells } = memory
   const log = place.reader(RECORD_READ_BYTES)
   const { lookup } = place.ids()
-  const dependencies = new Dependencies(new PairCounters(memory.pairCounters))
+  const pairLsns = new PairLsns(memory.pairLsns)
+  const dependencies = new Dependencies(pairLsns)
+  const durableLsn = (): Lsn => place.marks.durableLsn
   const storeSource = new StoreSource({
     store: place.store,
     find: (ids, offset) => lookup.find(ids, offset),
     appliedLsn: () => place.marks.appliedLsn,
-    durableLsn: () => place.marks.durableLsn,
-    index: { listMark: () => place.marks.entryList, pageCacheBytes: config.lensPageCacheBytes },
+    durableLsn,
+    index: {
+      listMark: () => place.marks.entryList, pageCacheBytes: config.lensPageCacheBytes,
+      lastLsn: (pair) => pairLsns.lastLsn(pair, start.recovered.lastLsn, durableLsn),
+    },
   })
   // What is read is noted for answers that are kept.
   const keepsAnswers = config.answerCacheBytes > 0

@@ -108,7 +108,7 @@ export class AnswerCache {
     const { appliedLsn, dependencies, clock, metrics } = this.#deps
     const entry = this.#entries.get(hash)
     if (entry === undefined || !isSame(entry.request, this.#key, length)) return undefined
-    // Before the counters: what was applied up to here has moved them already.
+    // Before the pairs' LSNs: what was applied up to here has moved them already.
     const seenLsn = appliedLsn()
     if (leastLsn > seenLsn) return undefined
     if (!dependencies.holds(entry.snapshot) || entry.endMonoMs !== 0 && clock.monoMs() >= entry.endMonoMs) {

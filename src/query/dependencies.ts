@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
 import type { PairEntries } from '../store/pair-entries.ts'
-import type { PairCounters } from '../store/pair-counters.ts'
+import type { PairLsns } from '../store/pair-lsns.ts'
 import type { CandidateSource, EntryCursor, EntryRange, Place } from './candidate-source.ts'
 
 /** Pairs that one kept answer may depend on. */
@@ -12,12 +12,12 @@ export const DEPENDENCIES_MAX = 256
 const ZERO = Uint8Array.of(0)
 
 /**
- * What an answer under way was made of, noted by those who read: the pairs that were looked at, each with its counter as it was
+ * What an answer under way was made of, noted by those who read: the pairs that were looked at, each with its LSN as it was
  * before, and whether the time was asked for. Whatever kind of query it is, nothing can be forgotten, because there is no other way
  * to the index.
  */
 export class Dependencies {
-  readonly #counters: PairCounters
+  readonly #pairLsns: PairLsns
   readonly #indexes = new Int32Array(DEPENDENCIES_MAX)
   readonly #values = new Int32Array(DEPENDENCIES_MAX)
   #count = 0
@@ -25,8 +25,8 @@ export class Dependencies {
   #usesTime = false
   #appliedLsn: Lsn = 0
 
-  constructor(counters: PairCounters) {
-    this.#counters = counters
+  constructor(pairLsns: PairLsns) {
+    this.#pairLsns = pairLsns
   }
 
   /** @param appliedLsn of now: what is newer may or may not be seen by the answer */
@@ -45,12 +45,12 @@ export class Dependencies {
   /** The same, of subject, zero, predicate, zero. */
   prefix(prefix: Uint8Array): void {
     if (this.#count === DEPENDENCIES_MAX) return this.unbounded()
-    const index = this.#counters.indexOf(prefix)
+    const index = this.#pairLsns.indexOf(prefix)
     this.#indexes[this.#count] = index
-    this.#values[this.#count++] = this.#counters.value(index)
+    this.#values[this.#count++] = this.#pairLsns.value(index)
   }
 
-  /** What was found by its id: one that is there and applied stays as it is; of another one no counter says when it can be seen. */
+  /** What was found by its id: one that is there and applied stays as it is; of another one no pair says when it can be seen. */
   found(place: Place | undefined): void {
     if (place === undefined || place.lsn > this.#appliedLsn) this.unbounded()
   }
@@ -72,7 +72,7 @@ export class Dependencies {
     return this.#usesTime
   }
 
-  /** Counters and their values, in turns. */
+  /** Slots and their values, in turns. */
   snapshot(): Int32Array {
     const words = new Int32Array(2 * this.#count)
     for (let i = 0; i < this.#count; i++) {
@@ -85,7 +85,7 @@ export class Dependencies {
   /** Whether nothing was written of what a snapshot names since it was taken. */
   holds(snapshot: Int32Array): boolean {
     for (let i = 0; i < snapshot.length; i += 2) {
-      if (this.#counters.value(snapshot[i]!) !== snapshot[i + 1]!) return false
+      if (this.#pairLsns.value(snapshot[i]!) !== snapshot[i + 1]!) return false
     }
     return true
   }
@@ -106,7 +106,7 @@ export class NotedSource implements CandidateSource {
   }
 
   appliedHlc(): Hlc | undefined {
-    // It moves after the counters do: an answer that leaves out what is newer may lack what its counters count.
+    // It moves after the pairs' LSNs do: an answer that leaves out what is newer may lack what they stand for.
     this.#dependencies.unbounded()
     return this.#source.appliedHlc?.()
   }

@@ -1,4 +1,5 @@
 import { DbError } from '../base/errors.ts'
+import type { Lsn } from '../base/lsn.ts'
 import { entryListMark } from '../ring/marks.ts'
 import { ENTRY_ATTEMPTS_MAX, EntryRangeCursor, type PageSource, type RunPosition } from './entry-cursor.ts'
 import { ENTRY_LIST_KEY, EntryNode, nodeKey } from './entry-node.codec.ts'
@@ -17,6 +18,8 @@ const PAGE_CACHE_BYTES = 1024 * PAGE_BYTES
 export interface EntryReaderOptions {
   /** `Marks.entryList`. Absent: each read asks the store for the list. */
   readonly listMark?: (() => number) | undefined
+  /** `PairLsns.lastLsn`: runs that begin later have nothing of the pair. Absent: all are looked at. */
+  readonly lastLsn?: ((pair: Uint8Array) => Lsn) | undefined
   /** Memory for pages that were read lately, in bytes. */
   readonly pageCacheBytes?: number
 }
@@ -48,6 +51,7 @@ interface Step {
 export class EntryReader implements PageSource {
   readonly #store: Store
   readonly #listMark: () => number
+  readonly #lastLsn: (pair: Uint8Array) => Lsn
   #version = -1
   /** Of the list that is at hand; no mark equals it before there is one. */
   #mark = -1
@@ -55,9 +59,10 @@ export class EntryReader implements PageSource {
   #innerCount = 0
   readonly #pages: EntryPageCache
 
-  constructor(store: Store, { listMark = () => 0, pageCacheBytes = PAGE_CACHE_BYTES }: EntryReaderOptions = {}) {
+  constructor(store: Store, { listMark = () => 0, lastLsn = () => Infinity, pageCacheBytes = PAGE_CACHE_BYTES }: EntryReaderOptions = {}) {
     this.#store = store
     this.#listMark = listMark
+    this.#lastLsn = lastLsn
     this.#pages = new EntryPageCache(Math.max(1, Math.floor(pageCacheBytes / 2 / PAGE_BYTES)))
   }
 
@@ -68,24 +73,27 @@ export class EntryReader implements PageSource {
 
   /**
    * Puts the entries of one pair into `out`, the newest first, each once.
-   * @param prefix subject, zero, predicate, zero
+   * @param prefix subject, zero, predicate, zero. Read the applied mark before, where the answer must have what is applied.
    * @returns false where there are more than `out` takes
    * @throws {DbError} `store_corrupt`, and as the store does.
    */
   pair(prefix: Uint8Array, out: PairEntries): boolean {
+    const lastLsn = this.#lastLsn(prefix)
     for (let attempt = 0; attempt < ENTRY_ATTEMPTS_MAX; attempt++) {
       out.begin(prefix)
-      const gathered = this.#gatherAtHand(prefix, out) ?? this.#gatherRead(prefix, out)
+      const gathered = this.#gatherAtHand(prefix, lastLsn, out) ?? this.#gatherRead(prefix, lastLsn, out)
       if (gathered !== undefined) return gathered && out.finish()
     }
     return changing()
   }
 
-  open(key: Uint8Array): readonly RunPosition[] {
+  /** @param lastLsn leaves out the runs that begin behind it */
+  open(key: Uint8Array, lastLsn = Infinity): readonly RunPosition[] {
     for (let attempt = 0; attempt < ENTRY_ATTEMPTS_MAX; attempt++) {
       const steps: Step[] = []
       let missing = 0
       for (const nodes of this.#runs) {
+        if (nodes.run.firstLsn > lastLsn) continue
         const step = this.#descend(nodes, key)
         if (step.page === undefined) missing++
         steps.push(step)
@@ -111,9 +119,10 @@ export class EntryReader implements PageSource {
   }
 
   /** What `pair` is for, where all that it takes is at hand; undefined where it is not. */
-  #gatherAtHand(prefix: Uint8Array, out: PairEntries): boolean | undefined {
+  #gatherAtHand(prefix: Uint8Array, lastLsn: Lsn, out: PairEntries): boolean | undefined {
     if (this.#listMark() !== this.#mark) return undefined
     for (const nodes of this.#runs) {
+      if (nodes.run.firstLsn > lastLsn) continue
       const number = this.#pageNumber(nodes, prefix)
       const page = number < 0 ? undefined : this.#pages.get(nodes.run.id, number)
       const gathered = page === undefined ? undefined : this.#gatherRun(nodes.run, number, page, prefix, out)
@@ -125,8 +134,8 @@ export class EntryReader implements PageSource {
     return true
   }
 
-  #gatherRead(prefix: Uint8Array, out: PairEntries): boolean | undefined {
-    for (const { run, number, page } of this.open(prefix)) {
+  #gatherRead(prefix: Uint8Array, lastLsn: Lsn, out: PairEntries): boolean | undefined {
+    for (const { run, number, page } of this.open(prefix, lastLsn)) {
       const gathered = this.#gatherRun(run, number, page, prefix, out)
       if (gathered !== true) return gathered
     }

@@ -9,7 +9,7 @@ import type { ThreadMetrics } from '../../../src/observe/thread-metrics.ts'
 import { AnswerCache, TIMED_ANSWER_MS_MAX } from '../../../src/query/answer-cache.ts'
 import { DEPENDENCIES_MAX, Dependencies, NotedClock, NotedSource } from '../../../src/query/dependencies.ts'
 import type { CandidateSource, Place } from '../../../src/query/candidate-source.ts'
-import { PairCounters } from '../../../src/store/pair-counters.ts'
+import { PairLsns } from '../../../src/store/pair-lsns.ts'
 import { encodeQuery, type QueryInput } from '../../../src/wire/query-request.codec.ts'
 
 const utf8 = new TextEncoder()
@@ -17,8 +17,9 @@ const ZERO = Uint8Array.of(0)
 
 /** A store of one number a pair, whose answers read one pair, and votes of it where the lens says so. */
 class World {
-  readonly counters = new PairCounters(new SharedArrayBuffer(PairCounters.BYTES))
-  readonly dependencies = new Dependencies(this.counters)
+  readonly pairLsns = new PairLsns(new SharedArrayBuffer(PairLsns.BYTES))
+  writes = 0
+  readonly dependencies = new Dependencies(this.pairLsns)
   readonly counts: Record<string, number> = {}
   readonly values = new Map<string, number>()
   appliedLsn = 1
@@ -49,7 +50,7 @@ class World {
     this.values.set(`${subject} ${predicate}`, value)
     const pair = concatBytes(utf8.encode(subject), ZERO, utf8.encode(predicate), ZERO)
     const keys = concatBytes(new Uint8Array(4), pair, new Uint8Array(16))
-    if (countsIt) this.counters.written({ count: 1, bytes: keys, keyStarts: Uint32Array.of(4), keyEnds: Uint32Array.of(keys.length) })
+    if (countsIt) this.pairLsns.written({ count: 1, bytes: keys, keyStarts: Uint32Array.of(4), keyEnds: Uint32Array.of(keys.length) }, ++this.writes)
     this.appliedLsn++
   }
 
@@ -117,7 +118,7 @@ t.test('what is kept, and what is not', async (t) => {
   t.notOk(world.keeps({ subjectIsPrefix: true }))
   t.notOk(world.keeps({ kind: 'list' }))
   t.notOk(world.keeps({ lens: 'refused' }))
-  t.notOk(world.keeps({ lens: 'applied' }), 'a mark that moves after the counters')
+  t.notOk(world.keeps({ lens: 'applied' }), 'a mark that moves after the LSNs of the pairs')
   t.notOk(world.keeps({ lens: 'many' }))
   t.notOk(world.keeps({ subject: 'x'.repeat(5000) }))
   world.place = undefined
@@ -181,5 +182,5 @@ t.test('any order of writes and questions: never an old answer, never beyond its
   unseen.write('s', 'p', 1)
   unseen.ask()
   unseen.write('s', 'p', 2, false)
-  t.equal(unseen.ask().value, 1, 'without its counter, a write would not be seen: it is the counters that do it')
+  t.equal(unseen.ask().value, 1, 'without its LSN, a write would not be seen: it is the LSNs that do it')
 })

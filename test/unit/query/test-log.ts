@@ -10,6 +10,7 @@ import { assertionIdOf } from '../../../src/record/claim.ts'
 import type { Place } from '../../../src/query/candidate-source.ts'
 import { EntryRunWriter } from '../../../src/store/entry-runs.ts'
 import { META_APPLIED_KEY } from '../../../src/store/keyspace.layout.ts'
+import type { WrittenKeys } from '../../../src/store/pair-lsns.ts'
 import { encodeApplied } from '../../../src/store/store-meta.ts'
 import { IdHash } from '../../../src/store/id-hash.ts'
 import { MemoryStore } from '../../../src/store/store-memory.ts'
@@ -40,6 +41,8 @@ export class TestLog {
   readonly #places = new Map<string, Place>()
   #end = 512
   nextLsn: Lsn = 1
+  /** As the ingest stage tells of what it has written. */
+  onWritten: ((keys: WrittenKeys, lsn: Lsn) => void) | undefined
   /** Of the next batch's first assertion. Undefined: a millisecond an LSN. */
   nextHlc: Hlc | undefined
 
@@ -82,6 +85,7 @@ export class TestLog {
     }))
     batch.write()
     adopt()
+    this.onWritten?.(this.#index.arena, record.lsnFirst + count - 1)
     this.#index.forEachId(record, (ids, at, lsn, hlc, position, index) => {
       this.#places.set(Buffer.from(ids.subarray(at, at + 32)).toString('hex'),
         { lsn, hlc, segmentId: position.segmentId, recordOffset: position.offset, index })

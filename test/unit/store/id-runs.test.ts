@@ -284,9 +284,11 @@ t.test('a reader in another thread misses no id while runs are merged and droppe
     while (directory.writer.mergeStep(50)) merges++
   }
   const result = message()
+  // Listened for before it may end.
+  const ended = new Promise((resolve) => worker.once('exit', resolve))
   Atomics.store(shared, STOP, 1)
   const seen = await result
-  await new Promise((resolve) => worker.once('exit', resolve))
+  await ended
   t.equal(seen.lost, 0)
   t.ok(seen.found > 100, `${seen.found} found`)
   t.ok(merges >= 10, `${merges} merge steps`)
