@@ -14,6 +14,8 @@ interface Group {
   readonly name: string
   /** Files at a time. Those that mount, kill or measure run alone. */
   readonly jobs: number
+  /** Files that measure, behind the others and one at a time. */
+  readonly alone?: readonly string[]
   readonly fileTimeoutMs: number
 }
 const GROUPS: readonly Group[] = [
@@ -23,7 +25,7 @@ const GROUPS: readonly Group[] = [
   { name: 'model', jobs: 2, fileTimeoutMs: 600_000 },
   { name: 'sim', jobs: 2, fileTimeoutMs: 1_200_000 },
   { name: 'fuzz', jobs: 2, fileTimeoutMs: 180_000 },
-  { name: 'system', jobs: 1, fileTimeoutMs: 300_000 },
+  { name: 'system', jobs: 2, alone: ['system/first-minute', 'system/steady-load', 'system/tune'], fileTimeoutMs: 300_000 },
   { name: 'fault', jobs: 1, fileTimeoutMs: 1_200_000 },
 ]
 
@@ -86,6 +88,12 @@ class Records {
 }
 
 async function runGroup(group: Group, names: readonly string[], results: Map<string, FileResult>, records: Records): Promise<void> {
+  const { alone = [], jobs } = group
+  await runFiles(group, jobs, names.filter((name) => !alone.includes(name)), results, records)
+  await runFiles(group, 1, names.filter((name) => alone.includes(name)), results, records)
+}
+
+async function runFiles(group: Group, jobs: number, names: readonly string[], results: Map<string, FileResult>, records: Records): Promise<void> {
   const waiting = [...names]
   const worker = async (): Promise<void> => {
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
@@ -96,7 +104,7 @@ async function runGroup(group: Group, names: readonly string[], results: Map<str
       printFile(name, result)
     }
   }
-  await Promise.all(Array.from({ length: group.jobs }, worker))
+  await Promise.all(Array.from({ length: jobs }, worker))
 }
 
 function printSkips(results: ReadonlyMap<string, FileResult>): void {

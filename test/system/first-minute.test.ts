@@ -99,7 +99,7 @@ t.test('SIGTERM under load: everything acked is there, and the next start replay
   const loading = stemedb(['load', '--duration', '3s', '--json'], { env: clientEnv(first, join(folder, 'agent.key')) })
   await new Promise((resolve) => setTimeout(resolve, 2500))
   const exit = await first.stop()
-  t.equal(exit.code, 0, 'an orderly end under load')
+  t.equal(exit.code, 0, 'an orderly end under load', { exit, logs: first.logs() })
   const report = (await loading).lines().at(-1) as { accepted: number } | undefined
   const second = await startServer({ dataDir })
   t.teardown(() => second.kill9())
