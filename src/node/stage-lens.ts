@@ -51,8 +51,9 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
   const readRange: ReadRange = (segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out)
   const isCached = config.lensLogCacheBytes >= LOG_BLOCK_BYTES
   const logReader = new LogAssertionReader(isCached ? new LogCache(readRange, config.lensLogCacheBytes, () => place.marks.durablePosition).readRange : readRange)
+  const metrics = place.metrics('lens')
   const reader = new ClaimCache(logReader, config.lensClaimCacheBytes)
-  const recordParts = { source, reader, clock, trustPolicy: trustPolicyOf(config), cache: new RecordCache(), metrics: place.metrics('lens') }
+  const recordParts = { source, reader, clock, trustPolicy: trustPolicyOf(config), cache: new RecordCache(), metrics }
   const executor = new QueryExecutor({
     source, reader, clock,
     records: (asOfHlc) => recordReader(recordParts, asOfHlc),
@@ -69,7 +70,7 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
   })
   const cache = !keepsAnswers ? undefined : new AnswerCache({
     answer: (request) => executor.answer(request), dependencies, appliedLsn: () => place.marks.appliedLsn, clock: place.clock,
-    bytesMax: config.answerCacheBytes, metrics: place.metrics('lens'),
+    bytesMax: config.answerCacheBytes, metrics,
   })
   const stage = new LensStage({
     requests: new RingReader(rings.queries[index]!),
@@ -77,6 +78,14 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
     answer: (request) => cache === undefined ? executor.answer(request) : cache.answer(request),
     replyBytesMax: config.frameBytesMax,
     clock: place.clock,
+    report: () => {
+      const claims = reader.takeLookups()
+      const pages = storeSource.takeLookups()
+      for (const result of ['read', 'kept'] as const) {
+        metrics.inc('claim_lookups_total', { result }, claims[result])
+        metrics.inc('index_page_lookups_total', { result }, pages[result])
+      }
+    },
   })
   return { stage, bell: new Bell(bells.lens[index]!) }
 }

@@ -154,6 +154,9 @@ export const METRICS = {
   query_timeout_total: counter('Queries that were not answered within processingTimeoutMs.'),
   record_lookups_total: counter('Votes, epochs, outcomes and aliases that lenses looked at: read from the log, or kept from before.', { result: ['read', 'kept'] }),
 
+  claim_lookups_total: counter('Assertions that questions looked at: read from the log and checked, or kept from before.', { result: ['read', 'kept'] }),
+  index_page_lookups_total: counter('Pages of the index by subject and predicate that plain questions looked at: read from RocksDB, or kept from before.', { result: ['read', 'kept'] }),
+
   answer_cache_hits_total: counter('Queries that were answered with an answer given before.'),
   answer_cache_misses_total: counter('Queries that were worked out although answers are kept; those that can not be kept count too.'),
   answer_cache_stale_total: counter('Kept answers that were found outdated when they were asked for: something was written, or time had passed.'),

@@ -1,4 +1,5 @@
 import type { Lsn } from '../base/lsn.ts'
+import type { Lookups } from '../store/lookups.ts'
 import type { PairEntries } from '../store/pair-entries.ts'
 import type { AssertionReader, IndexPlace, Place, StoredAssertion } from './candidate-source.ts'
 
@@ -18,6 +19,7 @@ export class ClaimCache implements AssertionReader {
   #young = new Map<Lsn, StoredAssertion>()
   #old = new Map<Lsn, StoredAssertion>()
   #youngBytes = 0
+  #lookups: Lookups = { kept: 0, read: 0 }
 
   /** @param bytesMax memory for assertions, about; 0: none is kept */
   constructor(reader: AssertionReader, bytesMax: number) {
@@ -29,7 +31,7 @@ export class ClaimCache implements AssertionReader {
     const kept = this.#find(place.lsn)
     const isSame = kept !== undefined && kept.segmentId === place.segmentId && kept.recordOffset === place.recordOffset && kept.index === place.index
       && (!('assertionSum' in place) || kept.assertionSum === place.assertionSum)
-    return isSame ? kept : this.#readNew(place)
+    return isSame ? this.#given(kept) : this.#readNew(place)
   }
 
   /** The same for entry `i` of a pair. */
@@ -37,7 +39,14 @@ export class ClaimCache implements AssertionReader {
     const kept = this.#find(entries.lsn(i))
     const isSame = kept !== undefined && kept.segmentId === entries.segmentId(i) && kept.recordOffset === entries.recordOffset(i)
       && kept.index === entries.index(i) && kept.assertionSum === entries.assertionSum(i)
-    return isSame ? kept : this.#readNew(entries.place(i))
+    return isSame ? this.#given(kept) : this.#readNew(entries.place(i))
+  }
+
+  /** What was looked up since the last call. */
+  takeLookups(): Readonly<Lookups> {
+    const lookups = this.#lookups
+    this.#lookups = { kept: 0, read: 0 }
+    return lookups
   }
 
   batchIds(place: Place | IndexPlace): Uint8Array {
@@ -52,7 +61,13 @@ export class ClaimCache implements AssertionReader {
     return old
   }
 
+  #given(kept: StoredAssertion): StoredAssertion {
+    this.#lookups.kept++
+    return kept
+  }
+
   #readNew(place: Place | IndexPlace): StoredAssertion {
+    this.#lookups.read++
     const stored = this.#reader.read(place)
     if (this.#bytesMax > 0) this.#keep(stored)
     return stored

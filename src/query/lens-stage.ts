@@ -25,6 +25,8 @@ export interface LensDependencies {
   readonly answer: (request: Uint8Array) => Uint8Array
   readonly replyBytesMax: number
   readonly clock: Clock
+  /** Called with each frame of replies. */
+  readonly report?: () => void
 }
 
 /**
@@ -139,6 +141,7 @@ export class LensStage implements Stage {
     replies.bytes.set(frame, at + ASKER_FRAME_OFFSET)
     replies.publish()
     out.clear()
+    this.#deps.report?.()
     this.#settled = 0
   }
 }

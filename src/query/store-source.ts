@@ -7,6 +7,7 @@ import {
   decodeSpKey, decodeSpValue, isSameSpPair, spKeyHlc, spKeyId, spKey, spKeyAsOf, spRange, type SpKey,
 } from '../store/keyspace.codec.ts'
 import { SP_TAIL_BYTES } from '../store/keyspace.layout.ts'
+import type { Lookups } from '../store/lookups.ts'
 import type { PairEntries } from '../store/pair-entries.ts'
 import { readAppliedHlc } from '../store/store-meta.ts'
 import type { Store } from '../store/store.ts'
@@ -48,6 +49,11 @@ export class StoreSource implements CandidateSource {
 
   pair(prefix: Uint8Array, out: PairEntries): boolean {
     return this.#reader.pair(prefix, out)
+  }
+
+  /** Pages of the index that were looked at since the last call. */
+  takeLookups(): Readonly<Lookups> {
+    return this.#reader.takeLookups()
   }
 
   entries({ subject, subjectIsPrefix, predicate, asOfHlc, from }: EntryRange): EntryCursor {

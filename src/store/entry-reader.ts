@@ -6,6 +6,7 @@ import { ENTRY_LIST_KEY, EntryNode, nodeKey } from './entry-node.codec.ts'
 import { EntryPageCache, PAGE_BYTES } from './entry-page-cache.ts'
 import { decodeEntryRunList, type EntryRun } from './entry-run-list.ts'
 import { NODE_CHILDREN, nodeCounts } from './entry-runs.layout.ts'
+import type { Lookups } from './lookups.ts'
 import type { PairEntries } from './pair-entries.ts'
 import { runListVersion } from './run-list.codec.ts'
 import type { RangeBounds, Store } from './store.ts'
@@ -58,6 +59,7 @@ export class EntryReader implements PageSource {
   #runs: readonly RunNodes[] = []
   #innerCount = 0
   readonly #pages: EntryPageCache
+  #lookups: Lookups = { kept: 0, read: 0 }
 
   constructor(store: Store, { listMark = () => 0, lastLsn = () => Infinity, pageCacheBytes = PAGE_CACHE_BYTES }: EntryReaderOptions = {}) {
     this.#store = store
@@ -85,6 +87,13 @@ export class EntryReader implements PageSource {
       if (gathered !== undefined) return gathered && out.finish()
     }
     return changing()
+  }
+
+  /** Pages that `pair` looked at since the last call. */
+  takeLookups(): Readonly<Lookups> {
+    const lookups = this.#lookups
+    this.#lookups = { kept: 0, read: 0 }
+    return lookups
   }
 
   /** @param lastLsn leaves out the runs that begin behind it */
@@ -125,6 +134,7 @@ export class EntryReader implements PageSource {
       if (nodes.run.firstLsn > lastLsn) continue
       const number = this.#pageNumber(nodes, prefix)
       const page = number < 0 ? undefined : this.#pages.get(nodes.run.id, number)
+      if (page !== undefined) this.#lookups.kept++
       const gathered = page === undefined ? undefined : this.#gatherRun(nodes.run, number, page, prefix, out)
       if (gathered !== true) {
         if (gathered === undefined) out.begin(prefix)
@@ -187,6 +197,7 @@ export class EntryReader implements PageSource {
       if (step.level > 0) this.#keep(step.nodes, step.level, step.number, node)
       else {
         this.#pages.keep(step.nodes.run, step.number, node)
+        this.#lookups.read++
         step.page = node
       }
     }
