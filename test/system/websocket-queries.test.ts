@@ -248,11 +248,15 @@ for (const [mode, settings] of [['two lens threads', { lensThreads: 2 }], ['inli
   })
 }
 
-t.test('no answers are kept where there is no memory for them', async (t) => {
-  const { server } = await staleness(t, { answerCacheBytes: 0 }, 1)
-  t.equal(await metric(server, 'answer_cache_hits_total'), 0)
-  t.equal(await metric(server, 'answer_cache_bytes'), 0)
-})
+for (const [mode, settings] of [['two lens threads', { lensThreads: 2 }], ['inline', { mode: 'inline' }]] as const) {
+  t.test(`no answers are kept where there is no memory for them, but pages and claims are: ${mode}`, async (t) => {
+    const { server } = await staleness(t, { ...settings, answerCacheBytes: 0 }, 3)
+    t.equal(await metric(server, 'answer_cache_hits_total'), 0)
+    t.equal(await metric(server, 'answer_cache_bytes'), 0)
+    t.ok(await metric(server, 'index_page_lookups_total{result="kept"}') > 100, 'pages were used again')
+    t.ok(await metric(server, 'claim_lookups_total{result="kept"}') > 100, 'claims were used again')
+  })
+}
 
 t.test('kept answers are bounded, and say whose question they answer', async (t) => {
   const bytes = 64 * 1024
