@@ -175,8 +175,8 @@ export class EntryReader implements PageSource {
     const mark = this.#listMark()
     if (mark === this.#mark) {
       const values = this.#store.multiGet('sp', keys)
-      // The list was this one all the while, so that nothing of it can have been removed before it was read.
-      if (this.#listMark() === mark) return this.#take(wanted, values)
+      // Nodes never change: what is there is right. What is not may have been removed with a list whose mark has not moved yet.
+      if (values.every((value) => value !== undefined)) return this.#take(wanted, values)
     }
     const [list, ...values] = this.#store.multiGet('sp', [ENTRY_LIST_KEY, ...keys])
     if (list === undefined) return this.#version === -1 && wanted.length === 0

@@ -180,6 +180,24 @@ t.test('three levels: every key is found, every range is whole', async (t) => {
   t.same(cursor.next()?.key, keys[10], 'back')
 })
 
+t.test('runs that are merged away before the mark of the list has moved: no reader takes that for damage', (t) => {
+  const store = new MemoryStore()
+  let mark = 0
+  let isHeld = false
+  const writer = new EntryRunWriter(store, (version) => { if (!isHeld) mark = entryListMark(version) })
+  for (let n = 0; n < 6; n++) add(writer, store, keysFrom(1000 * n, 1000))
+  const all = Array.from({ length: 6 }, (_, n) => keysFrom(1000 * n, 1000)).flat().sort(compareBytes)
+  const reader = new EntryReader(store, { listMark: () => mark })
+  const seek = (key: Uint8Array): Uint8Array | undefined => reader.entries({ gte: key }).next()?.key
+  t.same(seek(all[0]!), all[0], 'the list is at hand, and of the pages a few')
+  isHeld = true
+  settle(writer, true)
+  t.ok(writer.list.runs.length < 6, 'runs were merged')
+  for (let i = 0; i < all.length; i += 71) if (Buffer.compare(seek(all[i]!)!, all[i]!) !== 0) t.fail(`entry ${i}`)
+  t.equal(scan(store, {}, reader).length, all.length)
+  t.end()
+})
+
 t.test('an entry that was applied twice is read once, also after a merge', async (t) => {
   const store = new MemoryStore()
   const writer = new EntryRunWriter(store)
