@@ -119,6 +119,8 @@ export class EntryReader implements PageSource {
     const keys = Array.from({ length: count }, (_, i) => nodeKey(run.id, 0, number + i))
     const [list, ...values] = this.#store.multiGet('sp', [ENTRY_LIST_KEY, ...keys])
     const isListed = list !== undefined && runListVersion(list) === this.#version
+    // Whatever the mark says, which may not have moved yet: the next look-up reads the list.
+    if (!isListed) this.#mark = -1
     const pages: EntryNode[] = []
     for (const bytes of values) {
       if (bytes === undefined) return isListed ? absent() : undefined

@@ -190,8 +190,12 @@ t.test('runs that are merged away before the mark of the list has moved: no read
   const reader = new EntryReader(store, { listMark: () => mark })
   const seek = (key: Uint8Array): Uint8Array | undefined => reader.entries({ gte: key }).next()?.key
   t.same(seek(all[0]!), all[0], 'the list is at hand, and of the pages a few')
+  const cursor = reader.entries({})
+  const seen = [cursor.next()!]
   isHeld = true
   settle(writer, true)
+  for (let entry = cursor.next(); entry !== undefined; entry = cursor.next()) seen.push(entry)
+  t.same(seen.map(({ key }) => toHex(key)), all.map(toHex), 'a walk that began before')
   t.ok(writer.list.runs.length < 6, 'runs were merged')
   for (let i = 0; i < all.length; i += 71) if (Buffer.compare(seek(all[i]!)!, all[i]!) !== 0) t.fail(`entry ${i}`)
   t.equal(scan(store, {}, reader).length, all.length)
