@@ -45,7 +45,7 @@ export const MUTANTS: Readonly<Record<string, readonly Mutation[]>> = {
             find: (ids, at) => { const place = lookup.find(ids, at); return place === undefined || place.lsn <= start.recovered.lastLsn ? undefined : place; },
         }))(place.ids().lookup),`,
   })),
-  'reads show what is not synced': [{ file: 'src/node/stage-lens.js', from: 'durableLsn: () => place.marks.durableLsn,', to: 'durableLsn: () => Infinity,' }],
+  'reads show what is not synced': [{ file: 'src/node/stage-lens.js', from: 'const durableLsn = () => place.marks.durableLsn;', to: 'const durableLsn = () => Infinity;' }],
   'the HLC is the wall clock': [{ file: 'src/base/hlc.js', from: 'now > last ? now : last + 1n', to: 'now' }],
   'a segment ends before its last group is synced': [{
     file: WRITER, from: 'return this.sync();',
