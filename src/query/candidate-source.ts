@@ -103,6 +103,8 @@ export interface StoredAssertion extends Place {
   /** The assertion's own, or else that of its batch. */
   readonly signature: Uint8Array | undefined
   readonly signedBy: typeof SIGNED_BY_NOBODY | typeof SIGNED_BY_AGENT | typeof SIGNED_BY_BATCH
+  /** All of this as it goes into a reply (wire/found.codec.ts). */
+  readonly found: Uint8Array
 }
 
 export interface AssertionReader {

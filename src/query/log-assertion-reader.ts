@@ -7,6 +7,7 @@ import { ASSERTION_BYTES_MAX, BATCH_ASSERTIONS_MAX, HASH_BYTES, SIGNATURE_BYTES 
 import { decodeAssertion } from '../wire/assertion.codec.ts'
 import { AssertionView } from '../wire/assertion-view.ts'
 import { claimIdInto } from '../wire/claim-id.ts'
+import { layOutFound } from '../wire/found.codec.ts'
 import { verifyBuffer } from '../wire/verifier.ts'
 import {
   SIGNED_BY_AGENT, SIGNED_BY_BATCH, SIGNED_BY_NOBODY, type AssertionReader, type IndexPlace, type Place, type StoredAssertion,
@@ -35,37 +36,32 @@ export class LogAssertionReader implements AssertionReader {
     const { assertionLength } = parts
     if (assertionLength > ASSERTION_BYTES_MAX) damaged(place, 'it is longer than any assertion')
     const signatureOffset = parts.ownSignatureOffset >= 0 ? parts.ownSignatureOffset : parts.batchSignatureOffset
-    // All in one piece of memory.
-    const memory = new Uint8Array(assertionLength + HASH_BYTES + (signatureOffset < 0 ? 0 : SIGNATURE_BYTES))
-    const bytes = this.#part(memory, 0, segmentId, parts.assertionOffset, assertionLength)
-    const id = memory.subarray(assertionLength, assertionLength + HASH_BYTES)
-    const assertionSum = wordSum(new DataView(memory.buffer), 0, assertionLength)
+    const signedBy = parts.ownSignatureOffset >= 0 ? SIGNED_BY_AGENT : parts.batchSignatureOffset >= 0 ? SIGNED_BY_BATCH : SIGNED_BY_NOBODY
+    const found = layOutFound(lsn, hlc, assertionLength, signatureOffset >= 0, signedBy)
+    const { id, assertion: bytes, signature } = found
+    this.#readRange(segmentId, parts.assertionOffset, assertionLength, bytes)
+    const assertionSum = wordSum(new DataView(bytes.buffer, bytes.byteOffset, assertionLength), 0, assertionLength)
     if ('assertionSum' in place && assertionSum !== place.assertionSum) damaged(place, 'its checksum is wrong')
     this.#check(place, parts.idOffset, bytes, id)
-    const signature = signatureOffset < 0 ? undefined : this.#part(memory, assertionLength + HASH_BYTES, segmentId, signatureOffset, SIGNATURE_BYTES)
-    const signedBy = parts.ownSignatureOffset >= 0 ? SIGNED_BY_AGENT : parts.batchSignatureOffset >= 0 ? SIGNED_BY_BATCH : SIGNED_BY_NOBODY
-    return new LoggedAssertion({ id, lsn, hlc, segmentId, recordOffset, index, bytes, assertionSum, signature, signedBy })
+    if (signature !== undefined) this.#readRange(segmentId, signatureOffset, SIGNATURE_BYTES, signature)
+    return new LoggedAssertion({ id, lsn, hlc, segmentId, recordOffset, index, bytes, assertionSum, signature, signedBy, found: found.bytes })
   }
 
   batchIds(place: Place | IndexPlace): Uint8Array {
     const { idsOffset, batchCount } = this.#walker.find(place)
     if (batchCount > BATCH_ASSERTIONS_MAX) damaged(place, 'its batch is longer than any')
-    return this.#part(new Uint8Array(HASH_BYTES * batchCount), 0, place.segmentId, idsOffset, HASH_BYTES * batchCount)
+    const ids = new Uint8Array(HASH_BYTES * batchCount)
+    this.#readRange(place.segmentId, idsOffset, ids.length, ids)
+    return ids
   }
 
   /** Puts the id into `id`. Where the index says how it begins, that is compared; otherwise all of it with that in the log. */
   #check(place: Place | IndexPlace, idOffset: number, bytes: Uint8Array, id: Uint8Array): void {
     if (verifyBuffer('Assertion', bytes) !== 0) damaged(place, 'its buffer is malformed')
     if (claimIdInto(this.#view.reset(bytes), id, 0) !== 0) damaged(place, 'its claim breaks a rule')
-    const expected = 'idPrefix' in place ? place.idPrefix : this.#part(this.#expectedId, 0, place.segmentId, idOffset, HASH_BYTES)
+    const expected = 'idPrefix' in place ? place.idPrefix : this.#expectedId
+    if (expected === this.#expectedId) this.#readRange(place.segmentId, idOffset, HASH_BYTES, expected)
     for (let i = 0; i < expected.length; i++) if (id[i] !== expected[i]) damaged(place, 'its id is another one')
-  }
-
-  /** Reads into `memory` at `at`; gives a view of it. */
-  #part(memory: Uint8Array, at: number, segmentId: number, offset: number, length: number): Uint8Array {
-    const part = memory.subarray(at, at + length)
-    this.#readRange(segmentId, offset, length, part)
-    return part
   }
 }
 
@@ -80,6 +76,7 @@ class LoggedAssertion implements StoredAssertion {
   readonly assertionSum: number
   readonly signature: Uint8Array | undefined
   readonly signedBy: StoredAssertion['signedBy']
+  readonly found: Uint8Array
   #assertion: Assertion | undefined
 
   constructor(parts: Omit<StoredAssertion, 'assertion'>) {
@@ -93,6 +90,7 @@ class LoggedAssertion implements StoredAssertion {
     this.assertionSum = parts.assertionSum
     this.signature = parts.signature
     this.signedBy = parts.signedBy
+    this.found = parts.found
   }
 
   get assertion(): Assertion {

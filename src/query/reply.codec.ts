@@ -4,13 +4,15 @@ import type { Lsn } from '../base/lsn.ts'
 import { Answer } from '../fbs/stemedb/answer.ts'
 import { Considered } from '../fbs/stemedb/considered.ts'
 import { Explanation } from '../fbs/stemedb/explanation.ts'
-import { Found } from '../fbs/stemedb/found.ts'
 import { QueryReply } from '../fbs/stemedb/query-reply.ts'
 import { Side } from '../fbs/stemedb/side.ts'
+import { FOUND_TABLE } from '../wire/found.codec.ts'
 import type { StoredAssertion } from './candidate-source.ts'
 import type { ConsideredParts, ExplanationParts } from './explain.ts'
 import { PAGE_CURSOR_BYTES_MAX } from './page-cursor.ts'
 
+/** Before the elements of a vector. */
+const VECTOR_LENGTH_BYTES = 4
 /** Longest detail of a refusal. */
 const DETAIL_CHARACTERS_MAX = 512
 /** What each takes beside its texts and assertion: tables, vtables, offsets, hashes, padding. */
@@ -233,19 +235,12 @@ export class ReplyBuilder {
     return Considered.endConsidered(builder)
   }
 
-  #putFound(stored: StoredAssertion): number {
+  #putFound({ found }: StoredAssertion): number {
     const builder = this.#builder
     // Eight-aligned, so that a reader may take the nested buffer where it is.
-    builder.prep(8, stored.bytes.length)
-    const assertion = builder.createByteVector(stored.bytes)
-    Found.startFound(builder)
-    Found.addId(builder, putStruct(builder, stored.id))
-    Found.addLsn(builder, BigInt(stored.lsn))
-    Found.addHlc(builder, stored.hlc)
-    Found.addAssertion(builder, assertion)
-    if (stored.signature !== undefined) Found.addSignature(builder, putStruct(builder, stored.signature))
-    Found.addSignedBy(builder, stored.signedBy)
-    return Found.endFound(builder)
+    builder.prep(8, found.length)
+    // As a vector of bytes, which a Builder copies as they are; nothing points to the vector, but to the table in it.
+    return builder.createByteVector(found) - VECTOR_LENGTH_BYTES - FOUND_TABLE
   }
 }
 

@@ -5,7 +5,7 @@ import { isDbError } from '../../../src/base/errors.ts'
 import { hlcOf } from '../../../src/base/hlc.ts'
 import type { Candidate, Lens, Resolution } from '../../../src/lens/lens.ts'
 import { lensOf } from '../../../src/lens/registry.ts'
-import type { AssertionReader, CandidateSource, EntryCursor, EntryRange, IndexEntry } from '../../../src/query/candidate-source.ts'
+import type { AssertionReader, CandidateSource, EntryCursor, EntryRange, IndexEntry, Place } from '../../../src/query/candidate-source.ts'
 import { CANDIDATES_MAX, ENTRIES_READ_MAX, REPLY_BYTES_MIN, type QueryExecutor } from '../../../src/query/execute.ts'
 import { LogAssertionReader } from '../../../src/query/log-assertion-reader.ts'
 import { QUERY_BY_ID } from '../../../src/query/plan.ts'
@@ -13,6 +13,7 @@ import { StoreSource } from '../../../src/query/store-source.ts'
 import type { Assertion } from '../../../src/record/assertion.ts'
 import { assertionIdOf, hashReady } from '../../../src/record/claim.ts'
 import { decodeAssertion, encodeAssertion } from '../../../src/wire/assertion.codec.ts'
+import { layOutFound } from '../../../src/wire/found.codec.ts'
 import { ask, executorOver, requestOf, type Ask } from './ask.ts'
 import { NOW_MS, TestLog, claim } from './test-log.ts'
 
@@ -186,8 +187,13 @@ function wideSource(pairs: number, versions: number, counted: { steps: number, s
 }
 
 const bytes = encodeAssertion(dose(1))
+function foundOf({ lsn, hlc }: Place): Uint8Array {
+  const found = layOutFound(lsn, hlc, bytes.length, false, 0)
+  found.assertion.set(bytes)
+  return found.bytes
+}
 const fixedReader: AssertionReader = {
-  read: (place) => ({ ...place, id: new Uint8Array(32), bytes, assertion: dose(1), assertionSum: 0, signature: undefined, signedBy: 0 }),
+  read: (place) => ({ ...place, id: new Uint8Array(32), bytes, assertion: dose(1), assertionSum: 0, signature: undefined, signedBy: 0, found: foundOf(place) }),
 }
 
 t.test('work is bounded whatever is stored', async (t) => {
