@@ -27,6 +27,8 @@ export interface TapFileOptions {
 
 /** Standard error that is kept, from its end, to be shown where a file fails. */
 const STDERR_CHARACTERS_MAX = 8192
+/** Logs of a server that a failure carries, from their end. */
+const LOG_CHARACTERS_MAX = 4096
 /** Time that a file's processes have to end after SIGTERM. */
 const KILL_AFTER_MS = 5000
 /** Process groups of the files that run now. */
@@ -57,6 +59,8 @@ function describe(result: Result): string {
     if (diag[key] !== undefined) lines.push(`${key}: ${asText(diag[key]).trimEnd()}`)
   }
   if (typeof diag['stack'] === 'string') lines.push(diag['stack'].trimEnd())
+  // Of a server that did what it should not have done: what cannot be provoked again is known from here only.
+  if (typeof diag['logs'] === 'string') lines.push(`logs, their end:\n${diag['logs'].slice(-LOG_CHARACTERS_MAX).trimEnd()}`)
   return lines.join('\n')
 }
 
