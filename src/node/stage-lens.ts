@@ -64,14 +64,14 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
       log: config.tlogEnabled === 'off' ? undefined : {
         board: new TlogBoard(place.memory.tlogBoard), tiles: new TlogReader(place.machine.disk, tlogDirOf(config)),
       },
-      batch: new BatchIdReader((segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out)),
+      batch: new BatchIdReader(readRange),
       realm: config.realm,
     },
   })
-  const cache = !keepsAnswers ? undefined : new AnswerCache({
+  const cache = keepsAnswers ? new AnswerCache({
     answer: (request) => executor.answer(request), dependencies, appliedLsn: () => place.marks.appliedLsn, clock: place.clock,
     bytesMax: config.answerCacheBytes, metrics,
-  })
+  }) : undefined
   const stage = new LensStage({
     requests: new RingReader(rings.queries[index]!),
     replies: new RingWriter(rings.replies[index]!, new Bell(bells.front)),

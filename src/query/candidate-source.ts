@@ -1,7 +1,7 @@
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
 import type { Assertion } from '../record/assertion.ts'
-import type { PairEntries } from '../store/pair-entries.ts'
+import type { EntryPlace, PairEntries } from '../store/pair-entries.ts'
 
 /** Where an assertion stands in the log, and under which stamp. */
 export interface Place {
@@ -14,16 +14,8 @@ export interface Place {
   readonly index: number
 }
 
-/** A place, and what an index says of the assertion that must be there. */
-export interface IndexPlace extends Place {
-  /** First 8 bytes of the id. */
-  readonly idPrefix: Uint8Array
-  /** `wordSum` of the Assertion buffer. */
-  readonly assertionSum: number
-}
-
 /** What the index by subject and predicate says of one assertion, its bytes unread. */
-export interface IndexEntry extends IndexPlace {
+export interface IndexEntry extends EntryPlace {
   readonly subject: Uint8Array
   readonly predicate: Uint8Array
   /** Tier 0..5. */
@@ -109,7 +101,7 @@ export interface StoredAssertion extends Place {
 
 export interface AssertionReader {
   /** @throws {DbError} `store_corrupt` where bytes and index disagree, `wal_corrupt`, `io_error`. */
-  read(place: Place | IndexPlace): StoredAssertion
+  read(place: Place | EntryPlace): StoredAssertion
   /** `read` of entry `i`, where that can be done with less. */
   readEntry?(entries: PairEntries, i: number): StoredAssertion
   /**
@@ -117,5 +109,5 @@ export interface AssertionReader {
    * are as they lie in the log, unchecked: it is the signature that says whether they are right.
    * @throws {DbError} `wal_corrupt`, `io_error`
    */
-  batchIds?(place: Place | IndexPlace): Uint8Array
+  batchIds?(place: Place | EntryPlace): Uint8Array
 }

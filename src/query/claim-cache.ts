@@ -1,7 +1,7 @@
 import type { Lsn } from '../base/lsn.ts'
 import type { Lookups } from '../store/lookups.ts'
-import type { PairEntries } from '../store/pair-entries.ts'
-import type { AssertionReader, IndexPlace, Place, StoredAssertion } from './candidate-source.ts'
+import type { EntryPlace, PairEntries } from '../store/pair-entries.ts'
+import type { AssertionReader, Place, StoredAssertion } from './candidate-source.ts'
 
 /** What an assertion is counted with beside its bytes: its id, its signature, its decoded form and the objects. */
 const CLAIM_OVERHEAD_BYTES = 1024
@@ -27,7 +27,7 @@ export class ClaimCache implements AssertionReader {
     this.#bytesMax = bytesMax / 2
   }
 
-  read(place: Place | IndexPlace): StoredAssertion {
+  read(place: Place | EntryPlace): StoredAssertion {
     const kept = this.#find(place.lsn)
     const isSame = kept !== undefined && kept.segmentId === place.segmentId && kept.recordOffset === place.recordOffset && kept.index === place.index
       && (!('assertionSum' in place) || kept.assertionSum === place.assertionSum)
@@ -49,7 +49,7 @@ export class ClaimCache implements AssertionReader {
     return lookups
   }
 
-  batchIds(place: Place | IndexPlace): Uint8Array {
+  batchIds(place: Place | EntryPlace): Uint8Array {
     return this.#reader.batchIds!(place)
   }
 
@@ -66,7 +66,7 @@ export class ClaimCache implements AssertionReader {
     return kept
   }
 
-  #readNew(place: Place | IndexPlace): StoredAssertion {
+  #readNew(place: Place | EntryPlace): StoredAssertion {
     this.#lookups.read++
     const stored = this.#reader.read(place)
     if (this.#bytesMax > 0) this.#keep(stored)

@@ -4,13 +4,14 @@ import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
 import type { Assertion } from '../record/assertion.ts'
 import { ASSERTION_BYTES_MAX, BATCH_ASSERTIONS_MAX, HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
+import type { EntryPlace } from '../store/pair-entries.ts'
 import { decodeAssertion } from '../wire/assertion.codec.ts'
 import { AssertionView } from '../wire/assertion-view.ts'
 import { claimIdInto } from '../wire/claim-id.ts'
 import { layOutFound } from '../wire/found.codec.ts'
 import { verifyBuffer } from '../wire/verifier.ts'
 import {
-  SIGNED_BY_AGENT, SIGNED_BY_BATCH, SIGNED_BY_NOBODY, type AssertionReader, type IndexPlace, type Place, type StoredAssertion,
+  SIGNED_BY_AGENT, SIGNED_BY_BATCH, SIGNED_BY_NOBODY, type AssertionReader, type Place, type StoredAssertion,
 } from './candidate-source.ts'
 import { LogWalker, type ReadRange } from './log-walker.ts'
 
@@ -30,7 +31,7 @@ export class LogAssertionReader implements AssertionReader {
     this.#walker = new LogWalker(readRange)
   }
 
-  read(place: Place | IndexPlace): StoredAssertion {
+  read(place: Place | EntryPlace): StoredAssertion {
     const parts = this.#walker.find(place)
     const { segmentId, lsn, hlc, recordOffset, index } = place
     const { assertionLength } = parts
@@ -47,7 +48,7 @@ export class LogAssertionReader implements AssertionReader {
     return new LoggedAssertion({ id, lsn, hlc, segmentId, recordOffset, index, bytes, assertionSum, signature, signedBy, found: found.bytes })
   }
 
-  batchIds(place: Place | IndexPlace): Uint8Array {
+  batchIds(place: Place | EntryPlace): Uint8Array {
     const { idsOffset, batchCount } = this.#walker.find(place)
     if (batchCount > BATCH_ASSERTIONS_MAX) damaged(place, 'its batch is longer than any')
     const ids = new Uint8Array(HASH_BYTES * batchCount)
@@ -56,12 +57,17 @@ export class LogAssertionReader implements AssertionReader {
   }
 
   /** Puts the id into `id`. Where the index says how it begins, that is compared; otherwise all of it with that in the log. */
-  #check(place: Place | IndexPlace, idOffset: number, bytes: Uint8Array, id: Uint8Array): void {
+  #check(place: Place | EntryPlace, idOffset: number, bytes: Uint8Array, id: Uint8Array): void {
     if (verifyBuffer('Assertion', bytes) !== 0) damaged(place, 'its buffer is malformed')
     if (claimIdInto(this.#view.reset(bytes), id, 0) !== 0) damaged(place, 'its claim breaks a rule')
-    const expected = 'idPrefix' in place ? place.idPrefix : this.#expectedId
-    if (expected === this.#expectedId) this.#readRange(place.segmentId, idOffset, HASH_BYTES, expected)
+    const expected = 'idPrefix' in place ? place.idPrefix : this.#idAt(place.segmentId, idOffset)
     for (let i = 0; i < expected.length; i++) if (id[i] !== expected[i]) damaged(place, 'its id is another one')
+  }
+
+  /** Valid until the next call. */
+  #idAt(segmentId: number, offset: number): Uint8Array {
+    this.#readRange(segmentId, offset, HASH_BYTES, this.#expectedId)
+    return this.#expectedId
   }
 }
 

@@ -95,12 +95,7 @@ export class LogWalker {
     const key = place.segmentId * SEGMENT_BYTES_END + place.recordOffset
     const known = this.#records.get(key)
     if (known !== undefined) {
-      this.#segmentId = place.segmentId
-      this.#recordOffset = place.recordOffset
-      this.#start = place.recordOffset + RECORD_HEADER_BYTES
-      this.#end = known.end
-      this.#windowStart = 0
-      this.#windowEnd = 0
+      this.#lookAt(place, place.recordOffset + RECORD_HEADER_BYTES, known.end)
       return known
     }
     this.#open(place)
@@ -115,14 +110,20 @@ export class LogWalker {
     return record
   }
 
-  /** The header's own checksum says how far the record reaches. */
-  #open({ segmentId, recordOffset }: Place): void {
+  /** Nothing is read but from `start` to `end`; the window is empty. */
+  #lookAt({ segmentId, recordOffset }: Place, start: number, end: number): void {
     this.#segmentId = segmentId
     this.#recordOffset = recordOffset
-    this.#start = recordOffset
-    this.#end = recordOffset + RECORD_HEADER_BYTES
+    this.#start = start
+    this.#end = end
     this.#windowStart = 0
     this.#windowEnd = 0
+  }
+
+  /** The header's own checksum says how far the record reaches. */
+  #open(place: Place): void {
+    const { recordOffset } = place
+    this.#lookAt(place, recordOffset, recordOffset + RECORD_HEADER_BYTES)
     const header = this.#load(recordOffset, RECORD_HEADER_BYTES) - this.#windowStart
     const view = this.#view
     if (view.getUint32(header + RECORD_MAGIC_OFFSET, true) !== RECORD_MAGIC

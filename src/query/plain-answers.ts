@@ -6,6 +6,7 @@ import { PairEntries } from '../store/pair-entries.ts'
 import { answerPartsOf, countText } from './answer-parts.ts'
 import { LIFECYCLES_STANDING } from './candidates.ts'
 import type { AssertionReader, CandidateSource, StoredAssertion } from './candidate-source.ts'
+import { lifecyclePasses } from './filter.ts'
 import { CANDIDATES_MAX } from './pairs.ts'
 import { PlainQuestion } from './plain-question.ts'
 import type { ReplyBuilder } from './reply.codec.ts'
@@ -71,7 +72,7 @@ export class PlainAnswers {
   }
 
   #isStanding(i: number): boolean {
-    return (LIFECYCLES_STANDING >> this.#entries.lifecycle(i) & 1) === 1
+    return lifecyclePasses(LIFECYCLES_STANDING, this.#entries.lifecycle(i))
   }
 
   /** Entries are in order: the newest first, those of one HLC by ascending id, of which the last is the latest. */

@@ -1,7 +1,8 @@
-import type { Lsn } from '../base/lsn.ts'
+import { readLsn, type Lsn } from '../base/lsn.ts'
 import type { Lens } from '../lens/lens.ts'
 import { LENS_DEFAULT } from '../lens/registry.ts'
 import { PREDICATE_BYTES_MAX, SUBJECT_BYTES_MAX } from '../record/limits.ts'
+import { fieldAt } from '../wire/queries.codec.ts'
 import { verifyBuffer } from '../wire/verifier.ts'
 import { LENS_NAME_BYTES_MAX, QUERY_BY_LENS } from './plan.ts'
 
@@ -17,6 +18,8 @@ const PLAIN_SLOTS: ReadonlySet<number> = new Set([REQUEST_ID, KIND, SUBJECT, PRE
 /** Bit n: slot n makes a question one that is not plain. Slots from 32 on all do. */
 const OTHER_SLOTS = ~[...PLAIN_SLOTS].reduce((bits, slot) => bits | 1 << slot, 0)
 const SLOTS_LOOKED_AT = 32
+
+const DEFAULT_NAME = new TextEncoder().encode(LENS_DEFAULT)
 
 /**
  * The question that most are: one subject and predicate through a lens, as of now, and nothing else asked for. Read into one reused
@@ -39,7 +42,7 @@ export class PlainQuestion {
     this.#lensOf = lensOf
     this.#limitMax = limitMax
     this.lens = lensOf(LENS_DEFAULT)
-    this.#lensName = new TextEncoder().encode(LENS_DEFAULT)
+    this.#lensName = DEFAULT_NAME
   }
 
   /**
@@ -55,21 +58,17 @@ export class PlainQuestion {
     for (let slot = 0; slot < slots; slot++) {
       if (slot >= SLOTS_LOOKED_AT || (OTHER_SLOTS >>> slot & 1) !== 0) if (view.getUint16(vtable + 4 + 2 * slot, true) !== 0) return false
     }
-    const field = (slot: number): number => {
-      const offset = slot < slots ? view.getUint16(vtable + 4 + 2 * slot, true) : 0
-      return offset === 0 ? -1 : table + offset
-    }
-    const kind = field(KIND)
-    const limit = field(LIMIT)
-    const subject = field(SUBJECT)
-    const predicate = field(PREDICATE)
+    const kind = fieldAt(view, table, KIND, 1)
+    const limit = fieldAt(view, table, LIMIT, 4)
+    const subject = fieldAt(view, table, SUBJECT, 4)
+    const predicate = fieldAt(view, table, PREDICATE, 4)
     if (kind < 0 || view.getUint8(kind) !== QUERY_BY_LENS || subject < 0 || predicate < 0) return false
     if (limit >= 0 && view.getUint32(limit, true) > this.#limitMax) return false
-    const requestId = field(REQUEST_ID)
-    const minLsn = field(MIN_LSN)
+    const requestId = fieldAt(view, table, REQUEST_ID, 8)
+    const minLsn = fieldAt(view, table, MIN_LSN, 8)
     this.requestId = requestId < 0 ? 0n : view.getBigUint64(requestId, true)
-    this.minLsn = minLsn < 0 ? 0 : view.getUint32(minLsn, true) + view.getUint32(minLsn + 4, true) * 0x1_0000_0000
-    return this.#readLens(bytes, view, field(LENS)) && this.#readPair(bytes, view, subject, predicate)
+    this.minLsn = minLsn < 0 ? 0 : readLsn(view, minLsn)
+    return this.#readLens(bytes, view, fieldAt(view, table, LENS, 4)) && this.#readPair(bytes, view, subject, predicate)
   }
 
   #readPair(bytes: Uint8Array, view: DataView, subjectField: number, predicateField: number): boolean {
@@ -87,7 +86,7 @@ export class PlainQuestion {
 
   /** The lens of the last question is mostly that of this one. */
   #readLens(bytes: Uint8Array, view: DataView, field: number): boolean {
-    if (field < 0) return this.#setLens(LENS_DEFAULT)
+    if (field < 0) return this.#setLens(LENS_DEFAULT, DEFAULT_NAME)
     const text = field + view.getUint32(field, true)
     const length = view.getUint32(text, true)
     if (length > LENS_NAME_BYTES_MAX) return false
@@ -99,7 +98,7 @@ export class PlainQuestion {
     return name.every((byte) => byte < 0x80) && this.#setLens(String.fromCharCode(...name), name)
   }
 
-  #setLens(name: string, bytes = new TextEncoder().encode(name)): true {
+  #setLens(name: string, bytes: Uint8Array): true {
     this.lens = this.#lensOf(name)
     this.#lensName = bytes
     return true

@@ -136,10 +136,8 @@ export class EntryNode {
 
   /** A copy of key `i`. */
   key(i: number): Uint8Array {
-    const at = this.offset(i)
-    const key = new Uint8Array(this.#keyBytes(at))
-    for (let n = 0; n < this.#prefixBytes; n++) key[n] = this.#bytes[this.#prefix + n]!
-    for (let n = this.#prefixBytes, from = at + ENTRY_KEY; n < key.length; n++) key[n] = this.#bytes[from++]!
+    const key = new Uint8Array(this.#keyBytes(this.offset(i)))
+    this.copyKey(i, 0, key, 0)
     return key
   }
 

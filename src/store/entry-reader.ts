@@ -134,8 +134,7 @@ export class EntryReader implements PageSource {
     if (this.#listMark() !== this.#mark) return undefined
     for (const nodes of this.#runs) {
       if (nodes.run.firstLsn > lastLsn) continue
-      const number = this.#pageNumber(nodes, prefix)
-      const page = number < 0 ? undefined : this.#pages.get(nodes.run.id, number)
+      const { number, page } = this.#descend(nodes, prefix)
       if (page !== undefined) this.#lookups.kept++
       const gathered = page === undefined ? undefined : this.#gatherRun(nodes.run, number, page, prefix, out)
       if (gathered !== true) {
@@ -162,9 +161,10 @@ export class EntryReader implements PageSource {
       i = out.addFrom(node, i, prefix, n !== number)
       if (i < 0) return false
       if (i < node.count || ++n === run.pages) return true
-      const next = this.#pages.get(run.id, n) ?? this.pages(run, n, 1)?.[0]
+      const kept = this.#pages.get(run.id, n)
+      const next = kept ?? this.pages(run, n, 1)?.[0]
       if (next === undefined) return undefined
-      this.#pages.keep(run, n, next)
+      if (kept === undefined) this.#pages.keep(run, n, next)
       node = next
       i = 0
     }
@@ -214,20 +214,9 @@ export class EntryReader implements PageSource {
     for (; level > 0; level--) {
       const node = inner[level - 1]![number]
       if (node === undefined) break
-      number = childOf(node, number, key, counts[level - 1]!)
+      number = Math.min(number * NODE_CHILDREN + Math.max(0, node.rank(key, true) - 1), counts[level - 1]! - 1)
     }
     return { nodes, level, number, page: level === 0 ? this.#pages.get(run.id, number) : undefined }
-  }
-
-  /** The page that `#descend` comes to; -1 where an inner node is not at hand. */
-  #pageNumber({ counts, inner }: RunNodes, key: Uint8Array): number {
-    let number = 0
-    for (let level = counts.length - 1; level > 0; level--) {
-      const node = inner[level - 1]![number]
-      if (node === undefined) return -1
-      number = childOf(node, number, key, counts[level - 1]!)
-    }
-    return number
   }
 
   #keep({ inner }: RunNodes, level: number, number: number, node: EntryNode): void {
@@ -251,10 +240,6 @@ export class EntryReader implements PageSource {
     this.#mark = -1
   }
 }
-
-/** Number of the node's child in which the first entry at or above `key` stands, if it does in this node. @param count nodes of the level below */
-const childOf = (node: EntryNode, number: number, key: Uint8Array, count: number): number =>
-  Math.min(number * NODE_CHILDREN + Math.max(0, node.rank(key, true) - 1), count - 1)
 
 function nodesOf(run: EntryRun): RunNodes {
   const counts = nodeCounts(run.pages)

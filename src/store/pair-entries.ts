@@ -7,14 +7,16 @@ import {
   ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID,
 } from './entry-runs.layout.ts'
 
-/** What an entry says of where its assertion stands in the log. */
+/** What an entry says of where its assertion stands in the log, and of which one must be there. */
 export interface EntryPlace {
   readonly lsn: Lsn
   readonly hlc: Hlc
   readonly segmentId: number
   readonly recordOffset: number
   readonly index: number
+  /** `wordSum` of the Assertion buffer. */
   readonly assertionSum: number
+  /** First 8 bytes of the id. */
   readonly idPrefix: Uint8Array
 }
 
