@@ -34,6 +34,8 @@ export class FeedStage implements Stage {
   readonly #options: FeedStageOptions
   /** The end of the log is not looked at before then. */
   #followAtMs = 0
+  /** What the last step held of that: without it nobody rings, however late it has become since. */
+  #mayFollow = false
   #heartbeatAtMs = 0
   #slowCheckAtMs = 0
 
@@ -52,10 +54,10 @@ export class FeedStage implements Stage {
     }
     const nowMs = clock.monoMs()
     this.#keepTime(nowMs)
-    const mayFollow = nowMs >= this.#followAtMs
+    this.#mayFollow = nowMs >= this.#followAtMs
     // Rung for whatever is applied after this look, so that none is missed; not while waiting for more.
-    marks.followApplied(mayFollow)
-    const outcome = feed.step(mayFollow)
+    marks.followApplied(this.#mayFollow)
+    const outcome = feed.step(this.#mayFollow)
     if (outcome === 'progress' && feed.isFollowing && !feed.isCatchingUp) this.#gatherFrom(nowMs)
     this.#report()
     return outcome === 'idle' && commands > 0 ? 'progress' : outcome
@@ -65,7 +67,7 @@ export class FeedStage implements Stage {
     const { feed, clock } = this.#options
     if (feed.subscriptionCount === 0) return NOBODY_MS
     const nowMs = clock.monoMs()
-    const next = Math.min(this.#heartbeatAtMs, this.#slowCheckAtMs, this.#followAtMs > nowMs ? this.#followAtMs : Infinity)
+    const next = Math.min(this.#heartbeatAtMs, this.#slowCheckAtMs, this.#mayFollow ? Infinity : this.#followAtMs)
     return Math.max(0, Math.min(IDLE_MS_MAX, next - nowMs))
   }
 
