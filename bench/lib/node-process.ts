@@ -38,20 +38,22 @@ interface Progress {
   readonly appliedLsn: number
 }
 
-export async function progressOf(server: RunningServer): Promise<Progress> {
+export async function progressOf(server: Pick<RunningServer, 'url'>): Promise<Progress> {
   const response = await fetch(`${server.url}/v1/health`)
   const json = await response.json() as { durable_lsn: number, applied_lsn: number }
   return { durableLsn: json.durable_lsn, appliedLsn: json.applied_lsn }
 }
 
-/** Milliseconds until everything durable is indexed, from now on. @throws {Error} after `msMax`. */
-export async function untilApplied(server: RunningServer, msMax = 120_000): Promise<number> {
+/** Milliseconds until everything that is durable now is indexed, from now on. @throws {Error} after `msMax`. */
+export async function untilApplied(server: Pick<RunningServer, 'url'>, msMax = 120_000): Promise<number> {
   const start = systemClock.monoMs()
+  let untilLsn: number | undefined
   for (;;) {
     const { durableLsn, appliedLsn } = await progressOf(server)
+    untilLsn ??= durableLsn
     const waited = systemClock.monoMs() - start
-    if (appliedLsn >= durableLsn) return waited
-    if (waited > msMax) throw new Error(`applied LSN ${appliedLsn} of ${durableLsn} after ${msMax} ms`)
+    if (appliedLsn >= untilLsn) return waited
+    if (waited > msMax) throw new Error(`applied LSN ${appliedLsn} of ${untilLsn} after ${msMax} ms`)
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { buildRoot, repoRoot } from '../support/root.ts'
-import { startServer } from '../support/server.ts'
+import { startServer, type RunningServer } from '../support/server.ts'
 
 /** JavaScript of a page, block by block. */
 const blocksOf = (page: string): string[] =>
@@ -13,8 +13,13 @@ const blocksOf = (page: string): string[] =>
 t.test('the examples of docs/client.md run against a node, as they stand', async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'stemedb-examples-'))
   t.teardown(() => rmSync(dir, { recursive: true, force: true }))
-  const server = await startServer({ dataDir: join(dir, 'data'), settings: { walSegmentBytes: 16 * 2 ** 20 } })
-  t.teardown(() => server.kill9())
+  const dataDir = join(dir, 'data')
+  const serve = async (): Promise<RunningServer> => {
+    const started = await startServer({ dataDir, settings: { walSegmentBytes: 16 * 2 ** 20, tlogCheckpointMs: 50 } })
+    t.teardown(() => started.kill9())
+    return started
+  }
+  const server = await serve()
   // A program that has installed the package: its built files, and its dependencies beside them.
   const modules = join(dir, 'node_modules')
   mkdirSync(join(modules, 'stemedb', 'dist'), { recursive: true })
@@ -25,16 +30,29 @@ t.test('the examples of docs/client.md run against a node, as they stand', async
 
   const expected = [/^[0-9a-f]{64} 1 false\ngastric bleeding\n1\n$/, /^stored at \d+\nrefused: field_invalid\n2000 stored\n$/, /^true\n$/,
     /^(\d+) lot\/feed\/1 \d+\ntrue\n$/,
+    /^LSN \d+ under the first head\nlot\/proof\/1\n$/,
     /^0\.8\n0\.55\nguideline of 2026: false, guideline of 2019: true\nDo not take more than 4 g a day\.\n$/,
     /^up \nfield_invalid fail \/subject\n$/]
   const blocks = blocksOf('docs/client.md')
   t.equal(blocks.length, expected.length)
+  const run = (i: number, { port }: RunningServer): string => {
+    const path = join(dir, `example-${i}.mjs`)
+    writeFileSync(path, blocks[i]!.replaceAll('//127.0.0.1:18180', `//127.0.0.1:${port}`))
+    const { status, stdout, stderr } = spawnSync(process.execPath, [path], { cwd: dir, encoding: 'utf8', timeout: 60_000 })
+    t.equal(status, 0, stderr)
+    return stdout
+  }
   for (const [i, block] of blocks.entries()) {
     t.ok(block.includes('ws://127.0.0.1:18180'))
-    const path = join(dir, `example-${i}.mjs`)
-    writeFileSync(path, block.replaceAll('//127.0.0.1:18180', `//127.0.0.1:${server.port}`))
-    const { status, stdout, stderr } = spawnSync(process.execPath, [path], { encoding: 'utf8', timeout: 60_000 })
-    t.equal(status, 0, stderr)
-    t.match(stdout, expected[i]!, block.split('\n').slice(0, 12).join('\n'))
+    t.match(run(i, server), expected[i]!, block.split('\n').slice(0, 12).join('\n'))
   }
+
+  const monitor = blocks.findIndex((block) => block.includes('new LogMonitor'))
+  t.match(run(monitor, server), /^LSN \d+ and all before is as it was\n/, 'the second time it goes on from the head that it kept')
+  await server.stop()
+  for (const name of ['wal', 'db', 'tlog']) rmSync(join(dataDir, name), { recursive: true })
+  const head = readFileSync(join(dir, 'node.head'), 'utf8')
+  t.equal(run(monitor, await serve()), 'caught: history_rewritten\n', 'the same node with another log')
+  t.equal(readFileSync(join(dir, 'node.head'), 'utf8'), head, 'the head stays')
+  t.match(readFileSync(join(dir, 'evidence.txt'), 'utf8'), /^stemedb\/default\/.*\n\nstemedb\/default\//s, 'and both are there')
 })
