@@ -8,6 +8,7 @@ import { fromHex, toHex } from '../../src/base/bytes.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { isDbError } from '../../src/base/errors.ts'
 import { LogMonitor, connect, createSigner, httpProofs, newSecretKey, verifyCheckpoint, verifyProofFile, verifySignatureProof, type SignatureProof } from '../../src/client/client.ts'
+import { scrape } from '../support/bystander.ts'
 import { buildRoot, repoRoot } from '../support/root.ts'
 import { startServer, type RunningServer, type Settings } from '../support/server.ts'
 import { nodeKeyOf } from './proofs.ts'
@@ -185,6 +186,9 @@ t.test('a node that rewrote history is caught by who kept one head', async (t) =
     t.equal(status, 500)
     t.match(text, /proof_log_diverged/)
     t.match((await get(`${confused.url}/readyz?verbose`)).text, /proofs.*proof_log_diverged/)
+    const [isDiverged, errors] = await scrape(confused.url, 'stemedb_tlog_diverged', 'stemedb_tlog_errors_total')
+    t.equal(isDiverged, 1, 'its alert is on the gauge')
+    t.ok(errors! >= 1)
     t.equal((await write(confused, 5, 'on')).filter(Boolean).length, 5, 'and goes on with everything else')
   })
 })
