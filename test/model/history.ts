@@ -42,13 +42,14 @@ export const OBJECTS: readonly ObjectValue[] = [
   number(1), number(2), number(100), number(101), number(102), number(-100), number(0), words('safe'), words('unsafe'), words('100'), words('500 mg'), words('0.5 g'), words('505 mg'), words('500 s'),
   { kind: 'boolean', value: true }, { kind: 'boolean', value: false }, { kind: 'reference', value: 'sky' }, { kind: 'text', value: 'sky' },
 ]
+const RULE_OBJECTS: readonly ObjectValue[] = [words('safe'), words('500 mg'), words('0.5 g'), number(100), number(101)]
 /** Sums of these are exact in binary, so that ties are ties, but for the last one. */
 const CONFIDENCES: readonly number[] = [0, 0.25, 0.5, 0.5, 0.75, 1, 0.9]
 const AGES_MS: readonly number[] = [0, 0, 0, HOUR_MS, DAY_MS, 20 * DAY_MS, 200 * DAY_MS, 3000 * DAY_MS, -DAY_MS]
 const PAUSES_MS: readonly number[] = [0, 0, 1, 5, HOUR_MS, DAY_MS, 15 * DAY_MS, 90 * DAY_MS]
 const VOTES: readonly number[] = [1, 1, 0.5, 0.25, -0.25, -0.5, -1, 0]
 /** What may happen next, as often as it stands here. */
-const KINDS = ['assert', 'assert', 'assert', 'assert', 'assert', 'assert', 'restate', 'change', 'change', 'vote', 'vote', 'epoch', 'outcome', 'outcome', 'alias', 'withdraw'] as const
+const KINDS = ['assert', 'assert', 'assert', 'assert', 'assert', 'assert', 'restate', 'change', 'change', 'vote', 'vote', 'epoch', 'outcome', 'outcome', 'alias', 'withdraw', 'rule', 'rule'] as const
 
 /** Makes one history from one seed. */
 class Author {
@@ -99,6 +100,7 @@ class Author {
       case 'outcome': return this.#outcome()
       case 'alias': return this.#alias()
       case 'withdraw': return this.#withdrawal()
+      case 'rule': return [this.#rule(width)]
     }
   }
 
@@ -107,6 +109,15 @@ class Author {
     return this.#assertion({
       subject: this.#pick(SUBJECTS.slice(0, width)), predicate: this.#pick(predicates), object: this.#pick(OBJECTS), confidence: this.#pick(CONFIDENCES),
       lifecycle: this.#below(6) > 0 ? 'proposed' : this.#pick(LIFECYCLES), sourceHash: this.#pick(SOURCES), ...this.#maybeEpoch(),
+    })
+  }
+
+  /** Few values, so that what some demand others forbid; the one instead of the other, sometimes. */
+  #rule(width: number): Assertion {
+    const other = this.#find(({ assertion: { predicate } }) => predicate === 'must_use' || predicate === 'forbidden')
+    return this.#assertion({
+      subject: this.#pick(SUBJECTS.slice(0, width)), predicate: this.#pick(['must_use', 'forbidden']), object: this.#pick(RULE_OBJECTS), confidence: this.#pick(CONFIDENCES),
+      lifecycle: 'approved', sourceHash: this.#pick(SOURCES), ...other !== undefined && this.#below(3) === 0 && { parent: idBytes(other) },
     })
   }
 

@@ -149,7 +149,35 @@ const skeptic: ModelLens = (candidates, moment) => {
 
 const versions: ModelLens = (candidates) => ({ sides: candidates.toSorted(byLateness).map((winner) => ({ winner, supporters: [winner] })) })
 
-export const MODEL_LENSES: Readonly<Record<string, ModelLens>> = { recency, confidence, consensus, independent, ballot, authority, 'trust-authority': trust, epoch, layered, skeptic, versions }
+/** What some demand or some forbid. */
+interface Rule extends Side {
+  readonly tier: number
+  readonly weight: number
+}
+
+/** By tier, then by what all who say so weigh, then by the latest of them. */
+const byForce = (a: Rule, b: Rule): number => a.tier - b.tier || b.weight - a.weight || byLateness(latestOf(a.supporters), latestOf(b.supporters))
+
+/** Predicates of rules: a subject's are looked at together. */
+export const RULE_PREDICATES: readonly string[] = ['forbidden', 'must_use']
+
+const constraints: ModelLens = (candidates, moment) => {
+  const rules = candidates.filter(({ assertion }) => RULE_PREDICATES.includes(assertion.predicate))
+  if (rules.length === 0) return NOTHING
+  const ruleOf = (supporters: readonly Accepted[]): Rule => {
+    const tier = Math.min(...supporters.map(({ assertion }) => assertion.sourceClass))
+    const winner = bestOf(supporters.filter(({ assertion }) => assertion.sourceClass === tier), (supporter) => weightOf(supporter, moment))
+    return { tier, winner, supporters, weight: sumOf(supporters.map((supporter) => weightOf(supporter, moment))) / UNIT }
+  }
+  const values = clustersOf(rules, moment.tolerance).map((members) =>
+    RULE_PREDICATES.map((predicate) => members.filter(({ assertion }) => assertion.predicate === predicate)).filter((some) => some.length > 0).map(ruleOf).sort(byForce))
+  const contested = values.filter((sides) => sides.length > 1).length
+  return { sides: values.map(([holds]) => holds!).sort(byForce), conflict: contested / values.length, status: contested > 0 ? 'contested' : 'agreed' }
+}
+
+export const MODEL_LENSES: Readonly<Record<string, ModelLens>> = {
+  recency, confidence, consensus, independent, ballot, authority, 'trust-authority': trust, epoch, layered, skeptic, constraints, versions,
+}
 
 /** A chain: each lens chooses from the supporters of the best side of the one before. */
 export const chainOf = (lenses: readonly ModelLens[]): ModelLens => (candidates, moment) => {

@@ -2,7 +2,7 @@ import { compareBytes, toHex } from '../../src/base/bytes.ts'
 import type { Hlc } from '../../src/base/hlc.ts'
 import { lifecycleNumber, type Assertion, type ObjectValue } from '../../src/record/assertion.ts'
 import type { Accepted } from './history.ts'
-import { MODEL_LENSES, chainOf, type Verdict } from './model.lenses.ts'
+import { MODEL_LENSES, RULE_PREDICATES, chainOf, type Verdict } from './model.lenses.ts'
 import { aliasesOf, byLateness } from './model.records.ts'
 import type { Moment } from './model.values.ts'
 
@@ -139,10 +139,17 @@ export const worldOf = ({ asOfHlc }: Question, all: readonly Accepted[]): readon
 export function answersOf(question: Question, moment: Moment): ModelAnswer[] {
   const lens = chainOf((question.lens ?? 'recency').split(',').map((name) => MODEL_LENSES[name]!))
   const tolerant = question.tolerance === undefined ? moment : { ...moment, tolerance: question.tolerance }
-  return pairsOf(question, moment.world).map(({ subject, predicate, pair }) => {
-    const candidates = pair.filter((one) => isWanted(one, pair, question))
-    return { subject, predicate, candidates, verdict: lens(candidates, tolerant) }
-  }).filter(({ candidates }) => candidates.length > 0)
+  const pairs = pairsOf(question, moment.world).map(({ subject, predicate, pair }) =>
+    ({ subject, predicate, candidates: pair.filter((one) => isWanted(one, pair, question)) }))
+  // Rules of a subject are one set, whichever predicate they have, where none is named.
+  const sets = question.lens === 'constraints' && question.predicate === undefined ? rulesOf(pairs) : pairs
+  return sets.map((set): ModelAnswer => ({ ...set, verdict: lens(set.candidates, tolerant) })).filter(({ candidates }) => candidates.length > 0)
+}
+
+function rulesOf(pairs: readonly Omit<ModelAnswer, 'verdict'>[]): Omit<ModelAnswer, 'verdict'>[] {
+  const rules = pairs.filter(({ predicate }) => RULE_PREDICATES.includes(predicate))
+  return [...new Set(rules.map(({ subject }) => subject))].map((subject) =>
+    ({ subject, predicate: '', candidates: rules.filter((pair) => pair.subject === subject).flatMap(({ candidates }) => candidates) }))
 }
 
 /** Every assertion that matches, whatever has become of it: by subject and predicate, the newest first. Ids. */

@@ -77,6 +77,18 @@ const backwards = <C extends Candidate>(lens: Lens, candidates: readonly C[], co
   return { ...rest, answers: answers.toReversed() }
 }
 
+/** As if all were of one tier. */
+function untiered<C extends Candidate>(lens: Lens, candidates: readonly C[], context: LensContext): Resolution<C> {
+  const { answers, ...rest } = lens.resolve(candidates.map((candidate): C => ({ ...candidate, assertion: { ...candidate.assertion!, sourceClass: 3 } })), context)
+  return { ...rest, answers: answers.map((answer) => ({ ...answer, winner: candidates.find(({ hlc }) => hlc === answer.winner.hlc)! })) }
+}
+
+/** Both sides of what is demanded and forbidden, as if it were two values. */
+function apart<C extends Candidate>(lens: Lens, candidates: readonly C[], context: LensContext): Resolution<C> {
+  const [demanded, forbidden] = ['must_use', 'forbidden'].map((predicate) => lens.resolve(candidates.filter(({ assertion }) => assertion!.predicate === predicate), context))
+  return { ...demanded!, answers: [...demanded!.answers, ...forbidden!.answers] }
+}
+
 const withSettings = (change: QueryDependencies['lensSettings']): Mutation => (deps) => ({ ...deps, lensSettings: { ...deps.lensSettings, ...change } })
 
 export const MUTANTS: Readonly<Record<string, Mutation>> = {
@@ -105,6 +117,15 @@ export const MUTANTS: Readonly<Record<string, Mutation>> = {
   }),
   'layered shows the last tier first': withLens('layered', backwards),
   'versions shows the oldest first': withLens('versions', backwards),
+  'rules know no tiers': withLens('constraints', untiered),
+  'what is demanded may be forbidden, too': withLens('constraints', apart),
+  'rules of one predicate at a time': (deps) => ({
+    ...deps,
+    lensOf: (name) => {
+      const { gathers: _gathers, ...lens } = lensOf(name)
+      return lens
+    },
+  }),
   'a chain is its first lens': (deps) => ({ ...deps, lensOf: (name) => lensOf(name.split(',')[0]!) }),
   'nothing decays': withSettings({ halfLifeDays: [Infinity, Infinity, Infinity, Infinity, Infinity, Infinity] }),
   'nothing is ever escalated': withSettings({ escalationCount: 1_000_000 }),

@@ -17,6 +17,7 @@ export class Questions {
 
   next(world: readonly Accepted[]): Question {
     const where = this.#where(world)
+    if (this.#below(12) === 0) return { ...this.#rules(), lens: 'constraints', ...this.#filters(world) }
     return { ...where, lens: this.#lens(), ...this.#filters(world), ...this.#below(3) === 0 && { tolerance: this.#pick([0.005, 0.01, 0.5, 1]) } }
   }
 
@@ -33,6 +34,15 @@ export class Questions {
       case 3: return { subject: this.#pick(SUBJECTS), predicate: this.#pick(PREDICATES) }
       case 4: return { predicate: some.predicate }
       default: return { subject: some.subject, ...this.#below(2) === 0 && { predicate: some.predicate } }
+    }
+  }
+
+  /** The rules of a subject, or of many. */
+  #rules(): Question {
+    switch (this.#below(4)) {
+      case 0: return { subject: this.#pick(['', 'drug/', 'drug/a']), prefix: true }
+      case 1: return { subject: this.#pick(SUBJECTS), aliases: true }
+      default: return { subject: this.#pick(SUBJECTS) }
     }
   }
 
