@@ -57,11 +57,13 @@ class Author {
   readonly #accepted: Accepted[] = []
   readonly #ids = new Set<string>()
   readonly #steps: Step[] = []
-  #lastHlc: Hlc = hlcOf(START_MS - 1)
-  #wallMs = START_MS
+  #lastHlc: Hlc
+  #wallMs: number
 
-  constructor(random: Random) {
+  constructor(random: Random, startMs: number) {
     this.#random = random
+    this.#lastHlc = hlcOf(startMs - 1)
+    this.#wallMs = startMs
   }
 
   write(steps: number): readonly Step[] {
@@ -224,7 +226,10 @@ const isClaim = (accepted: Accepted): boolean => !isRecord(accepted)
 const isEpoch = ({ assertion }: Accepted): boolean => assertion.subject.startsWith('steme://epochs')
 const idBytes = ({ id }: Accepted): Uint8Array => Uint8Array.from(Buffer.from(id, 'hex'))
 
-/** @param steps batches, of one to four assertions and more. */
-export function historyOf(seed: number, steps: number): History {
-  return { seed, steps: new Author(seededRandom(seed)).write(steps) }
+/**
+ * @param steps batches, of one to four assertions and more
+ * @param startMs when the first of them is accepted
+ */
+export function historyOf(seed: number, steps: number, startMs = START_MS): History {
+  return { seed, steps: new Author(seededRandom(seed), startMs).write(steps) }
 }

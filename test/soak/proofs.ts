@@ -24,6 +24,7 @@ export const TIMES: Readonly<Record<string, Times>> = {
   'fault/power-cut': { trialSeconds: 4, restSeconds: 10 },
   'fault/failed-sync': { trialSeconds: 2, restSeconds: 10 },
   'fault/disk-full': { trialSeconds: 2, restSeconds: 15 },
+  'model/model': { trialSeconds: 0.1, restSeconds: 3 },
   'system/steady-load': { trialSeconds: 1, restSeconds: 45, inOneRun: true },
   'unit/wire/codec': { trialSeconds: 0.001, restSeconds: 3 },
 }
