@@ -162,7 +162,7 @@ class FeedBench {
     this.#work = work
     this.#writer = new Writer(work.rate)
     this.#measuredFrom = work.rate * work.warmupMs / 1000
-    const all = benchSubscriptions()
+    const all = benchSubscriptions(work.isMatched)
     this.#receivers = Array.from({ length: work.subscribers }, (_, i) => new Receiver(all[Math.floor(i * all.length / work.subscribers)]!))
   }
 

@@ -1,4 +1,4 @@
-import { DELIVERY_P99, WRITES_WITH, WRITES_WITHOUT, subscribers } from './lib/feed-works.ts'
+import { DELIVERY_P99, WRITES_ALONE, WRITES_FED, WRITES_WAITING, subscribers } from './lib/feed-works.ts'
 import { runBench, type Samples, type Work } from './lib/harness.ts'
 import {
   AS_OF_LONG, AS_OF_SHORT, BESIDE_READS, BESIDE_WRITES, CONSENSUS, HOT, LENS_ONE, LENS_TWO, OPEN_P99, PG_CONSENSUS, PG_HOT, PG_RECENCY, RECENCY, SKEPTIC,
@@ -36,9 +36,14 @@ function figuresOf(samples: Samples): Figure[] {
     { name: `${OPEN_P99}, open loop`, value: samples.median(OPEN_P99), unit: 'ms', better: 'lower', atLeast: 5, aim: 2, spread: samples.spread(OPEN_P99) },
     { name: DELIVERY_P99, value: samples.median(DELIVERY_P99), unit: 'ms', better: 'lower', atLeast: 100, spread: samples.spread(DELIVERY_P99) },
     {
-      name: `${WRITES_WITH}, against none`, value: samples.medianRatio(WRITES_WITH, WRITES_WITHOUT), unit: 'x', better: 'higher', atLeast: 0.9,
-      peer: `${WRITES_WITHOUT}, assertions/s`, peerValue: samples.median(WRITES_WITHOUT),
-      note: 'the subscribers are on the same cores: what their process takes, the node lacks',
+      name: `${WRITES_FED}, against none`, value: samples.medianRatio(WRITES_FED, WRITES_ALONE), unit: 'x', better: 'higher', atLeast: 0.9,
+      peer: `${WRITES_ALONE}, assertions/s`, peerValue: samples.median(WRITES_ALONE),
+      note: 'the subscribers are on the same cores, and every delivery is a system call on either side: what that takes, a node that is asked for its most lacks',
+    },
+    {
+      name: `${WRITES_WAITING}, against none`, value: samples.medianRatio(WRITES_WAITING, WRITES_ALONE), unit: 'x', better: 'higher', atLeast: 0.9,
+      peer: `${WRITES_ALONE}, assertions/s`, peerValue: samples.median(WRITES_ALONE),
+      note: 'what looking through everything costs, without deliveries',
     },
     { name: `${BESIDE_READS} at half of their maximum, of the rate alone`, value: samples.median(BESIDE_READS), unit: 'x', better: 'higher', atLeast: 0.6, aim: 0.8, spread: samples.spread(BESIDE_READS) },
     { name: `${BESIDE_WRITES}, of what was offered`, value: samples.median(BESIDE_WRITES), unit: 'x', better: 'higher', atLeast: 0.8, aim: 0.9, spread: samples.spread(BESIDE_WRITES) },

@@ -3,6 +3,8 @@ export interface FeedWork {
   readonly url: string
   /** Subscribers, each on a connection of its own; every so-manieth of `benchSubscriptions`. 0: it writes only. */
   readonly subscribers: number
+  /** Whether they have asked for what is written, or for something else. */
+  readonly isMatched: boolean
   /** Assertions a second, as an open loop. */
   readonly rate: number
   /** Latencies of what is written before then do not count. */

@@ -33,9 +33,9 @@ t.test('growth', async (t) => {
 t.test('query', async (t) => {
   if (postgresBinDir() === undefined) return t.pass('PostgreSQL', { skip: 'missing tool: postgres (apt-get install postgresql)' })
   const all = await figures('query')
-  t.ok(all.length >= 16)
+  t.ok(all.length >= 17)
   for (const figure of all) t.match(figure, { name: String, value: Number, unit: String, better: /^(higher|lower)$/ }, String(figure['name']))
-  t.equal(all.filter((figure) => typeof figure['peerValue'] === 'number' && figure['unit'] === 'x').length, 7)
+  t.equal(all.filter((figure) => typeof figure['peerValue'] === 'number' && figure['unit'] === 'x').length, 8)
   t.ok(all.some((figure) => figure['atLeast'] === 100 && figure['unit'] === 'ms' && typeof figure['value'] === 'number'), 'subscribers got what is theirs')
   return undefined
 })
