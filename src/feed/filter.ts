@@ -56,6 +56,11 @@ export class AssertionFields {
     return this
   }
 
+  /** What the texts are made of, and where in it. */
+  get view(): AssertionView {
+    return this.#view!
+  }
+
   get subject(): string {
     return this.#subject ??= this.#text(this.#view!.subjectStart, this.#view!.subjectLength)
   }

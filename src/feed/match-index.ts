@@ -1,4 +1,5 @@
 import { filterKey, filterMatches, type AssertionFields, type FeedFilter } from './filter.ts'
+import { AGENT_BASIS, MatchSketch, PREDICATE_BASIS, SUBJECT_BASIS, WHOLE, hashOn, hashText } from './match-sketch.ts'
 
 /** Members whose filters are the same: they are matched, and served, together. */
 export interface MatchGroup<M> {
@@ -11,14 +12,25 @@ export interface MatchGroup<M> {
 
 type Bucket<M> = Map<string, MatchGroup<M>[]>
 
+interface Place<M> {
+  readonly bucket: Bucket<M>
+  readonly key: string
+  readonly hash: number
+}
+
+/** Of an agent's key: keys are random, so a few bytes tell them apart. */
+const AGENT_HASHED_BYTES = 8
+
 /**
  * Finds the filters that an assertion matches without asking every one: each group of equal filters stands in one
  * table, by the part of it that lets the least through (a whole subject, a prefix, an agent, a predicate), and only the
  * groups found there are asked for the rest. Prefixes stand in one hash table for each length that occurs, so a subject
- * costs a lookup a length, at most `SUBJECT_BYTES_MAX` of them.
+ * costs a lookup a length, at most `SUBJECT_BYTES_MAX` of them. Most of what comes is what nobody has asked for: a sketch of the keys dismisses it by
+ * its bytes, before any text is made of them.
  */
 export class MatchIndex<M> {
   readonly #groups = new Map<string, MatchGroup<M>>()
+  readonly #sketch = new MatchSketch()
   readonly #bySubject: Bucket<M> = new Map()
   readonly #byPrefix = new Map<number, Bucket<M>>()
   /** Lengths of prefixes, ascending. */
@@ -70,23 +82,33 @@ export class MatchIndex<M> {
       if (groups === undefined) return
       for (const group of groups) if (filterMatches(group.filter, fields)) found(group)
     }
-    if (this.#bySubject.size > 0) ask(this.#bySubject.get(fields.subject))
+    const sketch = this.#sketch
+    const { view } = fields
+    const { bytes, subjectStart, subjectLength, predicateStart, predicateLength, agentStart } = view
+    let hash = SUBJECT_BASIS
+    let hashed = 0
     for (const length of this.#prefixLengths) {
-      const { subject } = fields
-      if (length > subject.length) break
-      ask(this.#byPrefix.get(length)!.get(subject.slice(0, length)))
+      if (length > subjectLength) break
+      hash = hashOn(hash, bytes, subjectStart + hashed, subjectStart + length)
+      hashed = length
+      if (sketch.has(hash)) ask(this.#byPrefix.get(length)!.get(fields.subject.slice(0, length)))
     }
-    if (this.#byAgent.size > 0) ask(this.#byAgent.get(fields.agent))
-    if (this.#byPredicate.size > 0) ask(this.#byPredicate.get(fields.predicate))
+    if (this.#bySubject.size > 0 && sketch.has(hashOn(hash, bytes, subjectStart + hashed, subjectStart + subjectLength) ^ WHOLE)) {
+      ask(this.#bySubject.get(fields.subject))
+    }
+    if (this.#byAgent.size > 0 && sketch.has(hashOn(AGENT_BASIS, bytes, agentStart, agentStart + AGENT_HASHED_BYTES))) ask(this.#byAgent.get(fields.agent))
+    if (this.#byPredicate.size > 0 && sketch.has(hashOn(PREDICATE_BASIS, bytes, predicateStart, predicateStart + predicateLength))) {
+      ask(this.#byPredicate.get(fields.predicate))
+    }
     if (this.#rest.length > 0) ask(this.#rest)
   }
 
-  /** The table and key that a filter stands under; undefined: among the rest. */
-  #place({ subject, subjectIsPrefix, predicate, agent }: FeedFilter): { readonly bucket: Bucket<M>, readonly key: string } | undefined {
-    if (subject !== undefined && !subjectIsPrefix) return { bucket: this.#bySubject, key: subject }
-    if (subject !== undefined && subject !== '') return { bucket: this.#prefixes(subject.length), key: subject }
-    if (agent !== undefined) return { bucket: this.#byAgent, key: agent }
-    return predicate === undefined ? undefined : { bucket: this.#byPredicate, key: predicate }
+  /** The table and key that a filter stands under, and the key's hash; undefined: among the rest. */
+  #place({ subject, subjectIsPrefix, predicate, agent }: FeedFilter): Place<M> | undefined {
+    if (subject !== undefined && !subjectIsPrefix) return { bucket: this.#bySubject, key: subject, hash: hashText(SUBJECT_BASIS, subject) ^ WHOLE }
+    if (subject !== undefined && subject !== '') return { bucket: this.#prefixes(subject.length), key: subject, hash: hashText(SUBJECT_BASIS, subject) }
+    if (agent !== undefined) return { bucket: this.#byAgent, key: agent, hash: hashText(AGENT_BASIS, agent.slice(0, AGENT_HASHED_BYTES)) }
+    return predicate === undefined ? undefined : { bucket: this.#byPredicate, key: predicate, hash: hashText(PREDICATE_BASIS, predicate) }
   }
 
   #prefixes(length: number): Bucket<M> {
@@ -102,6 +124,7 @@ export class MatchIndex<M> {
   #put(group: MatchGroup<M>): void {
     const place = this.#place(group.filter)
     if (place === undefined) return void this.#rest.push(group)
+    this.#sketch.add(place.hash)
     const groups = place.bucket.get(place.key)
     if (groups === undefined) place.bucket.set(place.key, [group])
     else groups.push(group)
@@ -111,6 +134,7 @@ export class MatchIndex<M> {
     const place = this.#place(group.filter)
     const groups = place === undefined ? this.#rest : place.bucket.get(place.key)!
     groups.splice(groups.indexOf(group), 1)
+    if (place !== undefined) this.#sketch.remove(place.hash)
     if (place === undefined || groups.length > 0) return
     place.bucket.delete(place.key)
     const { subject, subjectIsPrefix } = group.filter

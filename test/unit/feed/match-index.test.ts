@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { AssertionFields, filterKey, filterMatches, type FeedFilter } from '../../../src/feed/filter.ts'
 import { MatchIndex } from '../../../src/feed/match-index.ts'
+import { MatchSketch, PREDICATE_BASIS, SUBJECT_BASIS, hashOn, hashText } from '../../../src/feed/match-sketch.ts'
 import { initHash } from '../../../src/record/claim.ts'
 import { AssertionView } from '../../../src/wire/assertion-view.ts'
 import { encodeAssertion } from '../../../src/wire/assertion.codec.ts'
@@ -69,4 +70,18 @@ t.test('filters that differ have different keys', async (t) => {
     { ...base, predicate: 'p' }, { ...base, tiers: 1 }, { ...base, agent: 'x' }, { ...base, subject: 'a|1:p', predicate: undefined },
   ]
   t.equal(new Set(others.map(filterKey)).size, others.length)
+})
+
+t.test('a sketch says yes of all that was added and stays, and no of nearly all else', async (t) => {
+  const sketch = new MatchSketch()
+  const hashes = Array.from({ length: 2000 }, (_, i) => hashText(SUBJECT_BASIS, `ward/${i}/`))
+  for (const hash of hashes) sketch.add(hash)
+  for (const hash of hashes.slice(1000)) sketch.remove(hash)
+  t.ok(hashes.slice(0, 1000).every((hash) => sketch.has(hash)), 'also where another one with the same value was removed')
+  const others = Array.from({ length: 10_000 }, (_, i) => hashText(SUBJECT_BASIS, `load/${i}`)).filter((hash) => sketch.has(hash)).length
+  t.ok(others < 1000, `${others} of 10,000 others are not dismissed, where 6 % are to be expected`)
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), fc.nat(60), (bytes, cut) => {
+    const at = Math.min(cut, bytes.length)
+    return hashOn(hashOn(PREDICATE_BASIS, bytes, 0, at), bytes, at, bytes.length) === hashText(PREDICATE_BASIS, Buffer.from(bytes).toString('latin1'))
+  }))
 })
