@@ -2,12 +2,8 @@ import type { Clock } from '../base/clock.ts'
 import type { Lens, LensContext } from '../lens/lens.ts'
 import { lensOf as registryLensOf } from '../lens/registry.ts'
 import type { LensSettings } from '../lens/settings.ts'
-import { PairEntries } from '../store/pair-entries.ts'
 import { answerPartsOf, countText } from './answer-parts.ts'
-import { LIFECYCLES_STANDING } from './candidates.ts'
-import type { AssertionReader, CandidateSource, StoredAssertion } from './candidate-source.ts'
-import { lifecyclePasses } from './filter.ts'
-import { CANDIDATES_MAX } from './pairs.ts'
+import type { AssertionReader, CandidateSource, PlainPair } from './candidate-source.ts'
 import { PlainQuestion } from './plain-question.ts'
 import type { ReplyBuilder } from './reply.codec.ts'
 import { tooLong } from './scan.ts'
@@ -31,7 +27,6 @@ export interface PlainAnswersDependencies {
 export class PlainAnswers {
   readonly #deps: PlainAnswersDependencies
   readonly #question: PlainQuestion
-  readonly #entries = new PairEntries(CANDIDATES_MAX)
   readonly #context: LensContext
   #nowMs: number | undefined
 
@@ -57,54 +52,27 @@ export class PlainAnswers {
     // Before anything is read: the answer saw at least this much.
     const seenLsn = source.appliedLsn()
     if (question.minLsn > seenLsn) return undefined
-    if (!source.pair(question.prefix, this.#entries) || this.#hasParents()) return undefined
+    const pair = source.pair(question.key, question.keyBytes)
+    if (pair === undefined || pair.hasParents) return undefined
     this.#nowMs = undefined
     reply.begin()
-    if (isLatest) this.#answerLatest(lens.whyLatest)
-    else this.#answerThrough(lens)
+    if (pair.count > 0) {
+      if (isLatest) this.#answerLatest(pair, lens.whyLatest)
+      else this.#answerThrough(pair, lens)
+    }
     return reply.finish(question.requestId, seenLsn)
   }
 
-  #hasParents(): boolean {
-    const entries = this.#entries
-    for (let i = 0; i < entries.count; i++) if (entries.hasParent(i)) return true
-    return false
-  }
-
-  #isStanding(i: number): boolean {
-    return lifecyclePasses(LIFECYCLES_STANDING, this.#entries.lifecycle(i))
-  }
-
-  /** Entries are in order: the newest first, those of one HLC by ascending id, of which the last is the latest. */
-  #answerLatest(why: (hlc: bigint) => string): void {
-    const entries = this.#entries
-    let candidates = 0
-    let latest = -1
-    let isTie = true
-    for (let i = 0; i < entries.count; i++) {
-      if (!this.#isStanding(i)) continue
-      candidates++
-      isTie &&= latest < 0 || entries.isSameHlc(latest, i)
-      if (isTie) latest = i
-    }
-    if (latest < 0) return
-    const { subject, predicate } = this.#question
-    const winner = this.#read(latest)
+  #answerLatest(pair: PlainPair, why: (hlc: bigint) => string): void {
+    const { subject, predicate, count: candidates, latest } = pair
+    const winner = pair.claim(latest, this.#deps.reader)
     this.#give({ subject, predicate, candidates, winner, why: `${why(winner.hlc)} ${countText(candidates, false)}` })
   }
 
-  #answerThrough(lens: Lens): void {
-    const candidates: StoredAssertion[] = []
-    for (let i = 0; i < this.#entries.count; i++) if (this.#isStanding(i)) candidates.push(this.#read(i))
-    if (candidates.length === 0) return
-    const { subject, predicate } = this.#question
-    const resolution = lens.resolve(candidates, this.#context)
-    this.#give(answerPartsOf({ subject, predicate, candidates: candidates.length, isCut: false, leftOut: 0 }, resolution, (winner) => winner))
-  }
-
-  #read(i: number): StoredAssertion {
-    const { reader } = this.#deps
-    return reader.readEntry === undefined ? reader.read(this.#entries.place(i)) : reader.readEntry(this.#entries, i)
+  #answerThrough(pair: PlainPair, lens: Lens): void {
+    const { subject, predicate, count: candidates } = pair
+    const resolution = lens.resolve(pair.claims(this.#deps.reader), this.#context)
+    this.#give(answerPartsOf({ subject, predicate, candidates, isCut: false, leftOut: 0 }, resolution, (winner) => winner))
   }
 
   #give(answer: Parameters<ReplyBuilder['add']>[0]): void {
