@@ -57,7 +57,7 @@ export const ballotLens: Lens = {
   needs: ['votes'],
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
-    const boxes = clustersOf(distinct(candidates), toleranceOf(context), (candidate) => weightOf(candidate, context))
+    const boxes = clustersOf(distinct(candidates, context), toleranceOf(context), (candidate) => weightOf(candidate, context))
       .map((cluster) => boxOf(cluster, context))
     boxes.sort(compareBoxes)
     const { cluster, net, best } = boxes[0]!

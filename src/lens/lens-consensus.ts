@@ -17,7 +17,7 @@ export const consensusLens: Lens = {
   byValue: true,
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
-    const { clusters, total } = rank(clustersOf(distinct(candidates), toleranceOf(context), (candidate) => weightOf(candidate, context)))
+    const { clusters, total } = rank(clustersOf(distinct(candidates, context), toleranceOf(context), (candidate) => weightOf(candidate, context)))
     const { best, members, weight } = clusters[0]!
     const share = weight / total
     return {

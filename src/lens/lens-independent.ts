@@ -21,7 +21,7 @@ export const independentLens: Lens = {
   byValue: true,
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
-    const all = distinct(candidates)
+    const all = distinct(candidates, context)
     const weights = all.map((candidate) => weightOf(candidate, context))
     const unweighted = clustersOf(all, toleranceOf(context), (_, place) => weights[place]!)
     const origins = originsOf(all, unweighted)

@@ -83,7 +83,7 @@ export const layeredLens: Lens = {
   byValue: true,
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
-    const all = distinct(candidates)
+    const all = distinct(candidates, context)
     const weights = all.map((candidate) => weightOf(candidate, context))
     const clusters = clustersOf(all, toleranceOf(context), (_, place) => weights[place]!)
     const tiers = tiersOf(clusters, weights)

@@ -51,7 +51,7 @@ export const skepticLens: Lens = {
   byValue: true,
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
-    const all = distinct(candidates)
+    const all = distinct(candidates, context)
     const ranking = rank(clustersOf(all, toleranceOf(context), (candidate) => weightOf(candidate, context)))
     const topShare = ranking.clusters[0]!.weight / ranking.total
     const status: ConflictStatus = mustEscalate(all, context) ? 'escalate' : statusOf(ranking.clusters.length, topShare)

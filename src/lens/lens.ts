@@ -71,6 +71,8 @@ export interface LensContext {
   readonly halfLifeDays?: readonly number[]
   /** Numbers this far apart, relative to the greater magnitude, are one value. Absent: 0. */
   readonly tolerance?: number
+  /** No assertion is among the candidates twice: whoever hands them over has seen to it. */
+  readonly isDistinct?: true
   /** Tier 5 candidates from which a pair without any of tiers 0 to 2 is to be looked at by a person. */
   readonly escalationCount?: number
   /** Set for a lens that needs `votes`. */

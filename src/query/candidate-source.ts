@@ -75,7 +75,7 @@ export interface PlainPair {
   readonly latest: number
   /** One of them. @throws {DbError} as the reader does */
   claim(i: number, reader: AssertionReader): StoredAssertion
-  /** All of them. Nobody changes the array. @throws {DbError} as the reader does */
+  /** All of them, each assertion once. Nobody changes the array. @throws {DbError} as the reader does */
   claims(reader: AssertionReader): readonly StoredAssertion[]
 }
 

@@ -1,4 +1,5 @@
 import { readLsn, writeLsn } from '../base/lsn.ts'
+import { distinct } from '../lens/id-table.ts'
 import type { EntryPlace, PairEntries } from '../store/pair-entries.ts'
 import type { AssertionReader, PlainPair, StoredAssertion } from './candidate-source.ts'
 import { claimBytes } from './claim-cache.ts'
@@ -34,6 +35,8 @@ export class KeptPair implements PlainPair {
   /** By rank, those that somebody has read. */
   readonly #claims: (StoredAssertion | undefined)[]
   #unread: number
+  /** All of them, once they are read. */
+  #all: readonly StoredAssertion[] | undefined
   readonly #grew: (bytes: number) => void
 
   /**
@@ -82,8 +85,9 @@ export class KeptPair implements PlainPair {
   }
 
   claims(reader: AssertionReader): readonly StoredAssertion[] {
+    if (this.#all !== undefined) return this.#all
     for (let i = 0; this.#unread > 0 && i < this.count; i++) this.claim(i, reader)
-    return this.#claims as readonly StoredAssertion[]
+    return this.#all = distinct(this.#claims as readonly StoredAssertion[])
   }
 }
 

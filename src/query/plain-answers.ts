@@ -3,9 +3,10 @@ import type { Lens, LensContext } from '../lens/lens.ts'
 import { lensOf as registryLensOf } from '../lens/registry.ts'
 import type { LensSettings } from '../lens/settings.ts'
 import { answerPartsOf, countText } from './answer-parts.ts'
+import { AnswerWriter } from './answer-writer.ts'
 import type { AssertionReader, CandidateSource, PlainPair } from './candidate-source.ts'
 import { PlainQuestion } from './plain-question.ts'
-import type { ReplyBuilder } from './reply.codec.ts'
+import type { AnswerParts, ReplyBuilder } from './reply.codec.ts'
 import { tooLong } from './scan.ts'
 
 export interface PlainAnswersDependencies {
@@ -13,6 +14,8 @@ export interface PlainAnswersDependencies {
   readonly reader: AssertionReader
   readonly clock: Clock
   readonly reply: ReplyBuilder
+  /** Longest reply. */
+  readonly replyBytesMax: number
   readonly limitMax: number
   readonly lensSettings?: LensSettings | undefined
   readonly lensOf?: ((name: string) => Lens) | undefined
@@ -28,14 +31,16 @@ export class PlainAnswers {
   readonly #deps: PlainAnswersDependencies
   readonly #question: PlainQuestion
   readonly #context: LensContext
+  readonly #writer: AnswerWriter
   #nowMs: number | undefined
 
   constructor(deps: PlainAnswersDependencies) {
     this.#deps = deps
     this.#question = new PlainQuestion(deps.lensOf ?? registryLensOf, deps.limitMax)
+    this.#writer = new AnswerWriter(deps.replyBytesMax)
     const now = (): number => this.#nowMs ??= deps.clock.wallMs()
     // Asked for when a lens wants it: an answer that does not depend on the time can be kept (dependencies.ts).
-    this.#context = { ...deps.lensSettings, get nowMs() { return now() } }
+    this.#context = { ...deps.lensSettings, isDistinct: true, get nowMs() { return now() } }
   }
 
   /**
@@ -54,29 +59,25 @@ export class PlainAnswers {
     if (question.minLsn > seenLsn) return undefined
     const pair = source.pair(question.key, question.keyBytes)
     if (pair === undefined || pair.hasParents) return undefined
-    this.#nowMs = undefined
-    reply.begin()
-    if (pair.count > 0) {
-      if (isLatest) this.#answerLatest(pair, lens.whyLatest)
-      else this.#answerThrough(pair, lens)
+    if (pair.count === 0) {
+      reply.begin()
+      return reply.finish(question.requestId, seenLsn)
     }
-    return reply.finish(question.requestId, seenLsn)
+    this.#nowMs = undefined
+    const answer = isLatest ? this.#latest(pair, lens.whyLatest) : this.#through(pair, lens)
+    return this.#writer.write(question.requestId, seenLsn, answer) ?? tooLong()
   }
 
-  #answerLatest(pair: PlainPair, why: (hlc: bigint) => string): void {
+  #latest(pair: PlainPair, why: (hlc: bigint) => string): AnswerParts {
     const { subject, predicate, count: candidates, latest } = pair
     const winner = pair.claim(latest, this.#deps.reader)
-    this.#give({ subject, predicate, candidates, winner, why: `${why(winner.hlc)} ${countText(candidates, false)}` })
+    return { subject, predicate, candidates, winner, why: `${why(winner.hlc)} ${countText(candidates, false)}` }
   }
 
-  #answerThrough(pair: PlainPair, lens: Lens): void {
+  #through(pair: PlainPair, lens: Lens): AnswerParts {
     const { subject, predicate, count: candidates } = pair
     const resolution = lens.resolve(pair.claims(this.#deps.reader), this.#context)
-    this.#give(answerPartsOf({ subject, predicate, candidates, isCut: false, leftOut: 0 }, resolution, (winner) => winner))
-  }
-
-  #give(answer: Parameters<ReplyBuilder['add']>[0]): void {
-    if (!this.#deps.reply.add(answer)) tooLong()
+    return answerPartsOf({ subject, predicate, candidates, isCut: false, leftOut: 0 }, resolution, (winner) => winner)
   }
 }
 
