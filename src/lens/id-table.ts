@@ -68,7 +68,7 @@ const table = new IdTable()
  * of one id, the greater HLC stays.
  */
 export function distinct<C extends Candidate>(candidates: readonly C[], context?: LensContext): readonly C[] {
-  if (candidates.length < 2 || context?.isDistinct === true) return candidates
+  if (candidates.length < 2 || context?.columns?.of === candidates) return candidates
   table.begin(candidates.length)
   let kept: C[] | undefined
   for (let i = 0; i < candidates.length; i++) {

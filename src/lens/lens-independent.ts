@@ -1,11 +1,12 @@
+import { originsOf, weighedClustersOf, weightsOf } from './columns.ts'
 import { conflictScore, statusOf } from './conflict.ts'
 import { distinct } from './id-table.ts'
 import { candidatesIn } from './lens-consensus.ts'
 import type { Candidate, Lens, LensContext, Resolution } from './lens.ts'
-import { countSources, originsOf } from './origins.ts'
+import { countSources } from './origins.ts'
 import { rank } from './rank.ts'
-import { clustersOf, toleranceOf, valueText, type Cluster } from './value.ts'
-import { claimOf, decayedConfidence, shareText, WEIGHT_ONE, weightOf } from './weight.ts'
+import { valueText, type Cluster } from './value.ts'
+import { claimOf, decayedConfidence, shareText, WEIGHT_ONE } from './weight.ts'
 
 /**
  * Independent consensus: as consensus, but what is counted are independent sources (`originsOf`), not assertions or keys. All that goes
@@ -22,9 +23,9 @@ export const independentLens: Lens = {
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
     const all = distinct(candidates, context)
-    const weights = all.map((candidate) => weightOf(candidate, context))
-    const unweighted = clustersOf(all, toleranceOf(context), (_, place) => weights[place]!)
-    const origins = originsOf(all, unweighted)
+    const weights = weightsOf(all, context)
+    const unweighted = weighedClustersOf(all, context, weights)
+    const origins = originsOf(all, unweighted, context)
     weighOrigins(unweighted, weights, origins)
     const { clusters, total } = rank(unweighted)
     const { best, members, places, weight } = clusters[0]!
@@ -46,7 +47,7 @@ export const independentLens: Lens = {
 }
 
 /** Replaces the clusters' weights: each origin's heaviest weight, divided by its heaviest in each cluster. */
-function weighOrigins(clusters: readonly Cluster<Candidate>[], weights: readonly number[], origins: Int32Array): void {
+function weighOrigins(clusters: readonly Cluster<Candidate>[], weights: Float64Array, origins: Int32Array): void {
   const sums = new Float64Array(weights.length + 1)
   const tops = new Float64Array(weights.length + 1)
   const parts = clusters.map(({ places }) => heaviestByOrigin(places, weights, origins))
@@ -63,7 +64,7 @@ function weighOrigins(clusters: readonly Cluster<Candidate>[], weights: readonly
   }
 }
 
-function heaviestByOrigin(places: readonly number[], weights: readonly number[], origins: Int32Array): Map<number, number> {
+function heaviestByOrigin(places: readonly number[], weights: Float64Array, origins: Int32Array): Map<number, number> {
   const heaviest = new Map<number, number>()
   for (const place of places) {
     const origin = origins[place]!

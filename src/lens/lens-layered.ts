@@ -1,11 +1,12 @@
 import { SOURCE_CLASSES } from '../record/assertion.ts'
+import { weighedClustersOf, weightsOf } from './columns.ts'
 import { conflictScore } from './conflict.ts'
 import { distinct } from './id-table.ts'
 import type { Candidate, ConflictStatus, Lens, LensAnswer, LensContext, Resolution } from './lens.ts'
 import { isLater } from './order.ts'
 import { rank, type Ranking } from './rank.ts'
-import { clustersOf, toleranceOf, valueText, type Cluster } from './value.ts'
-import { claimOf, decayedConfidence, shareText, WEIGHT_ONE, weightOf, weightText } from './weight.ts'
+import { valueText, type Cluster } from './value.ts'
+import { claimOf, decayedConfidence, shareText, WEIGHT_ONE, weightText } from './weight.ts'
 
 /** The part of a cluster that is of one tier, and which cluster that is. */
 interface TierCluster<C extends Candidate> extends Cluster<C> {
@@ -18,7 +19,7 @@ interface Tier<C extends Candidate> {
 }
 
 /** Clusters of all candidates, each cut by tier: near numbers are one value in every tier if they are in any. */
-function tiersOf<C extends Candidate>(clusters: readonly Cluster<C>[], weights: readonly number[]): Tier<C>[] {
+function tiersOf<C extends Candidate>(clusters: readonly Cluster<C>[], weights: Float64Array): Tier<C>[] {
   const byTier: TierCluster<C>[][] = SOURCE_CLASSES.map(() => [])
   clusters.forEach(({ members, places }, value) => {
     for (let i = 0; i < members.length; i++) addTo(byTier[claimOf(members[i]!).sourceClass]!, value, members[i]!, places[i]!, weights[places[i]!]!)
@@ -84,8 +85,8 @@ export const layeredLens: Lens = {
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
     const all = distinct(candidates, context)
-    const weights = all.map((candidate) => weightOf(candidate, context))
-    const clusters = clustersOf(all, toleranceOf(context), (_, place) => weights[place]!)
+    const weights = weightsOf(all, context)
+    const clusters = weighedClustersOf(all, context, weights)
     const tiers = tiersOf(clusters, weights)
     const total = tiers.reduce((sum, { ranking }) => sum + ranking.total, 0)
     const top = tiers[0]!.ranking

@@ -1,5 +1,6 @@
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
+import type { CandidateColumns, LensContext } from '../lens/lens.ts'
 import type { Assertion } from '../record/assertion.ts'
 import type { EntryPlace } from '../store/pair-entries.ts'
 
@@ -63,6 +64,10 @@ export interface EntryCursor {
   close(): void
 }
 
+export interface ClaimColumns extends CandidateColumns {
+  readonly of: readonly StoredAssertion[]
+}
+
 /** A pair whose entries are its candidates, as nothing of it changes another assertion. */
 export interface PlainPair {
   readonly subject: Uint8Array
@@ -75,8 +80,8 @@ export interface PlainPair {
   readonly latest: number
   /** One of them. @throws {DbError} as the reader does */
   claim(i: number, reader: AssertionReader): StoredAssertion
-  /** All of them, each assertion once. Nobody changes the array. @throws {DbError} as the reader does */
-  claims(reader: AssertionReader): readonly StoredAssertion[]
+  /** All of them, as lenses take them. @throws {DbError} as the reader does */
+  columns(reader: AssertionReader, context: LensContext): ClaimColumns
 }
 
 /** What can be read, and where it stands. Both calls throw `DbError` only: `store_corrupt`, `wal_corrupt`, `io_error`. */

@@ -1,13 +1,15 @@
 import { readLsn, writeLsn } from '../base/lsn.ts'
-import { distinct } from '../lens/id-table.ts'
+import { columnsOf } from '../lens/columns.ts'
+import type { LensContext } from '../lens/lens.ts'
+import { toleranceOf } from '../lens/value.ts'
 import type { EntryPlace, PairEntries } from '../store/pair-entries.ts'
-import type { AssertionReader, PlainPair, StoredAssertion } from './candidate-source.ts'
+import type { AssertionReader, ClaimColumns, PlainPair, StoredAssertion } from './candidate-source.ts'
 import { claimBytes } from './claim-cache.ts'
 import { LIFECYCLES_STANDING } from './candidates.ts'
 import { lifecyclePasses } from './filter.ts'
 
-/** What a pair is counted with beside its names, places and claims. */
-const PAIR_OVERHEAD_BYTES = 768
+/** What a pair is counted with beside its names, candidates and claims. */
+const PAIR_OVERHEAD_BYTES = 1280
 
 // A place: one object for each entry would take five times as much.
 const PLACE_LSN = 0
@@ -18,6 +20,8 @@ const PLACE_RECORD_OFFSET = 28
 const PLACE_INDEX = 32
 const PLACE_ASSERTION_SUM = 36
 const PLACE_BYTES = 40
+/** What a candidate takes of all columns. */
+const COLUMN_BYTES = 32
 const ID_PREFIX_BYTES = PLACE_SEGMENT_ID - PLACE_ID_PREFIX
 
 /** The candidates of a pair, and what has been read of their claims: right as long as nothing is written of the pair. */
@@ -35,8 +39,7 @@ export class KeptPair implements PlainPair {
   /** By rank, those that somebody has read. */
   readonly #claims: (StoredAssertion | undefined)[]
   #unread: number
-  /** All of them, once they are read. */
-  #all: readonly StoredAssertion[] | undefined
+  #columns: ClaimColumns | undefined
   readonly #grew: (bytes: number) => void
 
   /**
@@ -61,7 +64,7 @@ export class KeptPair implements PlainPair {
 
   /** What it takes, about. */
   get bytes(): number {
-    let bytes = PAIR_OVERHEAD_BYTES + this.#prefix.length + PLACE_BYTES * this.count
+    let bytes = PAIR_OVERHEAD_BYTES + this.#prefix.length + (PLACE_BYTES + COLUMN_BYTES) * this.count
     if (this.#unread < this.count) for (const claim of this.#claims) if (claim !== undefined) bytes += claimBytes(claim)
     return bytes
   }
@@ -84,10 +87,10 @@ export class KeptPair implements PlainPair {
     return stored
   }
 
-  claims(reader: AssertionReader): readonly StoredAssertion[] {
-    if (this.#all !== undefined) return this.#all
+  columns(reader: AssertionReader, context: LensContext): ClaimColumns {
+    if (this.#columns !== undefined && this.#columns.tolerance === toleranceOf(context)) return this.#columns
     for (let i = 0; this.#unread > 0 && i < this.count; i++) this.claim(i, reader)
-    return this.#all = distinct(this.#claims as readonly StoredAssertion[])
+    return this.#columns = columnsOf(this.#claims as readonly StoredAssertion[], context)
   }
 }
 

@@ -4,7 +4,7 @@ import { lensOf as registryLensOf } from '../lens/registry.ts'
 import type { LensSettings } from '../lens/settings.ts'
 import { answerPartsOf, countText } from './answer-parts.ts'
 import { AnswerWriter } from './answer-writer.ts'
-import type { AssertionReader, CandidateSource, PlainPair } from './candidate-source.ts'
+import type { AssertionReader, CandidateSource, ClaimColumns, PlainPair } from './candidate-source.ts'
 import { PlainQuestion } from './plain-question.ts'
 import type { AnswerParts, ReplyBuilder } from './reply.codec.ts'
 import { tooLong } from './scan.ts'
@@ -30,7 +30,7 @@ export interface PlainAnswersDependencies {
 export class PlainAnswers {
   readonly #deps: PlainAnswersDependencies
   readonly #question: PlainQuestion
-  readonly #context: LensContext
+  readonly #context: LensContext & { columns: ClaimColumns | undefined }
   readonly #writer: AnswerWriter
   #nowMs: number | undefined
 
@@ -40,7 +40,7 @@ export class PlainAnswers {
     this.#writer = new AnswerWriter(deps.replyBytesMax)
     const now = (): number => this.#nowMs ??= deps.clock.wallMs()
     // Asked for when a lens wants it: an answer that does not depend on the time can be kept (dependencies.ts).
-    this.#context = { ...deps.lensSettings, isDistinct: true, get nowMs() { return now() } }
+    this.#context = { ...deps.lensSettings, columns: undefined, get nowMs() { return now() } }
   }
 
   /**
@@ -76,7 +76,9 @@ export class PlainAnswers {
 
   #through(pair: PlainPair, lens: Lens): AnswerParts {
     const { subject, predicate, count: candidates } = pair
-    const resolution = lens.resolve(pair.claims(this.#deps.reader), this.#context)
+    const context = this.#context
+    const columns = context.columns = pair.columns(this.#deps.reader, context)
+    const resolution = lens.resolve(columns.of, context)
     return answerPartsOf({ subject, predicate, candidates, isCut: false, leftOut: 0 }, resolution, (winner) => winner)
   }
 }
