@@ -33,17 +33,24 @@ function at(candidates: readonly Candidate[], context: LensContext): CandidateCo
 }
 
 /** `weightOf` each candidate, by place. */
-export function weightsOf(candidates: readonly Candidate[], context: LensContext): Float64Array {
+export function weightsOf(candidates: readonly Candidate[], context: LensContext): number[] {
   const columns = at(candidates, context)
-  if (columns === undefined) return Float64Array.from(candidates, (candidate) => weightOf(candidate, context))
+  if (columns === undefined) return candidates.map((candidate) => weightOf(candidate, context))
   const { confidence, sinceMs, tiers } = columns
-  const weights = new Float64Array(confidence.length)
-  for (let i = 0; i < weights.length; i++) weights[i] = Math.round(confidence[i]! * decaySince(tiers[i]!, sinceMs[i]!, context) * WEIGHT_ONE)
+  const { halfLifeDays } = context
+  const weights: number[] = []
+  let nowMs: number | undefined
+  for (let i = 0; i < confidence.length; i++) {
+    const halfLife = halfLifeDays?.[tiers[i]!] ?? Infinity
+    // Whoever asks for the time has an answer that depends on it.
+    const decay = halfLife === Infinity ? 1 : decaySince(sinceMs[i]!, nowMs ??= context.nowMs, halfLife)
+    weights.push(Math.round(confidence[i]! * decay * WEIGHT_ONE))
+  }
   return weights
 }
 
 /** `clustersOf` candidates with these weights. */
-export function weighedClustersOf<C extends Candidate>(candidates: readonly C[], context: LensContext, weights: Float64Array): Cluster<C>[] {
+export function weighedClustersOf<C extends Candidate>(candidates: readonly C[], context: LensContext, weights: readonly number[]): Cluster<C>[] {
   const columns = at(candidates, context)
   if (columns === undefined) return clustersOf(candidates, toleranceOf(context), (_, place) => weights[place]!)
   const { groups } = columns

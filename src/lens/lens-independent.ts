@@ -47,7 +47,7 @@ export const independentLens: Lens = {
 }
 
 /** Replaces the clusters' weights: each origin's heaviest weight, divided by its heaviest in each cluster. */
-function weighOrigins(clusters: readonly Cluster<Candidate>[], weights: Float64Array, origins: Int32Array): void {
+function weighOrigins(clusters: readonly Cluster<Candidate>[], weights: readonly number[], origins: Int32Array): void {
   const sums = new Float64Array(weights.length + 1)
   const tops = new Float64Array(weights.length + 1)
   const parts = clusters.map(({ places }) => heaviestByOrigin(places, weights, origins))
@@ -64,7 +64,7 @@ function weighOrigins(clusters: readonly Cluster<Candidate>[], weights: Float64A
   }
 }
 
-function heaviestByOrigin(places: readonly number[], weights: Float64Array, origins: Int32Array): Map<number, number> {
+function heaviestByOrigin(places: readonly number[], weights: readonly number[], origins: Int32Array): Map<number, number> {
   const heaviest = new Map<number, number>()
   for (const place of places) {
     const origin = origins[place]!

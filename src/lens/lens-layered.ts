@@ -19,7 +19,7 @@ interface Tier<C extends Candidate> {
 }
 
 /** Clusters of all candidates, each cut by tier: near numbers are one value in every tier if they are in any. */
-function tiersOf<C extends Candidate>(clusters: readonly Cluster<C>[], weights: Float64Array): Tier<C>[] {
+function tiersOf<C extends Candidate>(clusters: readonly Cluster<C>[], weights: readonly number[]): Tier<C>[] {
   const byTier: TierCluster<C>[][] = SOURCE_CLASSES.map(() => [])
   clusters.forEach(({ members, places }, value) => {
     for (let i = 0; i < members.length; i++) addTo(byTier[claimOf(members[i]!).sourceClass]!, value, members[i]!, places[i]!, weights[places[i]!]!)
