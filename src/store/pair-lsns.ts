@@ -78,9 +78,11 @@ export class PairLsns {
   written(keys: WrittenKeys, lsn: Lsn): void {
     // 0 has a meaning of its own; 1 more is newer, which does no harm.
     const value = lsn | 0 || 1
+    const slots = this.#slots
     for (let i = 0; i < keys.count; i++) {
       const start = keys.keyStarts[i]!
-      Atomics.store(this.#slots, this.indexOf(this.#hashAt(keys.bytes, start, keys.keyEnds[i]! - SP_TAIL_BYTES - start)), value)
+      // Without Atomics: the applied mark, which is stored with them afterwards, makes these visible to whoever reads it first.
+      slots[this.indexOf(this.#hashAt(keys.bytes, start, keys.keyEnds[i]! - SP_TAIL_BYTES - start))] = value
     }
   }
 
