@@ -30,8 +30,11 @@ function defined<T extends object>(values: T): T {
 }
 
 /** `stemedb query` */
-export async function runQuery(subject: string, predicate: string | undefined, options: QueryOptions, console: Console): Promise<number> {
+export async function runQuery(subject: string | undefined, predicate: string | undefined, options: QueryOptions, console: Console): Promise<number> {
   const { url, json, verbose: _verbose, prefix, limit, minLsn, ...how } = options
+  if (subject === undefined && (prefix === true || (how.agent ?? how.from ?? how.until) === undefined)) {
+    throw new DbError('parameter_invalid', 'subject: name one, or what else is looked for by --agent, --from or --until', { parameter: 'subject' })
+  }
   const parameters = {
     ...(prefix === true ? { prefix: subject } : { subject }), predicate, ...how,
     limit: wholeNumber('--limit', limit), minLsn: wholeNumber('--min-lsn', minLsn),

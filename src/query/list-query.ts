@@ -3,7 +3,7 @@ import type { AssertionReader, CandidateSource, EntryPosition, IndexEntry, Store
 import { CLAIMS_READ_MAX } from './candidates.ts'
 import { claimPasses, entryPasses, lifecyclePasses, readsClaims } from './filter.ts'
 import { SEEK_STEPS, StepBudget, sameBytes } from './pairs.ts'
-import type { ListPlan } from './plan.ts'
+import { entryPositionOf, type ListPlan } from './plan.ts'
 import type { RecordReader } from './record-reader.ts'
 import { rangeOf, subjectsOf, type Moment } from './scan.ts'
 
@@ -23,7 +23,7 @@ export interface ListParts {
  */
 export function listMatches(plan: ListPlan, moment: Moment, parts: ListParts): EntryPosition | undefined {
   const page = new ListPage(plan, parts)
-  const from = plan.cursor?.position
+  const from = entryPositionOf(plan)
   for (const subject of subjectsOf(plan, parts.records)) {
     // A page that ended within the assertions of one alias goes on there.
     if (from !== undefined && plan.aliases && compareBytes(subject, from.subject) < 0) continue
@@ -96,7 +96,7 @@ class ListPage {
 
   /** Behind what is done with. */
   end(): EntryPosition | undefined {
-    if (this.#last === undefined) return this.#plan.cursor?.position
+    if (this.#last === undefined) return entryPositionOf(this.#plan)
     const { subject, predicate, hlc, idPrefix } = this.#last
     return { subject, predicate, behind: { hlc, idPrefix } }
   }

@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import { ERROR_CODES } from '../base/error-codes.ts'
 import { DbError } from '../base/errors.ts'
 import { hlcWallMs, type Hlc } from '../base/hlc.ts'
-import type { CandidateSource, EntryPosition, EntryRange, Place } from './candidate-source.ts'
+import type { CandidateSource, EntryPosition, EntryRange, Place, WalkPosition } from './candidate-source.ts'
 import { encodePageCursor } from './page-cursor.ts'
 import type { ScanPlan } from './plan.ts'
 import type { RecordReader } from './record-reader.ts'
@@ -40,7 +40,7 @@ export function seesAt({ asOfHlc }: Moment, source: CandidateSource): (place: Pl
 const HLC_MAX = 2n ** 64n - 1n
 
 /** What a client passes to get what begins at `position`. */
-export function pageCursorAt(plan: ScanPlan, { asOfHlc, nowMs }: Moment, position: EntryPosition): Uint8Array {
+export function pageCursorAt(plan: ScanPlan, { asOfHlc, nowMs }: Moment, position: WalkPosition): Uint8Array {
   return encodePageCursor({ fingerprint: plan.fingerprint(), asOf: asOfHlc ?? HLC_MAX, nowMs, position })
 }
 

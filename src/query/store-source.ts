@@ -11,7 +11,11 @@ import type { Lookups } from '../store/lookups.ts'
 import type { PairEntries } from '../store/pair-entries.ts'
 import { readAppliedHlc } from '../store/store-meta.ts'
 import type { Store } from '../store/store.ts'
-import type { CandidateSource, EntryCursor, EntryPosition, EntryRange, IndexEntry, Place } from './candidate-source.ts'
+import type {
+  CandidateSource, EntryCursor, EntryPosition, EntryRange, IndexEntry, LatestCursor, LatestRange, Place,
+} from './candidate-source.ts'
+import { LatestReader } from './latest.ts'
+import type { ReadRange } from './log-walker.ts'
 
 export interface StoreSourceDependencies {
   readonly store: Store
@@ -19,6 +23,8 @@ export interface StoreSourceDependencies {
   readonly find: (ids: Uint8Array, offset: number) => Place | undefined
   readonly appliedLsn: () => Lsn
   readonly durableLsn: () => Lsn
+  /** Reads the log, where heads of records are looked at. */
+  readonly readLog: ReadRange
   /** How the index is read. */
   readonly index?: EntryReaderOptions
 }
@@ -27,10 +33,12 @@ export interface StoreSourceDependencies {
 export class StoreSource implements CandidateSource {
   readonly #deps: StoreSourceDependencies
   readonly #reader: EntryReader
+  readonly #latest: LatestReader
 
   constructor(deps: StoreSourceDependencies) {
     this.#deps = deps
     this.#reader = new EntryReader(deps.store, deps.index)
+    this.#latest = new LatestReader(deps.store, deps.readLog)
   }
 
   appliedLsn(): Lsn {
@@ -49,6 +57,10 @@ export class StoreSource implements CandidateSource {
 
   pair(prefix: Uint8Array, out: PairEntries): boolean {
     return this.#reader.pair(prefix, out)
+  }
+
+  latest(range: LatestRange): LatestCursor {
+    return this.#latest.open(range)
   }
 
   /** Pages of the index that were looked at since the last call. */

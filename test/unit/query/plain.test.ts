@@ -17,11 +17,11 @@ import { claim, NOW_MS, TestLog } from './test-log.ts'
 await initHash()
 
 const sourceOf = (log: TestLog, index: EntryReaderOptions = {}): StoreSource =>
-  new StoreSource({ store: log.store, find: log.find, appliedLsn: () => log.nextLsn - 1, durableLsn: () => log.nextLsn - 1, index })
+  new StoreSource({ store: log.store, find: log.find, readLog: log.readRange, appliedLsn: () => log.nextLsn - 1, durableLsn: () => log.nextLsn - 1, index })
 
 /** Without the short way, which needs `pair`. */
 const generalOf = (source: CandidateSource): CandidateSource =>
-  ({ appliedLsn: () => source.appliedLsn(), appliedHlc: () => source.appliedHlc?.(), byId: (id) => source.byId(id), entries: (range) => source.entries(range) })
+  ({ appliedLsn: () => source.appliedLsn(), appliedHlc: () => source.appliedHlc?.(), byId: (id) => source.byId(id), entries: (range) => source.entries(range), latest: (range) => source.latest(range) })
 
 /** Counts who takes the long way. */
 function countedOf(source: StoreSource): { source: CandidateSource, general: () => number } {
