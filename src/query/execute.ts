@@ -107,7 +107,7 @@ export class QueryExecutor {
     const moment = momentOf(plan, source, clock)
     const give = this.#reply.add.bind(this.#reply)
     const records = this.#recordsOf(moment.asOfHlc)
-    return this.#finish(plan, moment, seenLsn, resolvePairs(plan, moment, { source, reader, clock, records, settings, give }))
+    return this.#finish(plan, moment, seenLsn, resolvePairs(plan, moment, { source, reader, clock, records, settings, give, noteCut: this.#noteCut }))
   }
 
   #list(plan: ListPlan, seenLsn: Lsn): Uint8Array {
@@ -120,13 +120,15 @@ export class QueryExecutor {
       return true
     }
     const next = plan.order === 'log' ? listLatest(plan, moment, { source, reader, give })
-      : listMatches(plan, moment, { source, reader, records: this.#recordsOf(moment.asOfHlc), give })
+      : listMatches(plan, moment, { source, reader, records: this.#recordsOf(moment.asOfHlc), give, noteCut: this.#noteCut })
     return this.#finish(plan, moment, seenLsn, next)
   }
 
   #finish(plan: ScanPlan, moment: Moment, seenLsn: Lsn, next: WalkPosition | undefined): Uint8Array {
     return this.#reply.finish(plan.requestId, seenLsn, next === undefined ? undefined : pageCursorAt(plan, moment, next))
   }
+
+  readonly #noteCut = (bits: number): void => this.#reply.noteCut(bits)
 
   /** Made when the first one asks, and once a query. */
   #recordsOf(asOfHlc: Hlc | undefined): () => RecordReader {

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Lsn } from '../base/lsn.ts'
 import type { LensContext } from '../lens/lens.ts'
 import type { LensSettings } from '../lens/settings.ts'
+import { CUT } from '../wire/query-reply.codec.ts'
 import { answerPartsOf } from './answer-parts.ts'
 import type { AssertionReader, CandidateSource, EntryPosition, EntryRange, StoredAssertion, WalkPosition } from './candidate-source.ts'
 import { AliasedPairs, GatheredPairs, ENTRIES_READ_MAX, PairReader, StepBudget, type Pair, type PairSource } from './pairs.ts'
@@ -10,15 +11,13 @@ import { consideredOf } from './explain.ts'
 import { AssertionTexts, latestRangeOf } from './latest-match.ts'
 import { LatestPairs } from './latest-pairs.ts'
 import { entryPositionOf, type LensPlan } from './plan.ts'
-import type { RecordReader } from './record-reader.ts'
 import type { AnswerParts } from './reply.codec.ts'
-import { rangeOf, seesAt, subjectsOf, tooLong, type Moment } from './scan.ts'
+import { rangeOf, seesAt, subjectsOf, tooLong, type Moment, type SubjectParts } from './scan.ts'
 
-export interface LensQueryParts {
+export interface LensQueryParts extends SubjectParts {
   readonly source: CandidateSource
   readonly reader: AssertionReader
   readonly clock: Clock
-  readonly records: () => RecordReader
   readonly settings: LensSettings
   /** False: it does not fit any more. */
   readonly give: (answer: AnswerParts) => boolean
@@ -62,7 +61,7 @@ class LensQuery {
       this.#pairs = this.#latest = this.#latestPairs(moment, this.#budgets[0]!)
       return
     }
-    const subjects = subjectsOf(plan, parts.records)
+    const subjects = subjectsOf(plan, parts)
     this.#budgets = subjects.map(() => new StepBudget(Math.ceil(ENTRIES_READ_MAX / subjects.length)))
     const sources = subjects.map((subject, i) => this.#pairsOf(rangeOf(plan, subject, moment, this.#positionIn(subject)), this.#budgets[i]!))
     const pairs = sources.length === 1 ? sources[0]! : new AliasedPairs(plan.subject, sources)
@@ -133,15 +132,23 @@ class LensQuery {
     const isAnswered = candidates.length > 0 || (explain && leftOut.length > 0)
     if (this.#latest?.settle(isAnswered ? newestOf(selection) : undefined) === false || !isAnswered) return undefined
     this.#watch.claimsRead()
+    this.#takeRecordsCut()
     const resolution = lens.resolve<PairCandidate>(candidates, this.#context)
     this.#watch.resolved()
-    const resolved = { subject: pair.subject, predicate: pair.predicate, candidates: candidates.length, isCut: pair.isCut, leftOut: leftOut.length }
+    const cut = (pair.isCut ? CUT.candidates : 0) | (this.#takeRecordsCut() ? CUT.records : 0)
+    const resolved = { subject: pair.subject, predicate: pair.predicate, candidates: candidates.length, cut, leftOut: leftOut.length }
     const parts = answerPartsOf(resolved, resolution, (winner) => this.#stored(winner))
     this.#watch.claimsRead()
     if (!explain) return parts
     const entriesRead = this.#budgets.reduce((sum, budget) => sum + budget.takeRead(), 0)
     const claimsRead = this.#candidates.claimsRead + this.#winnersRead - claimsBefore
     return { ...parts, explanation: { ...consideredOf(lens, selection, resolution, this.#context), ...this.#watch.times(), entriesRead, claimsRead } }
+  }
+
+  /** Whether records were cut that the lens has asked for since the last call. */
+  #takeRecordsCut(): boolean {
+    const { needs = [] } = this.#plan.lens
+    return needs.length > 0 && this.#parts.records().takeCut?.() === true
   }
 
   #stored({ stored, entry }: PairCandidate): StoredAssertion {

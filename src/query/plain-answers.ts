@@ -90,7 +90,7 @@ export class PlainAnswers {
     if (latest < 0) return
     const { subject, predicate } = this.#question
     const winner = this.#read(latest)
-    this.#give({ subject, predicate, candidates, winner, why: `${why(winner.hlc)} ${countText(candidates, false)}` })
+    this.#give({ subject, predicate, candidates, winner, why: `${why(winner.hlc)} ${countText(candidates, 0)}` })
   }
 
   #answerThrough(lens: Lens): void {
@@ -99,7 +99,7 @@ export class PlainAnswers {
     if (candidates.length === 0) return
     const { subject, predicate } = this.#question
     const resolution = lens.resolve(candidates, this.#context)
-    this.#give(answerPartsOf({ subject, predicate, candidates: candidates.length, isCut: false, leftOut: 0 }, resolution, (winner) => winner))
+    this.#give(answerPartsOf({ subject, predicate, candidates: candidates.length, cut: 0, leftOut: 0 }, resolution, (winner) => winner))
   }
 
   #read(i: number): StoredAssertion {

@@ -130,6 +130,15 @@ t.test('pages stay those of their first moment while a writer writes', async (t)
   t.match((await get('/v1/query', { prefix: 'pag', lens: 'none', cursor: moment.cursor! })).body, { code: 'parameter_invalid' })
 })
 
+t.test('an answer says what was not looked at in full', async (t) => {
+  await assert(...Array.from({ length: 1001 }, (_, i) => ({ subject: 'cut/many', object: i })), { subject: 'cut/one', object: 1 })
+  const { answers } = await query({ prefix: 'cut/', min_lsn: lastLsn })
+  t.match(answers, [{ subject: 'cut/many', candidates: 1000, cut: ['candidates'] }, { subject: 'cut/one', candidates: 1 }])
+  t.notOk('cut' in answers[1]!)
+  t.match((await get('/v1/skeptic', { subject: 'cut/many', predicate: 'risk' }, 'Skeptic')).body, { candidates: 1000, cut: ['candidates'] })
+  t.notOk('cut' in (await get('/v1/skeptic', { subject: 'cut/one', predicate: 'risk' }, 'Skeptic')).body)
+})
+
 t.test('by an agent alone and by a time alone, the newest first, while a writer writes', async (t) => {
   const agent = `3d${'66'.repeat(31)}`
   const stored = await assert(...Array.from({ length: 120 }, (_, i) => ({ subject: `own/${i % 30}`, predicate: 'p', object: i, ...i % 2 === 0 && { agent } })))
