@@ -11,6 +11,7 @@ import { LENS_DEFAULT, lensOf } from '../lens/registry.ts'
 import { LIFECYCLES, SOURCE_CLASSES, objectKindOf, type ObjectValue } from '../record/assertion.ts'
 import { blake3 } from '../record/blake3.ts'
 import { HASH_BYTES, OBJECT_TEXT_BYTES_MAX } from '../record/limits.ts'
+import { QUERY_KINDS } from '../wire/query-request.codec.ts'
 import { verifyBuffer, verifyFault } from '../wire/verifier.ts'
 import type { EntryPosition } from './candidate-source.ts'
 import { passesAll, type Filter } from './filter.ts'
@@ -18,10 +19,7 @@ import { DOCUMENT_KINDS, type DocumentKind } from './kinds/registry.ts'
 import { PAGE_CURSOR_BYTES_MAX, decodePageCursor, type PageCursor } from './page-cursor.ts'
 import { asOfField, idField, limitField, predicateField, refuseParameter as refuse, subjectField } from './request-fields.ts'
 
-/** Kinds of QueryRequest, append-only. */
-export const QUERY_BY_ID = 1
-export const QUERY_BY_LENS = 2
-export const QUERY_LIST = 3
+export const { id: QUERY_BY_ID, lens: QUERY_BY_LENS, list: QUERY_LIST } = QUERY_KINDS
 
 /** A chain of every lens there is fits. */
 export const LENS_NAME_BYTES_MAX = 256
