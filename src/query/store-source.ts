@@ -8,14 +8,15 @@ import {
 } from '../store/keyspace.codec.ts'
 import { SP_TAIL_BYTES } from '../store/keyspace.layout.ts'
 import type { Lookups } from '../store/lookups.ts'
-import type { PairEntries } from '../store/pair-entries.ts'
+import type { PairLsns } from '../store/pair-lsns.ts'
 import { readAppliedHlc } from '../store/store-meta.ts'
 import type { Store } from '../store/store.ts'
 import type {
-  CandidateSource, EntryCursor, EntryPosition, EntryRange, IndexEntry, LatestCursor, LatestRange, Place,
+  CandidateSource, EntryCursor, EntryPosition, EntryRange, IndexEntry, LatestCursor, LatestRange, Place, PlainPair,
 } from './candidate-source.ts'
 import { LatestReader } from './latest.ts'
 import type { ReadRange } from './log-walker.ts'
+import { PairCache } from './pair-cache.ts'
 
 export interface StoreSourceDependencies {
   readonly store: Store
@@ -27,6 +28,8 @@ export interface StoreSourceDependencies {
   readonly readLog: ReadRange
   /** How the index is read. */
   readonly index?: EntryReaderOptions
+  /** Which pairs are kept. Absent: none. */
+  readonly keep?: { readonly pairLsns: PairLsns, readonly startLsn: Lsn, readonly bytesMax: number }
 }
 
 /** What the store's indexes and the table of recent ids say. */
@@ -34,11 +37,15 @@ export class StoreSource implements CandidateSource {
   readonly #deps: StoreSourceDependencies
   readonly #reader: EntryReader
   readonly #latest: LatestReader
+  readonly #pairs: PairCache
 
   constructor(deps: StoreSourceDependencies) {
+    const { store, index, keep = { bytesMax: 0 }, durableLsn } = deps
+    const reader = new EntryReader(store, index)
     this.#deps = deps
-    this.#reader = new EntryReader(deps.store, deps.index)
-    this.#latest = new LatestReader(deps.store, deps.readLog)
+    this.#reader = reader
+    this.#pairs = new PairCache({ ...keep, durableLsn, gather: (prefix, lastLsn, out) => reader.pair(prefix, lastLsn, out) })
+    this.#latest = new LatestReader(store, deps.readLog)
   }
 
   appliedLsn(): Lsn {
@@ -55,17 +62,17 @@ export class StoreSource implements CandidateSource {
     return place !== undefined && place.lsn <= this.#deps.durableLsn() ? place : undefined
   }
 
-  pair(prefix: Uint8Array, out: PairEntries): boolean {
-    return this.#reader.pair(prefix, out)
+  pair(key: Uint8Array, length: number): PlainPair | undefined {
+    return this.#pairs.pair(key, length)
   }
 
   latest(range: LatestRange): LatestCursor {
     return this.#latest.open(range)
   }
 
-  /** Pages of the index that were looked at since the last call. */
-  takeLookups(): Readonly<Lookups> {
-    return this.#reader.takeLookups()
+  /** Pages of the index, and pairs, that were looked for since the last call. */
+  takeLookups(): Readonly<{ pages: Lookups, pairs: Lookups }> {
+    return { pages: this.#reader.takeLookups(), pairs: this.#pairs.takeLookups() }
   }
 
   entries({ subject, subjectIsPrefix, predicate, asOfHlc, from }: EntryRange): EntryCursor {

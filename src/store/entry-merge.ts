@@ -6,6 +6,7 @@ import { PAGE_ENTRIES } from './entry-runs.layout.ts'
 import type { EntryRun } from './entry-run-list.ts'
 import type { KeySorter } from './entry-sort.ts'
 import type { Store, StoreBatch } from './store.ts'
+import type { YoungPages } from './young-pages.ts'
 
 /** Pages that one round takes from all inputs together. */
 const ROUND_PAGES = 64
@@ -28,13 +29,15 @@ export class EntryMerge {
   readonly inputs: readonly EntryRun[]
   readonly output: RunBuilder
   readonly #store: Store
+  readonly #young: YoungPages
   readonly #inputs: readonly Input[]
   readonly #arena = new EntryArena()
   /** By entry of the round: the number of its input. */
   #owners = new Uint8Array(1024)
 
-  constructor(store: Store, inputs: readonly EntryRun[], output: RunBuilder) {
+  constructor(store: Store, young: YoungPages, inputs: readonly EntryRun[], output: RunBuilder) {
     this.#store = store
+    this.#young = young
     this.inputs = inputs
     this.output = output
     this.#inputs = inputs.map((run) => ({ run, pages: [], nextPage: 0, at: 0 }))
@@ -64,7 +67,11 @@ export class EntryMerge {
     const wanted: { readonly input: Input, readonly key: Uint8Array }[] = []
     for (const input of open) {
       const end = Math.min(input.run.pages, input.nextPage + each - input.pages.length)
-      while (input.nextPage < end) wanted.push({ input, key: nodeKey(input.run.id, 0, input.nextPage++) })
+      for (; input.nextPage < end; input.nextPage++) {
+        const held = this.#young.page(input.run.id, input.nextPage)
+        if (held === undefined) wanted.push({ input, key: nodeKey(input.run.id, 0, input.nextPage) })
+        else input.pages.push(new EntryNode(held))
+      }
     }
     if (wanted.length === 0) return
     const values = this.#store.multiGet('sp', wanted.map(({ key }) => key))

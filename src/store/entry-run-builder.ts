@@ -18,12 +18,15 @@ export class RunBuilder {
   readonly #pending: EntryArena[] = []
   /** Nodes written, by level. */
   readonly #written: number[] = [0]
+  readonly #onPage: ((page: Uint8Array) => void) | undefined
   #lastKey: Uint8Array | undefined
   entries = 0
 
-  constructor(run: number, packer: NodePacker) {
+  /** @param onPage given each page, in order; valid until the next call of this object */
+  constructor(run: number, packer: NodePacker, onPage?: (page: Uint8Array) => void) {
     this.run = run
     this.#packer = packer
+    this.#onPage = onPage
   }
 
   get pages(): number {
@@ -35,7 +38,9 @@ export class RunBuilder {
     for (let from = 0; from < count;) {
       const to = Math.min(count, from + PAGE_ENTRIES)
       this.#separate(1, arena, order[from]!)
-      this.#put(batch, 0, this.#packer.pack(arena, order, from, to))
+      const page = this.#packer.pack(arena, order, from, to)
+      this.#put(batch, 0, page)
+      this.#onPage?.(page)
       this.#lastKey = arena.key(order[to - 1]!).slice()
       this.#closeFull(batch)
       from = to

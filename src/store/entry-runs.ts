@@ -10,6 +10,7 @@ import { nodeCounts } from './entry-runs.layout.ts'
 import { KeySorter } from './entry-sort.ts'
 import { clearLeftoverRuns } from './run-leftovers.ts'
 import type { Store, StoreBatch } from './store.ts'
+import { YoungPages } from './young-pages.ts'
 
 /** Runs beyond which new entries wait for merges: bounds what a query reads. */
 export const ENTRY_RUNS_MAX = 64
@@ -26,6 +27,7 @@ export class EntryRunWriter {
   readonly #onList: (version: number) => void
   readonly #sorter = new KeySorter()
   readonly #packer = new NodePacker()
+  readonly #young = new YoungPages()
   readonly #batch: StoreBatch
   /** Of a change of the list alone, made anew at each attempt: an older list must never be written over a newer one. */
   readonly #listBatch: StoreBatch
@@ -64,7 +66,8 @@ export class EntryRunWriter {
    * Write nothing else of this object's in between.
    */
   add(arena: EntryArena, firstLsn: Lsn, lastLsn: Lsn, batch: StoreBatch): () => void {
-    const builder = new RunBuilder(this.#nextRun, this.#packer)
+    const pages: Uint8Array[] = []
+    const builder = new RunBuilder(this.#nextRun, this.#packer, (page) => pages.push(page.slice()))
     builder.add(arena, this.#sorter.order(arena.bytes, arena.keyStarts, arena.keyEnds, arena.count), arena.count, batch)
     builder.finish(batch)
     const run: EntryRun = { id: builder.run, pages: builder.pages, entries: builder.entries, firstLsn, lastLsn }
@@ -73,6 +76,7 @@ export class EntryRunWriter {
     return () => {
       this.#adopt(list)
       this.#nextRun = list.nextRun
+      this.#young.hold(run, pages)
     }
   }
 
@@ -85,7 +89,7 @@ export class EntryRunWriter {
     if (this.#merge === undefined) {
       const inputs = pickMerge(this.#list.runs, eager)
       if (inputs === undefined) return false
-      this.#merge = new EntryMerge(this.#store, inputs, new RunBuilder(this.#nextRun++, this.#packer))
+      this.#merge = new EntryMerge(this.#store, this.#young, inputs, new RunBuilder(this.#nextRun++, this.#packer))
     }
     const merge = this.#merge
     this.#writePending()
@@ -127,6 +131,7 @@ export class EntryRunWriter {
     this.#adopt(list)
     this.#merge = undefined
     this.#merged = false
+    for (const { id } of inputs) this.#young.drop(id)
     for (const { id, pages } of inputs) if (isLarge(pages)) this.#store.clearRange('sp', nodeKey(id, 0, 0), nodeKey(id + 1, 0, 0))
   }
 

@@ -16,6 +16,7 @@ import { ENTRY_KEY, ENTRY_VALUE_BYTES, NODE_CHILDREN, PAGE_ENTRIES, nodeCounts }
 import { ENTRY_FAN_IN, pickMerge } from '../../../src/store/entry-merge-policy.ts'
 import type { EntryRun } from '../../../src/store/entry-run-list.ts'
 import { EntryRunWriter } from '../../../src/store/entry-runs.ts'
+import { YoungPages } from '../../../src/store/young-pages.ts'
 import { KeySorter } from '../../../src/store/entry-sort.ts'
 import { SP_KEY_BYTES_MAX } from '../../../src/store/keyspace.layout.ts'
 import { MemoryStore } from '../../../src/store/store-memory.ts'
@@ -210,6 +211,50 @@ t.test('an entry that was applied twice is read once, also after a merge', async
   settle(writer, true)
   t.equal(writer.list.runs.length, 1)
   t.equal(scan(store).length, 100)
+})
+
+t.test('a merge takes pages that are held in memory, and writes what it would have written without', async (t) => {
+  const merged = (isHeld: boolean): { fetched: number, rows: string[] } => {
+    const store = new MemoryStore()
+    let fetched = 0
+    const counting: Store = Object.assign(Object.create(store) as Store, {
+      multiGet: (...[column, keys]: Parameters<Store['multiGet']>) => {
+        fetched += keys.length
+        return store.multiGet(column, keys)
+      },
+      batch: () => store.batch(), range: store.range.bind(store), get: store.get.bind(store), clearRange: store.clearRange.bind(store),
+    })
+    let writer = new EntryRunWriter(counting)
+    for (let n = 0; n < 5; n++) add(writer, store, keysFrom(700 * n, 1000))
+    if (!isHeld) writer = new EntryRunWriter(counting)
+    settle(writer, true)
+    const range = store.range('sp')
+    const rows = range.next(1_000_000).map(toHex)
+    range.close()
+    return { fetched, rows }
+  }
+  const held = merged(true)
+  const read = merged(false)
+  t.equal(held.fetched, 0)
+  t.ok(read.fetched > 50, `${read.fetched} pages were fetched`)
+  t.same(held.rows, read.rows)
+})
+
+t.test('young pages are bounded, and those of a run are held together or not at all', (t) => {
+  const young = new YoungPages(100)
+  const run = (id: number): EntryRun => ({ id, pages: 2, entries: 2, firstLsn: 1, lastLsn: 1 })
+  const pages = (bytes: number): Uint8Array[] => [new Uint8Array(bytes), new Uint8Array(bytes)]
+  young.hold(run(1), pages(25))
+  young.hold(run(2), pages(30))
+  t.equal(young.page(1, 1)?.length, 25)
+  t.equal(young.page(2, 0), undefined, 'there was no room for both')
+  young.drop(1)
+  young.drop(2)
+  young.hold(run(3), pages(50))
+  t.equal(young.page(1, 0), undefined)
+  t.equal(young.page(3, 1)?.length, 50)
+  t.equal(young.page(3, 2), undefined)
+  t.end()
 })
 
 t.test('which runs are merged', async (t) => {
