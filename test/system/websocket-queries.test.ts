@@ -249,8 +249,8 @@ for (const [mode, settings] of [['two lens threads', { lensThreads: 2 }], ['inli
 }
 
 for (const [mode, settings] of [['two lens threads', { lensThreads: 2 }], ['inline', { mode: 'inline' }]] as const) {
-  t.test(`no answers are kept where there is no memory for them, but pages and claims are: ${mode}`, async (t) => {
-    const { server } = await staleness(t, { ...settings, answerCacheBytes: 0 }, 3)
+  t.test(`no answers or pairs are kept where there is no memory for them, but pages and claims are: ${mode}`, async (t) => {
+    const { server } = await staleness(t, { ...settings, answerCacheBytes: 0, lensPairCacheBytes: 0 }, 3)
     t.equal(await metric(server, 'answer_cache_hits_total'), 0)
     t.equal(await metric(server, 'answer_cache_bytes'), 0)
     t.ok(await metric(server, 'index_page_lookups_total{result="kept"}') > 100, 'pages were used again')
