@@ -150,6 +150,35 @@ t.test('kept claims: read once as long as there is room, and given to nobody who
   t.equal(reads, 0, 'the last one is there')
 })
 
+t.test('kept pairs: read again when something of them was written, and as long as there is room only', async (t) => {
+  const log = new TestLog()
+  const pairLsns = new PairLsns(new SharedArrayBuffer(PairLsns.BYTES))
+  log.onWritten = (keys, lsn) => pairLsns.written(keys, lsn)
+  const subject = (n: number): string => `s/${n}`
+  for (let n = 0; n < 100; n++) log.append(Array.from({ length: 5 }, (_, i) => claim({ subject: subject(n), object: { kind: 'number', value: i } })))
+  const asked = (source: StoreSource, lens: string, subjects: readonly number[]): { kept: number, read: number } => {
+    const executor = executorOver(log, { source })
+    for (const n of subjects) t.equal(ask(executor, requestOf({ subject: subject(n), predicate: 'dose', lens })).answers.length, 1)
+    return source.takeLookups().pairs
+  }
+  const all = Array.from({ length: 100 }, (_, n) => n)
+  const roomy = sourceOf(log, { keep: { pairLsns, startLsn: 0, bytesMax: 1e7 } })
+  t.same(asked(roomy, 'recency', all), { kept: 0, read: 100 })
+  t.same(asked(roomy, 'consensus', all), { kept: 100, read: 0 }, 'for every lens')
+  log.append([claim({ subject: subject(7) }), claim({ subject: subject(9), predicate: 'another' })])
+  t.same(asked(roomy, 'consensus', all), { kept: 99, read: 1 })
+  // A pair with its five claims takes about 8 KB, with its winner alone about 3 KB; half of the room is for what is new.
+  const small = sourceOf(log, { keep: { pairLsns, startLsn: 0, bytesMax: 100_000 } })
+  asked(small, 'consensus', all)
+  const { kept } = asked(small, 'consensus', all.toReversed())
+  t.ok(kept >= 5 && kept <= 14, `${kept} pairs fit`)
+  asked(small, 'recency', all)
+  t.ok(asked(small, 'recency', all.toReversed()).kept > 1.5 * kept, 'without claims that nobody asked for')
+  const none = sourceOf(log, { keep: { pairLsns, startLsn: 0, bytesMax: 0 } })
+  asked(none, 'recency', all)
+  t.same(asked(none, 'recency', all), { kept: 0, read: 100 })
+})
+
 t.test('the LSN of a pair: never below its last entry, whatever the low 32 bits', (t) => {
   const lsns = new PairLsns(new SharedArrayBuffer(PairLsns.BYTES))
   const pair = Uint8Array.of(97, 0, 98, 0)
