@@ -1,4 +1,5 @@
-import type { QueryAnswer, QuerySide } from '../client/http.ts'
+import type { QueryAnswer, QueryReply, QuerySide } from '../client/http.ts'
+import type { CutName } from '../wire/query-reply.codec.ts'
 import { objectText, printable } from './words.ts'
 
 /** Characters of a whole bar. */
@@ -58,6 +59,22 @@ export async function conflictTable(answer: QueryAnswer): Promise<string> {
     certainty === undefined ? undefined : `certainty ${figure(certainty)}`,
   ].filter((part) => part !== undefined)
   return `${summary.join('  ')}\n${table.toString()}`
+}
+
+const CUT_TEXTS: Readonly<Record<CutName, string>> = {
+  candidates: 'only the newest candidates were looked at',
+  records: 'of votes, outcomes or epochs only the newest were looked at',
+  aliases: 'not all aliases of the subject were followed',
+}
+
+/** What was not looked at in full, because a bound was met; nothing where nothing was cut. */
+export function cutLines({ answers, cut = [] }: Pick<QueryReply, 'answers' | 'cut'>): string[] {
+  // A newer node may cut what is not known here.
+  const text = (name: CutName): string => (CUT_TEXTS as Readonly<Record<string, string>>)[name] ?? printable(name)
+  return [
+    ...cut.map((name) => `Cut: ${text(name)}.`),
+    ...answers.flatMap(({ subject, predicate, cut: own = [] }) => own.map((name) => `Cut, ${printable(subject)} ${printable(predicate)}: ${text(name)}.`)),
+  ]
 }
 
 /** What became of each candidate, and what it cost to say so; nothing where nobody asked. */

@@ -117,7 +117,7 @@ function addReading(program: Command, console: Console, finish: (code: number) =
   const query = common(program.command('query')
     .summary('ask what is claimed about a subject')
     .description('Asks the node what it holds about a subject and shows, for each predicate, the claim that the lens chose.')
-    .argument('<subject>', 'the whole subject, or with --prefix its beginning')
+    .argument('[subject]', 'the whole subject, or with --prefix its beginning; left out: all, by --agent, --from or --until, the newest first')
     .argument('[predicate]', 'only this one')
     .option('--prefix', 'all subjects that begin like this')
     .option('--lens <names>', 'how one claim is chosen: recency (default), confidence, consensus, independent, ballot, authority, trust-authority, epoch, layered, skeptic, constraints, versions; several between commas; none lists all')
@@ -147,9 +147,10 @@ Examples:
   stemedb query drug/aspirin/safety verdict --lens skeptic
   stemedb query drug/aspirin/safety --as-of 2026-01-01T00:00:00Z
   stemedb query debian/ba version --prefix --limit 20 --json
+  stemedb query --from 2026-01-01T00:00:00Z --lens none --limit 20
 ${EXIT_HELP}`))
   action(query, console, finish, async ([subject, predicate], options: Options) =>
-    (await import('./query.ts')).runQuery(subject!, predicate, options, console))
+    (await import('./query.ts')).runQuery(subject, predicate, options, console))
   const get = common(program.command('get')
     .summary('show one assertion by its id')
     .description('Shows the assertion with an id.')

@@ -3,7 +3,7 @@ import { DbError } from '../base/errors.ts'
 import type { QueryReply, StoredAssertion } from '../client/client.ts'
 import { httpGet, httpQuery, type QueryParameters } from '../client/http.ts'
 import { nodeUrlsOf } from '../client/urls.ts'
-import { conflictTable, explanationLines } from './conflict-table.ts'
+import { conflictTable, cutLines, explanationLines } from './conflict-table.ts'
 import type { Console, OutputOptions } from './console.ts'
 import { EXIT } from '../base/exit-codes.ts'
 import { objectText, printable, shortKey } from './words.ts'
@@ -30,8 +30,11 @@ function defined<T extends object>(values: T): T {
 }
 
 /** `stemedb query` */
-export async function runQuery(subject: string, predicate: string | undefined, options: QueryOptions, console: Console): Promise<number> {
+export async function runQuery(subject: string | undefined, predicate: string | undefined, options: QueryOptions, console: Console): Promise<number> {
   const { url, json, verbose: _verbose, prefix, limit, minLsn, ...how } = options
+  if (subject === undefined && (prefix === true || (how.agent ?? how.from ?? how.until) === undefined)) {
+    throw new DbError('parameter_invalid', 'subject: name one, or what else is looked for by --agent, --from or --until', { parameter: 'subject' })
+  }
   const parameters = {
     ...(prefix === true ? { prefix: subject } : { subject }), predicate, ...how,
     limit: wholeNumber('--limit', limit), minLsn: wholeNumber('--min-lsn', minLsn),
@@ -65,6 +68,7 @@ async function showReply(reply: QueryReply, console: Console): Promise<void> {
   for (const answer of conflicts) console.out(await conflictTable(answer))
   if (answers.length === 1 && answers[0]!.why !== '') console.out(printable(answers[0]!.why))
   for (const answer of answers) for (const line of explanationLines(answer)) console.out(line)
+  for (const line of cutLines(reply)) console.err(line)
   if (cursor !== undefined) console.err(`There is more: --cursor ${cursor}`)
   else if (reply.truncated) console.err(`There are more answers; raise --limit above ${answers.length}.`)
 }

@@ -3,6 +3,7 @@ import { fromHex, toHex } from '../base/bytes.ts'
 import { DbError } from '../base/errors.ts'
 import type { AssertionJson } from '../record/assertion.json.ts'
 import { HASH_BYTES } from '../record/limits.ts'
+import type { CutName } from '../wire/query-reply.codec.ts'
 
 /** What `GET /v1/assertions/{id}` answers (openapi.json). */
 export interface StoredAssertion {
@@ -90,6 +91,8 @@ export interface QueryAnswer {
   readonly status?: string
   readonly sides?: readonly QuerySide[]
   readonly explanation?: QueryExplanation
+  /** What was not looked at in full because a bound was met. */
+  readonly cut?: readonly CutName[]
 }
 
 export interface QueryReply {
@@ -101,6 +104,8 @@ export interface QueryReply {
   readonly answers: readonly QueryAnswer[]
   /** Of the lens `none`, instead of answers. */
   readonly listed?: readonly StoredAssertion[]
+  /** As that of an answer, of all of them. */
+  readonly cut?: readonly CutName[]
 }
 
 export type Fetch = typeof fetch

@@ -64,6 +64,7 @@ export const SCHEMA = {
       { name: 'status', slot: 7, kind: 'string', size: 1, align: 1, required: false, target: '' },
       { name: 'sides', slot: 8, kind: 'tables', size: 4, align: 4, required: false, target: 'Side' },
       { name: 'explanation', slot: 9, kind: 'table', size: 4, align: 4, required: false, target: 'Explanation' },
+      { name: 'cut', slot: 10, kind: 'scalar', size: 1, align: 1, required: false, target: '' },
     ],
   },
   AnswerDelivery: {
@@ -195,6 +196,7 @@ export const SCHEMA = {
       { name: 'truncated', slot: 7, kind: 'scalar', size: 1, align: 1, required: false, target: '' },
       { name: 'cursor', slot: 8, kind: 'vector', size: 1, align: 1, required: false, target: '' },
       { name: 'document', slot: 9, kind: 'vector', size: 1, align: 1, required: false, target: '' },
+      { name: 'cut', slot: 10, kind: 'scalar', size: 1, align: 1, required: false, target: '' },
     ],
   },
   QueryRequest: {

@@ -22,12 +22,12 @@ function handlerOf(endpoint: QueryEndpoint, schema: ParametersSchema, fixed: Giv
     if (negotiate(request.accept, [JSON_TYPE]) === undefined) throw new DbError('not_acceptable', `an answer is ${JSON_TYPE}`)
     // What is shaped is taken from the whole assertion.
     askQuery(exchange, parts, endpoint, asked, (reply) => {
-      const { seen_lsn, answers } = replyToJson(reply)
+      const { seen_lsn, answers, cut: cutOfAll = [] } = replyToJson(reply)
       const answer = answers[0] ?? nothing(asked.spec)
-      const { conflict = 0, status = null, certainty, explanation, subject, candidates, why } = answer
+      const { conflict = 0, status = null, certainty, explanation, subject, candidates, why, cut = [] } = answer
       exchange.json(200, withFields({
         seen_lsn, subject, candidates, conflict_score: conflict, status, ...(certainty === undefined ? {} : { certainty }), why,
-        ...shape(answer), ...(explanation === undefined ? {} : { explanation }),
+        ...shape(answer), ...(explanation === undefined ? {} : { explanation }), ...(cut.length + cutOfAll.length === 0 ? {} : { cut: [...cut, ...cutOfAll] }),
       }, asked.fields))
     })
   }

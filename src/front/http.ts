@@ -5,7 +5,7 @@ import type { Admission } from './admission.ts'
 import { handleAssert } from './assert-handler.ts'
 import { handleBatch } from './batch-handler.ts'
 import { handleAudit, handleAuditRecord } from './audit-handlers.ts'
-import { whoOf, type Auditor } from './audit/auditor.ts'
+import { addressText, whoOf, type Auditor } from './audit/auditor.ts'
 import { ArrivingBodies, BodyBudget } from './body.ts'
 import { handleConstraints, handleLayered, handleSkeptic } from './conflict-handlers.ts'
 import { Exchange, type ExchangeHost, type Headers } from './exchange.ts'
@@ -188,7 +188,7 @@ export class HttpEndpoint implements ExchangeHost {
       requestId: this.#requestIds.next(),
       operationId: route.operationId,
       address: counted ? addressKey(res.getRemoteAddress()) : '',
-      who: this.#handlerParts.auditor.mode === 'off' ? undefined : whoOf(req.getHeader('x-agent-id'), addressText(res)),
+      who: this.#handlerParts.auditor.mode === 'off' ? undefined : whoOf(req.getHeader('x-agent-id'), addressText(res.getRemoteAddressAsText())),
       head: req.getMethod() === 'head',
       bodyBytes: bodyBytesOf(req),
     })
@@ -222,11 +222,6 @@ export class HttpEndpoint implements ExchangeHost {
       for (const retry of this.#retries.splice(0)) if (retry.exchange.open) retry.attempt()
     })
   }
-}
-
-/** In the form that people read, an IPv4 address as such. */
-function addressText(res: HttpResponse): string {
-  return Buffer.from(res.getRemoteAddressAsText()).toString('latin1').replace(/^(0000:){5}ffff:/, '::ffff:')
 }
 
 /** Of the announced body: infinite where it is chunked. */

@@ -12,6 +12,7 @@ import { QUERY_BY_ID, QUERY_BY_LENS, QUERY_LIST } from '../query/plan.ts'
 import { assertionToJson, type AssertionJson } from '../record/assertion.json.ts'
 import { HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
 import { decodeAssertion } from '../wire/assertion.codec.ts'
+import { cutNames, type CutName } from '../wire/query-reply.codec.ts'
 import { encodeQueryRequest, type QueryFields } from '../wire/query-request.codec.ts'
 import { SIGNED_BY } from '../wire/query-reply.codec.ts'
 
@@ -140,6 +141,7 @@ export interface AnswerJson {
   status?: string
   sides?: SideJson[]
   explanation?: ExplanationJson
+  cut?: CutName[]
 }
 
 function answerToJson(answer: Answer, fields: Fields): AnswerJson {
@@ -158,8 +160,12 @@ function answerToJson(answer: Answer, fields: Fields): AnswerJson {
     ...(status === null ? {} : { status }),
     ...(sides === 0 ? {} : { sides: Array.from({ length: sides }, (_, i) => sideToJson(must(answer.sides(i)), fields)) }),
     ...(explanation === null ? {} : { explanation: explanationToJson(explanation) }),
+    ...cutToJson(answer.cut()),
   }
 }
+
+/** Only where something was cut. */
+const cutToJson = (bits: number): { cut?: CutName[] } => bits === 0 ? {} : { cut: cutNames(bits) }
 
 export interface QueryReplyJson {
   seen_lsn: number
@@ -169,6 +175,7 @@ export interface QueryReplyJson {
   answers: AnswerJson[]
   /** Instead of answers, where no lens was asked. */
   listed?: FoundJson[]
+  cut?: CutName[]
 }
 
 /** Copies everything. */
@@ -180,5 +187,6 @@ export function replyToJson(reply: QueryReply, { isList = false, fields }: { rea
     ...(cursor === null ? {} : { cursor: Buffer.from(cursor).toString('base64url') }),
     answers: Array.from({ length: reply.answersLength() }, (_, i) => answerToJson(must(reply.answers(i)), fields)),
     ...(isList ? { listed: Array.from({ length: reply.listedLength() }, (_, i) => foundToJson(must(reply.listed(i)), fields)) } : {}),
+    ...cutToJson(reply.cut()),
   }
 }

@@ -1,6 +1,7 @@
 import { LIFECYCLES, SOURCE_CLASSES } from '../record/assertion.ts'
 import { PREDICATE_BYTES_MAX } from '../record/limits.ts'
 import { LENS_NAME_BYTES_MAX } from '../query/plan.ts'
+import { CUT } from '../wire/query-reply.codec.ts'
 import type { ParametersSchema } from './parameters.ts'
 import { QUERIES_MAX } from './front-limits.ts'
 
@@ -90,6 +91,11 @@ const why = { type: 'string', description: 'A sentence for a person.' }
 const conflict = part('0: all agree; 1: they could not disagree more.')
 const winner = orNull(ref('ChosenAssertion'))
 
+const cut = {
+  type: 'array', items: { enum: Object.keys(CUT) },
+  description: 'What was not looked at in full, because a bound was met: absent where nothing was. candidates: only the newest; records: of votes, outcomes or epochs only the newest; aliases: not all.',
+}
+
 const side = {
   label: { type: 'string', description: 'Which side it is: a tier, a value.' }, winner,
   weight: { type: 'number', description: 'By the lens.' }, share: part('Part of all sides.'),
@@ -98,7 +104,7 @@ const side = {
 
 const shaped = {
   seen_lsn: seenLsn, subject: { type: 'string' }, candidates: whole('Assertions that the lens looked at.'),
-  conflict_score: conflict, status: orNull(status), certainty: part('How sure the resolution is.'), why, explanation: ref('Explanation'),
+  conflict_score: conflict, status: orNull(status), certainty: part('How sure the resolution is.'), why, explanation: ref('Explanation'), cut,
 }
 
 /** Components of openapi.json. */
@@ -130,10 +136,10 @@ export const QUERY_SCHEMAS: Readonly<Record<string, Schema>> = Object.freeze({
       items: object({
         subject: { type: 'string' }, predicate: { type: 'string' }, candidates: shaped.candidates, winner,
         why: { type: 'string', description: 'Why the winner won.' }, conflict, certainty: shaped.certainty, status,
-        sides: { type: 'array', items: ref('Side') }, explanation: ref('Explanation'),
+        sides: { type: 'array', items: ref('Side') }, explanation: ref('Explanation'), cut,
       }, ['subject', 'predicate', 'candidates', 'winner', 'why']),
     },
-    listed: { type: 'array', items: ref('ChosenAssertion'), description: 'Of `lens=none`, instead of answers.' },
+    listed: { type: 'array', items: ref('ChosenAssertion'), description: 'Of `lens=none`, instead of answers.' }, cut,
   }, ['seen_lsn', 'truncated', 'answers']),
   Query: object({
     ...Object.fromEntries(Object.entries(QUERY_PARAMETERS.properties).map(([name, { description }]) => [name, { description }])),

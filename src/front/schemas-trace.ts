@@ -63,7 +63,7 @@ export const TRACE_SCHEMAS: Readonly<Record<string, Schema>> = Object.freeze({
     }), 'Between nodes that are listed.'),
     equivocations: list(ref('Equivocation'), 'Where a key contradicts itself, with proof.'),
     unexpanded: whole('Nodes at the edge that more depth would look around from.'), truncated,
-    bounds: list({ enum: ['nodes', 'edges', 'claims', 'pair', 'votes', 'agents', 'proofs', 'bytes'] }, 'Which bounds cut it.'),
+    bounds: list({ enum: ['nodes', 'edges', 'claims', 'pair', 'votes', 'agents', 'records', 'proofs', 'bytes'] }, 'Which bounds cut it.'),
   }),
   Equivocation: object({
     agent: { type: 'string', description: '`did:key:z6Mk...`' }, asserted_at: whole('Unix milliseconds, as the agent says.'),

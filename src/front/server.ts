@@ -78,6 +78,7 @@ class UwsFront implements Front, PipelineHandler {
       slots: this.#slots,
       gate,
       feed,
+      auditor: this.#auditor,
       refuse: (res, req, error) => this.#http.refuseUpgrade(res, req, error),
     })
     this.#app = appFor(config)
@@ -131,6 +132,7 @@ class UwsFront implements Front, PipelineHandler {
     const deadlineMonoMs = clock.monoMs() + config.drainTimeoutMs
     while (this.#busy && clock.monoMs() < deadlineMonoMs) await this.#pause(DRAIN_POLL_MS)
     this.#stream.outbox.flush()
+    this.#stream.closeAudits()
     await this.#auditor.close()
     if (this.#stream.sessionCount === 0) return
     this.#stream.closeAll()

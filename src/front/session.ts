@@ -1,6 +1,7 @@
 import type { WebSocket } from 'uWebSockets.js'
 import type { AckView } from '../commit/ack.layout.ts'
 import type { CLOSE_REASONS } from '../observe/metrics.ts'
+import type { SessionAudit } from './audit/session-audit.ts'
 import { AcksEncoder } from './acks.codec.ts'
 import type { Admission } from './admission.ts'
 import { DIRTY_SESSIONS_MAX } from './front-limits.ts'
@@ -44,6 +45,8 @@ export class Session implements SlotOwner {
   openQueries = 0
   /** Acks of the drain under way. */
   encoder: AcksEncoder | undefined
+  /** Records its questions; undefined where that is off. */
+  audit: SessionAudit | undefined
   /** Its live subscriptions, where it has had one. */
   feed: SessionFeed | undefined
   /** Set where this side closes. */
@@ -76,6 +79,7 @@ export class Session implements SlotOwner {
 
   onReplies(queries: number, frame: Uint8Array): void {
     this.openQueries -= queries
+    this.audit?.answered(frame)
     this.send(frame)
   }
 

@@ -20,7 +20,7 @@ interface Waiting {
 
 /**
  * Queries that come over WebSockets. They go to a lens thread as they are, behind the number of their connection; the replies come
- * back ready to send. So nothing of a query is decoded here, and there is no table of what is under way: what a connection may have
+ * back ready to send. So nothing of a query is decoded here (but for the audit, where that is on), and there is no table of what is under way: what a connection may have
  * unanswered is a count.
  */
 export class StreamQueries {
@@ -63,6 +63,7 @@ export class StreamQueries {
     if (handle === undefined) return
     if (!this.#options.pipeline.ask(handle.slot, handle.generation, queries, frame)) return this.#refuse(session, frame, 'overloaded')
     session.openQueries += queries
+    session.audit?.asked(frame)
   }
 
   #poll(): void {

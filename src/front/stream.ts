@@ -4,6 +4,8 @@ import { DbError, isDbError } from '../base/errors.ts'
 import { peekRequestId } from '../wire/batch.codec.ts'
 import { LIST_ITEMS_MAX, isQueriesFrame, isQueryFrame } from '../wire/queries.codec.ts'
 import { peekQueryCount } from '../wire/query-peek.ts'
+import { addressText, whoOf, type Auditor } from './audit/auditor.ts'
+import { SessionAudit } from './audit/session-audit.ts'
 import type { Admission } from './admission.ts'
 import type { ConnectionGate } from './connection-gate.ts'
 import { feedFrameKind } from './feed-frames.codec.ts'
@@ -36,6 +38,7 @@ export interface StreamParts {
   readonly slots: SlotTable
   readonly gate: ConnectionGate
   readonly feed: LensWatchParts
+  readonly auditor: Auditor
   /** Answers an upgrade that is refused, as a problem. */
   readonly refuse: (res: HttpResponse, req: HttpRequest, error: DbError) => void
 }
@@ -82,6 +85,11 @@ export class Stream {
     }
   }
 
+  /** Records what is still open as unanswered: it will not be answered in time. */
+  closeAudits(): void {
+    for (const session of this.#sessions) session.audit?.close()
+  }
+
   /** Ends all sessions, telling them to come back. */
   closeAll(): void {
     for (const session of [...this.#sessions]) {
@@ -91,7 +99,7 @@ export class Stream {
   }
 
   #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
-    const { admission, options, refuse } = this.#parts
+    const { admission, options, refuse, auditor } = this.#parts
     const offered = req.getHeader('sec-websocket-protocol').split(',').map((name) => name.trim())
     if (!offered.includes(SUBPROTOCOL)) {
       return refuse(res, req, new DbError('protocol_unsupported', `the subprotocol must be ${SUBPROTOCOL}`))
@@ -102,6 +110,7 @@ export class Stream {
       return refuse(res, req, new DbError('connections_exhausted', `there are ${options.config.sessionsMax} connections already`, { retryAfterMs }))
     }
     const session = new Session(addressKey(res.getRemoteAddress()), this.outbox, admission)
+    if (auditor.mode !== 'off') session.audit = new SessionAudit(auditor, whoOf(req.getHeader('x-agent-id'), addressText(res.getRemoteAddressAsText())))
     options.metrics.inc('http_requests_total', { route: 'websocket', status: '101' })
     res.upgrade<SocketData>({ session }, req.getHeader('sec-websocket-key'), SUBPROTOCOL, req.getHeader('sec-websocket-extensions'), context)
   }
@@ -121,6 +130,7 @@ export class Stream {
     const { admission, slots, gate, options: { metrics } } = this.#parts
     session.socket = undefined
     session.feed?.close()
+    session.audit?.close()
     // uWebSockets' filter sees an upgraded socket come, not go.
     gate.closed()
     this.#sessions.delete(session)

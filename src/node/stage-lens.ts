@@ -34,11 +34,14 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
   const pairLsns = new PairLsns(memory.pairLsns)
   const dependencies = new Dependencies(pairLsns)
   const durableLsn = (): Lsn => place.marks.durableLsn
+  const readRange: ReadRange = (segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out)
+  const isCached = config.lensLogCacheBytes >= LOG_BLOCK_BYTES
+  const readLog = isCached ? new LogCache(readRange, config.lensLogCacheBytes, () => place.marks.durablePosition).readRange : readRange
   const storeSource = new StoreSource({
     store: place.store,
     find: (ids, offset) => lookup.find(ids, offset),
     appliedLsn: () => place.marks.appliedLsn,
-    durableLsn,
+    durableLsn, readLog,
     index: { listMark: () => place.marks.entryList, pageCacheBytes: config.lensPageCacheBytes },
     keep: { pairLsns, startLsn: start.recovered.lastLsn, bytesMax: config.lensPairCacheBytes },
   })
@@ -46,9 +49,7 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
   const keepsAnswers = config.answerCacheBytes > 0
   const clock = keepsAnswers ? new NotedClock(place.clock, dependencies) : place.clock
   const source = keepsAnswers ? new NotedSource(storeSource, dependencies) : storeSource
-  const readRange: ReadRange = (segmentId, offset, length, out) => log.readRange(segmentId, offset, length, out)
-  const isCached = config.lensLogCacheBytes >= LOG_BLOCK_BYTES
-  const logReader = new LogAssertionReader(isCached ? new LogCache(readRange, config.lensLogCacheBytes, () => place.marks.durablePosition).readRange : readRange)
+  const logReader = new LogAssertionReader(readLog)
   const metrics = place.metrics('lens')
   const reader = new ClaimCache(logReader, config.lensClaimCacheBytes)
   const recordParts = { source, reader, clock, trustPolicy: trustPolicyOf(config), cache: new RecordCache(), metrics }

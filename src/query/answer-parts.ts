@@ -1,4 +1,5 @@
 import type { Candidate, LensAnswer, Resolution } from '../lens/lens.ts'
+import { CUT } from '../wire/query-reply.codec.ts'
 import type { StoredAssertion } from './candidate-source.ts'
 import type { AnswerParts, SideParts } from './reply.codec.ts'
 
@@ -8,15 +9,15 @@ export interface Resolved {
   readonly predicate: Uint8Array
   /** Candidates that the lens was given. */
   readonly candidates: number
-  /** There were more candidates, which were not looked at. */
-  readonly isCut: boolean
+  /** What was not looked at in full: bits of `CUT`. */
+  readonly cut: number
   /** What would have been a candidate, had nobody changed it. */
   readonly leftOut: number
 }
 
 /** An answer for a reply. @param storedOf the claim of a winner. */
 export function answerPartsOf<C extends Candidate>(
-  { subject, predicate, candidates, isCut, leftOut }: Resolved, { answers, conflict, certainty, status, leftOut: leftOutByLens }: Resolution<C>,
+  { subject, predicate, candidates, cut, leftOut }: Resolved, { answers, conflict, certainty, status, leftOut: leftOutByLens }: Resolution<C>,
   storedOf: (winner: C) => StoredAssertion,
 ): AnswerParts {
   const best = answers[0]
@@ -24,7 +25,7 @@ export function answerPartsOf<C extends Candidate>(
   const why = best?.why ?? nobodyWon(leftOut, leftOutByLens)
   return {
     subject, predicate, candidates, winner: best === undefined ? undefined : sides?.[0]?.winner ?? storedOf(best.winner),
-    why: `${why} ${countText(candidates, isCut)}`, conflict, certainty, status, sides,
+    why: `${why} ${countText(candidates, cut)}`, conflict, certainty, status, sides, cut,
   }
 }
 
@@ -40,8 +41,13 @@ function nobodyWon(leftOutBefore: number, leftOut: Resolution<Candidate>['leftOu
   return `Nothing is left to choose from: ${count} ${count === 1 ? 'was' : 'were'} left out.${why === undefined ? '' : ` ${why}`}`
 }
 
-/** How many candidates there were, in a sentence. */
-export function countText(count: number, isCut: boolean): string {
+/** How many candidates there were, and what was not looked at. */
+export function countText(count: number, cut: number): string {
+  const records = (cut & CUT.records) === 0 ? '' : ' Of votes, outcomes or epochs only the newest were looked at.'
+  return `${candidatesText(count, (cut & CUT.candidates) !== 0)}${records}`
+}
+
+function candidatesText(count: number, isCut: boolean): string {
   if (isCut) return `Only the newest ${count} candidates were looked at.`
   if (count === 0) return 'There is no candidate.'
   return count === 1 ? 'It is the only candidate.' : `There are ${count} candidates.`

@@ -84,7 +84,33 @@ export interface PlainPair {
   columns(reader: AssertionReader, context: LensContext): ClaimColumns
 }
 
-/** What can be read, and where it stands. Both calls throw `DbError` only: `store_corrupt`, `wal_corrupt`, `io_error`. */
+/** Which assertions, in the order in which they were accepted. */
+export interface LatestRange {
+  /** Of this agent; undefined: of all. */
+  readonly agent: Uint8Array | undefined
+  /** Accepted at or after this. */
+  readonly fromHlc?: Hlc | undefined
+  /** Accepted at or before this. */
+  readonly lastHlc: Hlc | undefined
+  /** Only what has a smaller LSN. */
+  readonly belowLsn?: Lsn | undefined
+}
+
+/** Places by descending LSN, each once. Close it. */
+export interface LatestCursor {
+  next(): Place | undefined
+  close(): void
+}
+
+/** A place in the order of the log: everything below this LSN is still to come. */
+export interface LatestPosition {
+  readonly belowLsn: Lsn
+}
+
+/** Where a walk goes on, in the order that it has. */
+export type WalkPosition = EntryPosition | LatestPosition
+
+/** What can be read, and where it stands. All calls throw `DbError` only: `store_corrupt`, `wal_corrupt`, `io_error`. */
 export interface CandidateSource {
   /** Up to which LSN the index is complete. Asked before anything is read. */
   appliedLsn(): Lsn
@@ -93,6 +119,8 @@ export interface CandidateSource {
   /** A durable assertion by its id, or undefined. */
   byId(id: Uint8Array): Place | undefined
   entries(range: EntryRange): EntryCursor
+  /** What `range` is about as it is now or later; the newest comes first. */
+  latest(range: LatestRange): LatestCursor
   /**
    * One pair with all that is applied of it, or undefined where it has more entries than `CANDIDATES_MAX`.
    * @param key its first `length` bytes are subject, zero, predicate, zero; not kept

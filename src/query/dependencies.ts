@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
 import type { PairLsns } from '../store/pair-lsns.ts'
-import type { CandidateSource, EntryCursor, EntryRange, Place, PlainPair } from './candidate-source.ts'
+import type { CandidateSource, EntryCursor, EntryRange, LatestCursor, LatestRange, Place, PlainPair } from './candidate-source.ts'
 
 /** Pairs that one kept answer may depend on. */
 export const DEPENDENCIES_MAX = 256
@@ -126,6 +126,11 @@ export class NotedSource implements CandidateSource {
     if (range.subjectIsPrefix || range.predicate === undefined) this.#dependencies.unbounded()
     else this.#dependencies.pair(range.subject, range.predicate)
     return this.#source.entries(range)
+  }
+
+  latest(range: LatestRange): LatestCursor {
+    this.#dependencies.unbounded()
+    return this.#source.latest(range)
   }
 }
 

@@ -5,8 +5,9 @@ import type { Lsn } from '../base/lsn.ts'
 import { DbError, isDbError } from '../base/errors.ts'
 import type { Lens } from '../lens/lens.ts'
 import type { LensSettings } from '../lens/settings.ts'
-import type { AssertionReader, CandidateSource, EntryPosition } from './candidate-source.ts'
+import type { AssertionReader, CandidateSource, StoredAssertion, WalkPosition } from './candidate-source.ts'
 import type { KindDependencies } from './kinds/registry.ts'
+import { listLatest } from './latest-list.ts'
 import { resolvePairs } from './lens-query.ts'
 import { listMatches } from './list-query.ts'
 import { PlainAnswers } from './plain-answers.ts'
@@ -106,27 +107,28 @@ export class QueryExecutor {
     const moment = momentOf(plan, source, clock)
     const give = this.#reply.add.bind(this.#reply)
     const records = this.#recordsOf(moment.asOfHlc)
-    return this.#finish(plan, moment, seenLsn, resolvePairs(plan, moment, { source, reader, clock, records, settings, give }))
+    return this.#finish(plan, moment, seenLsn, resolvePairs(plan, moment, { source, reader, clock, records, settings, give, noteCut: this.#noteCut }))
   }
 
   #list(plan: ListPlan, seenLsn: Lsn): Uint8Array {
     const { source, reader, clock } = this.#deps
     const moment = momentOf(plan, source, clock)
     let listed = 0
-    const next = listMatches(plan, moment, {
-      source, reader, records: this.#recordsOf(moment.asOfHlc),
-      give: (assertion) => {
-        if (!this.#reply.list(assertion)) return listed === 0 ? tooLong() : false
-        listed++
-        return true
-      },
-    })
+    const give = (assertion: StoredAssertion): boolean => {
+      if (!this.#reply.list(assertion)) return listed === 0 ? tooLong() : false
+      listed++
+      return true
+    }
+    const next = plan.order === 'log' ? listLatest(plan, moment, { source, reader, give })
+      : listMatches(plan, moment, { source, reader, records: this.#recordsOf(moment.asOfHlc), give, noteCut: this.#noteCut })
     return this.#finish(plan, moment, seenLsn, next)
   }
 
-  #finish(plan: ScanPlan, moment: Moment, seenLsn: Lsn, next: EntryPosition | undefined): Uint8Array {
+  #finish(plan: ScanPlan, moment: Moment, seenLsn: Lsn, next: WalkPosition | undefined): Uint8Array {
     return this.#reply.finish(plan.requestId, seenLsn, next === undefined ? undefined : pageCursorAt(plan, moment, next))
   }
+
+  readonly #noteCut = (bits: number): void => this.#reply.noteCut(bits)
 
   /** Made when the first one asks, and once a query. */
   #recordsOf(asOfHlc: Hlc | undefined): () => RecordReader {

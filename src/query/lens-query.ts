@@ -1,21 +1,23 @@
 import type { Clock } from '../base/clock.ts'
+import type { Lsn } from '../base/lsn.ts'
 import type { LensContext } from '../lens/lens.ts'
 import type { LensSettings } from '../lens/settings.ts'
+import { CUT } from '../wire/query-reply.codec.ts'
 import { answerPartsOf } from './answer-parts.ts'
-import type { AssertionReader, CandidateSource, EntryPosition, StoredAssertion } from './candidate-source.ts'
+import type { AssertionReader, CandidateSource, EntryPosition, EntryRange, StoredAssertion, WalkPosition } from './candidate-source.ts'
 import { AliasedPairs, GatheredPairs, ENTRIES_READ_MAX, PairReader, StepBudget, type Pair, type PairSource } from './pairs.ts'
-import { CLAIMS_READ_MAX, CandidateReader, keeperOf, type PairCandidate } from './candidates.ts'
+import { CLAIMS_READ_MAX, CandidateReader, keeperOf, type PairCandidate, type Selection } from './candidates.ts'
 import { consideredOf } from './explain.ts'
-import type { LensPlan } from './plan.ts'
-import type { RecordReader } from './record-reader.ts'
+import { AssertionTexts, latestRangeOf } from './latest-match.ts'
+import { LatestPairs } from './latest-pairs.ts'
+import { entryPositionOf, type LensPlan } from './plan.ts'
 import type { AnswerParts } from './reply.codec.ts'
-import { rangeOf, seesAt, subjectsOf, tooLong, type Moment } from './scan.ts'
+import { rangeOf, seesAt, subjectsOf, tooLong, type Moment, type SubjectParts } from './scan.ts'
 
-export interface LensQueryParts {
+export interface LensQueryParts extends SubjectParts {
   readonly source: CandidateSource
   readonly reader: AssertionReader
   readonly clock: Clock
-  readonly records: () => RecordReader
   readonly settings: LensSettings
   /** False: it does not fit any more. */
   readonly give: (answer: AnswerParts) => boolean
@@ -25,7 +27,7 @@ export interface LensQueryParts {
  * Resolves pair after pair, up to the limits. Returns where the next page begins, or undefined behind the last pair.
  * @throws {DbError} as `AssertionReader.read`
  */
-export function resolvePairs(plan: LensPlan, moment: Moment, parts: LensQueryParts): EntryPosition | undefined {
+export function resolvePairs(plan: LensPlan, moment: Moment, parts: LensQueryParts): WalkPosition | undefined {
   const query = new LensQuery(plan, moment, parts)
   try {
     return query.run()
@@ -37,7 +39,9 @@ export function resolvePairs(plan: LensPlan, moment: Moment, parts: LensQueryPar
 class LensQuery {
   readonly #plan: LensPlan
   readonly #parts: LensQueryParts
-  readonly #pairs: PairSource
+  readonly #pairs: PairSource | LatestPairs
+  /** `#pairs`, where they come in the order of the log. */
+  readonly #latest: LatestPairs | undefined
   readonly #budgets: readonly StepBudget[]
   readonly #candidates: CandidateReader
   readonly #context: LensContext
@@ -52,9 +56,14 @@ class LensQuery {
       ...parts, filter: plan.filter, needsClaims: plan.lens.reads === 'claims' || plan.explain, sees: seesAt(moment, parts.source),
     })
     this.#context = contextOf(plan, moment, parts)
-    const subjects = subjectsOf(plan, parts.records)
+    if (plan.order === 'log') {
+      this.#budgets = [new StepBudget()]
+      this.#pairs = this.#latest = this.#latestPairs(moment, this.#budgets[0]!)
+      return
+    }
+    const subjects = subjectsOf(plan, parts)
     this.#budgets = subjects.map(() => new StepBudget(Math.ceil(ENTRIES_READ_MAX / subjects.length)))
-    const sources = subjects.map((subject, i) => this.#pairsOf(subject, moment, this.#budgets[i]!))
+    const sources = subjects.map((subject, i) => this.#pairsOf(rangeOf(plan, subject, moment, this.#positionIn(subject)), this.#budgets[i]!))
     const pairs = sources.length === 1 ? sources[0]! : new AliasedPairs(plan.subject, sources)
     this.#pairs = gathersOf(plan) === undefined ? pairs : new GatheredPairs(pairs)
   }
@@ -63,7 +72,7 @@ class LensQuery {
     this.#pairs.close()
   }
 
-  run(): EntryPosition | undefined {
+  run(): WalkPosition | undefined {
     const { limit } = this.#plan
     let answers = 0
     for (let pairs = 0; ; pairs++) {
@@ -71,21 +80,47 @@ class LensQuery {
       const pair = this.#pairs.next()
       if (pair === undefined) return this.#pairs.resumeAt()
       this.#watch.indexRead()
-      const isUsedUp = this.#candidates.claimsRead + this.#candidates.costOf(pair) > CLAIMS_READ_MAX && pairs > 0
-      if (answers === limit || isUsedUp) return beginOf(pair)
+      const isUsedUp = this.#claimsRead() + this.#candidates.costOf(pair) > CLAIMS_READ_MAX && pairs > 0
+      if (answers === limit || isUsedUp) return this.#beginOf(pair)
       const answer = this.#answer(pair)
       if (answer === undefined) continue
-      if (!this.#parts.give(answer)) return answers === 0 ? tooLong() : beginOf(pair)
+      if (!this.#parts.give(answer)) return answers === 0 ? tooLong() : this.#beginOf(pair)
       answers++
     }
   }
 
-  #pairsOf(subject: Uint8Array, moment: Moment, budget: StepBudget): PairReader {
-    const { predicate, filter, cursor, aliases } = this.#plan
-    // The position of pairs of several subjects names the one that was asked for; each goes on at its predicate.
-    const from = cursor !== undefined && aliases ? { subject, predicate: cursor.position.predicate } : cursor?.position
-    const entries = this.#parts.source.entries(rangeOf(this.#plan, subject, moment, from))
-    return new PairReader(entries, { predicates: predicate === undefined ? gathersOf(this.#plan) : [predicate], keeps: keeperOf(filter), budget })
+  #beginOf({ subject, predicate }: Pair): WalkPosition {
+    return this.#latest?.here() ?? { subject, predicate }
+  }
+
+  #claimsRead(): number {
+    return this.#candidates.claimsRead + (this.#latest?.claimsRead ?? 0)
+  }
+
+  /** The position of pairs of several subjects names the one that was asked for; each goes on at its predicate. */
+  #positionIn(subject: Uint8Array): EntryPosition | undefined {
+    const position = entryPositionOf(this.#plan)
+    return position !== undefined && this.#plan.aliases ? { subject, predicate: position.predicate } : position
+  }
+
+  #pairsOf(range: EntryRange, budget: StepBudget, cuts = true): PairReader {
+    const { predicate, filter } = this.#plan
+    const predicates = predicate === undefined ? gathersOf(this.#plan) : [predicate]
+    return new PairReader(this.#parts.source.entries(range), { predicates, keeps: keeperOf(filter), budget, cuts })
+  }
+
+  #latestPairs(moment: Moment, budget: StepBudget): LatestPairs {
+    const { source, reader } = this.#parts
+    const gathers = gathersOf(this.#plan)
+    const isGathered = gathers !== undefined
+    return new LatestPairs(source.latest(latestRangeOf(this.#plan, moment)), {
+      reader, filter: this.#plan.filter, texts: new AssertionTexts(this.#plan, gathers), isGathered, budget,
+      mayReadClaim: () => this.#claimsRead() < CLAIMS_READ_MAX,
+      pairsOf: (subject, predicate, cuts) => {
+        const pairs = this.#pairsOf({ subject, subjectIsPrefix: false, predicate, asOfHlc: moment.asOfHlc }, budget, cuts)
+        return isGathered ? new GatheredPairs(pairs, cuts) : pairs
+      },
+    })
   }
 
   /** Undefined where nothing of the pair is a candidate, and nobody wants to know why. */
@@ -94,17 +129,26 @@ class LensQuery {
     const claimsBefore = this.#candidates.claimsRead + this.#winnersRead
     const selection = this.#candidates.select(pair)
     const { candidates, leftOut } = selection
-    if (candidates.length === 0 && !(explain && leftOut.length > 0)) return undefined
+    const isAnswered = candidates.length > 0 || (explain && leftOut.length > 0)
+    if (this.#latest?.settle(isAnswered ? newestOf(selection) : undefined) === false || !isAnswered) return undefined
     this.#watch.claimsRead()
+    this.#takeRecordsCut()
     const resolution = lens.resolve<PairCandidate>(candidates, this.#context)
     this.#watch.resolved()
-    const resolved = { subject: pair.subject, predicate: pair.predicate, candidates: candidates.length, isCut: pair.isCut, leftOut: leftOut.length }
+    const cut = (pair.isCut ? CUT.candidates : 0) | (this.#takeRecordsCut() ? CUT.records : 0)
+    const resolved = { subject: pair.subject, predicate: pair.predicate, candidates: candidates.length, cut, leftOut: leftOut.length }
     const parts = answerPartsOf(resolved, resolution, (winner) => this.#stored(winner))
     this.#watch.claimsRead()
     if (!explain) return parts
     const entriesRead = this.#budgets.reduce((sum, budget) => sum + budget.takeRead(), 0)
     const claimsRead = this.#candidates.claimsRead + this.#winnersRead - claimsBefore
     return { ...parts, explanation: { ...consideredOf(lens, selection, resolution, this.#context), ...this.#watch.times(), entriesRead, claimsRead } }
+  }
+
+  /** Whether records were cut that the lens has asked for since the last call. */
+  #takeRecordsCut(): boolean {
+    const { needs = [] } = this.#plan.lens
+    return needs.length > 0 && this.#parts.records().takeCut?.() === true
   }
 
   #stored({ stored, entry }: PairCandidate): StoredAssertion {
@@ -132,7 +176,11 @@ function contextOf({ lens: { needs = [] }, filter }: LensPlan, moment: Moment, {
   }
 }
 
-const beginOf = ({ subject, predicate }: Pair): EntryPosition => ({ subject, predicate })
+/** LSN of the newest candidate, or where there is none of the newest that was left out. */
+function newestOf({ candidates, leftOut }: Selection): Lsn {
+  const shown = candidates.length > 0 ? candidates : leftOut.map(({ candidate }) => candidate)
+  return shown.reduce((newest, { entry: { lsn } }) => Math.max(newest, lsn), 0)
+}
 
 export interface StageTimes {
   readonly indexUs: number

@@ -3,14 +3,12 @@ import type { AssertionReader, CandidateSource, EntryPosition, IndexEntry, Store
 import { CLAIMS_READ_MAX } from './candidates.ts'
 import { claimPasses, entryPasses, lifecyclePasses, readsClaims } from './filter.ts'
 import { SEEK_STEPS, StepBudget, sameBytes } from './pairs.ts'
-import type { ListPlan } from './plan.ts'
-import type { RecordReader } from './record-reader.ts'
-import { rangeOf, subjectsOf, type Moment } from './scan.ts'
+import { entryPositionOf, type ListPlan } from './plan.ts'
+import { rangeOf, subjectsOf, type Moment, type SubjectParts } from './scan.ts'
 
-export interface ListParts {
+export interface ListParts extends SubjectParts {
   readonly source: CandidateSource
   readonly reader: AssertionReader
-  readonly records: () => RecordReader
   /** False: it does not fit any more. */
   readonly give: (assertion: StoredAssertion) => boolean
 }
@@ -23,8 +21,8 @@ export interface ListParts {
  */
 export function listMatches(plan: ListPlan, moment: Moment, parts: ListParts): EntryPosition | undefined {
   const page = new ListPage(plan, parts)
-  const from = plan.cursor?.position
-  for (const subject of subjectsOf(plan, parts.records)) {
+  const from = entryPositionOf(plan)
+  for (const subject of subjectsOf(plan, parts)) {
     // A page that ended within the assertions of one alias goes on there.
     if (from !== undefined && plan.aliases && compareBytes(subject, from.subject) < 0) continue
     const cursor = parts.source.entries(rangeOf(plan, subject, moment, from))
@@ -96,7 +94,7 @@ class ListPage {
 
   /** Behind what is done with. */
   end(): EntryPosition | undefined {
-    if (this.#last === undefined) return this.#plan.cursor?.position
+    if (this.#last === undefined) return entryPositionOf(this.#plan)
     const { subject, predicate, hlc, idPrefix } = this.#last
     return { subject, predicate, behind: { hlc, idPrefix } }
   }

@@ -19,15 +19,19 @@ const SEGMENT_BYTES_END = 2 ** 32
 interface RecordParts {
   readonly end: number
   readonly batchCount: number
+  readonly acceptedOffset: number
   readonly idsOffset: number
   readonly itemsOffset: number
   readonly batchSignatureOffset: number
 }
 
+type RecordAt = Pick<Place, 'segmentId' | 'recordOffset'>
+
 /** Read at a time. Tables and vtables that belong together are mostly closer. */
 const WINDOW_BYTES = 512
 
 // Slots of fbs/log.fbs and fbs/batch.fbs.
+const ENTRY_ACCEPTED = 0
 const ENTRY_IDS = 1
 const ENTRY_BATCH = 2
 const BATCH_SIGNATURE = 3
@@ -90,8 +94,16 @@ export class LogWalker {
     return parts
   }
 
+  /**
+   * How many assertions the batch of a record has, and where the bits stand that say which were accepted (fbs/log.fbs).
+   * @throws {DbError} `wal_corrupt`, `io_error`
+   */
+  accepted(segmentId: number, recordOffset: number): { readonly batchCount: number, readonly acceptedOffset: number } {
+    return this.#record({ segmentId, recordOffset })
+  }
+
   /** What is durable never changes: what was found once need not be looked for again. */
-  #record(place: Place): RecordParts {
+  #record(place: RecordAt): RecordParts {
     const key = place.segmentId * SEGMENT_BYTES_END + place.recordOffset
     const known = this.#records.get(key)
     if (known !== undefined) {
@@ -100,18 +112,22 @@ export class LogWalker {
     }
     this.#open(place)
     const entry = this.#table(this.#start)
+    const acceptedOffset = this.#vector(entry, ENTRY_ACCEPTED)
+    const acceptedBytes = this.#u32(acceptedOffset - 4)
+    this.#inside(acceptedOffset, acceptedBytes)
     const idsOffset = this.#vector(entry, ENTRY_IDS)
     const table = this.#table(this.#vector(entry, ENTRY_BATCH))
     const itemsOffset = this.#vector(table, BATCH_ASSERTIONS)
     const batchCount = this.#u32(itemsOffset - 4)
-    const record = { end: this.#end, batchCount, idsOffset, itemsOffset, batchSignatureOffset: this.#struct(table, BATCH_SIGNATURE) }
+    if (acceptedBytes !== (batchCount + 7) >> 3) this.#damaged('it does not say of each assertion whether it was accepted')
+    const record = { end: this.#end, batchCount, acceptedOffset, idsOffset, itemsOffset, batchSignatureOffset: this.#struct(table, BATCH_SIGNATURE) }
     if (this.#records.size >= RECORDS_MAX) this.#records.clear()
     this.#records.set(key, record)
     return record
   }
 
   /** Nothing is read but from `start` to `end`; the window is empty. */
-  #lookAt({ segmentId, recordOffset }: Place, start: number, end: number): void {
+  #lookAt({ segmentId, recordOffset }: RecordAt, start: number, end: number): void {
     this.#segmentId = segmentId
     this.#recordOffset = recordOffset
     this.#start = start
@@ -121,7 +137,7 @@ export class LogWalker {
   }
 
   /** The header's own checksum says how far the record reaches. */
-  #open(place: Place): void {
+  #open(place: RecordAt): void {
     const { recordOffset } = place
     this.#lookAt(place, recordOffset, recordOffset + RECORD_HEADER_BYTES)
     const header = this.#load(recordOffset, RECORD_HEADER_BYTES) - this.#windowStart

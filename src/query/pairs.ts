@@ -27,6 +27,10 @@ export class StepBudget {
     return true
   }
 
+  get isUsedUp(): boolean {
+    return this.#left === 0
+  }
+
   entryRead(): void {
     this.#entries++
   }
@@ -63,6 +67,8 @@ export interface PairReaderOptions {
   readonly predicates: readonly Uint8Array[] | undefined
   readonly keeps: (entry: IndexEntry) => boolean
   readonly budget: StepBudget
+  /** False: no pair is cut by the end of the budget, not even the first. Left out: true. */
+  readonly cuts?: boolean
 }
 
 /** Groups a cursor's entries by subject and predicate. */
@@ -74,11 +80,12 @@ export class PairReader implements PairSource {
   /** Where the budget ended; the cursor is not used any more. */
   #stoppedAt: EntryPosition | undefined
   /** A pair that is so large that the budget ends within is cut where it is the first, or no page would ever get past it. */
-  #isFirst = true
+  #isFirst: boolean
 
   constructor(cursor: EntryCursor, options: PairReaderOptions) {
     this.#cursor = cursor
     this.#options = options
+    this.#isFirst = options.cuts ?? true
     this.#pending = this.#step()
   }
 
@@ -172,10 +179,12 @@ export class GatheredPairs implements PairSource {
   readonly #source: PairSource
   #head: Pair | undefined
   #stoppedAt: EntryPosition | undefined
-  #isFirst = true
+  #isFirst: boolean
 
-  constructor(source: PairSource) {
+  /** @param cuts as in PairReaderOptions */
+  constructor(source: PairSource, cuts = true) {
     this.#source = source
+    this.#isFirst = cuts
     this.#head = source.next()
   }
 

@@ -71,7 +71,7 @@ export class PlainAnswers {
   #latest(pair: PlainPair, why: (hlc: bigint) => string): AnswerParts {
     const { subject, predicate, count: candidates, latest } = pair
     const winner = pair.claim(latest, this.#deps.reader)
-    return { subject, predicate, candidates, winner, why: `${why(winner.hlc)} ${countText(candidates, false)}` }
+    return { subject, predicate, candidates, winner, why: `${why(winner.hlc)} ${countText(candidates, 0)}` }
   }
 
   #through(pair: PlainPair, lens: Lens): AnswerParts {
@@ -79,7 +79,7 @@ export class PlainAnswers {
     const context = this.#context
     const columns = context.columns = pair.columns(this.#deps.reader, context)
     const resolution = lens.resolve(columns.of, context)
-    return answerPartsOf({ subject, predicate, candidates, isCut: false, leftOut: 0 }, resolution, (winner) => winner)
+    return answerPartsOf({ subject, predicate, candidates, cut: 0, leftOut: 0 }, resolution, (winner) => winner)
   }
 }
 

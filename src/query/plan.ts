@@ -11,16 +11,15 @@ import { LENS_DEFAULT, lensOf } from '../lens/registry.ts'
 import { LIFECYCLES, SOURCE_CLASSES, objectKindOf, type ObjectValue } from '../record/assertion.ts'
 import { blake3 } from '../record/blake3.ts'
 import { HASH_BYTES, OBJECT_TEXT_BYTES_MAX } from '../record/limits.ts'
+import { QUERY_KINDS } from '../wire/query-request.codec.ts'
 import { verifyBuffer, verifyFault } from '../wire/verifier.ts'
+import type { EntryPosition } from './candidate-source.ts'
 import { passesAll, type Filter } from './filter.ts'
 import { DOCUMENT_KINDS, type DocumentKind } from './kinds/registry.ts'
 import { PAGE_CURSOR_BYTES_MAX, decodePageCursor, type PageCursor } from './page-cursor.ts'
 import { asOfField, idField, limitField, predicateField, refuseParameter as refuse, subjectField } from './request-fields.ts'
 
-/** Kinds of QueryRequest, append-only. */
-export const QUERY_BY_ID = 1
-export const QUERY_BY_LENS = 2
-export const QUERY_LIST = 3
+export const { id: QUERY_BY_ID, lens: QUERY_BY_LENS, list: QUERY_LIST } = QUERY_KINDS
 
 /** A chain of every lens there is fits. */
 export const LENS_NAME_BYTES_MAX = 256
@@ -31,8 +30,12 @@ interface AnyPlan {
   readonly minLsn: Lsn
 }
 
-/** Which entries of the index are walked, in its order. */
+/**
+ * What is walked through. Who names no subject but an agent or a time gets the order of the log, whose columns know those; everything else
+ * is in the order of the index by subject and predicate.
+ */
 export interface ScanPlan extends AnyPlan {
+  readonly order: 'index' | 'log'
   readonly subject: Uint8Array
   readonly subjectIsPrefix: boolean
   readonly predicate: Uint8Array | undefined
@@ -114,14 +117,16 @@ function scanOf(request: QueryRequest, minLsn: Lsn, limits: PlanLimits, lensName
   if (predicate?.length === 0) refuse('predicate', 'is empty')
   // Without a subject everything is looked through, which is meant only where something else is asked for.
   const isBounded = predicate !== undefined || !passesAll(filter)
-  const { subject, subjectIsPrefix } = subjectOf(request, isBounded)
+  const { subject, subjectIsPrefix, isLeftOut } = subjectOf(request, isBounded)
+  const order = isLeftOut && (filter.agent !== undefined || filter.fromHlc !== undefined || filter.untilHlc !== undefined) ? 'log' : 'index'
   const aliases = request.aliases()
   if (aliases && subjectIsPrefix) refuse('aliases', 'needs a whole subject')
   const asOfGiven = asOfField(request)
-  const what = { subject, subjectIsPrefix, predicate, aliases, filter }
+  const what = { order, subject, subjectIsPrefix, predicate, aliases, filter } as const
   const kind = request.kind()
   const fingerprint = (): bigint => fingerprintOf(kind, lensName, what)
   const cursor = cursorOf(request, fingerprint)
+  if (cursor !== undefined && ('belowLsn' in cursor.position) !== (order === 'log')) refuse('cursor', 'is of another order')
   if (cursor !== undefined && asOfGiven !== undefined && asOfGiven !== cursor.asOf) refuse('cursor', 'is of a walk as of another moment')
   return {
     requestId: request.requestId(), minLsn, ...what, limit: limitField(request, limits.limitMax), asOf: cursor?.asOf ?? asOfGiven, cursor,
@@ -129,9 +134,21 @@ function scanOf(request: QueryRequest, minLsn: Lsn, limits: PlanLimits, lensName
   }
 }
 
+/** Where a walk through the index goes on. */
+export function entryPositionOf({ cursor }: ScanPlan): EntryPosition | undefined {
+  const position = cursor?.position
+  return position === undefined || 'belowLsn' in position ? undefined : position
+}
+
+/** Where a walk in the order of the log goes on. */
+export function belowLsnOf({ cursor }: ScanPlan): Lsn | undefined {
+  const position = cursor?.position
+  return position !== undefined && 'belowLsn' in position ? position.belowLsn : undefined
+}
+
 /** What pages of one walk have in common, hashed. */
-function fingerprintOf(kind: number, lensName: string, what: Pick<ScanPlan, 'subject' | 'subjectIsPrefix' | 'predicate' | 'aliases' | 'filter'>): bigint {
-  const json = JSON.stringify([kind, lensName, what], (_, value: unknown) => {
+function fingerprintOf(kind: number, lensName: string, { order, ...what }: Pick<ScanPlan, 'order' | 'subject' | 'subjectIsPrefix' | 'predicate' | 'aliases' | 'filter'>): bigint {
+  const json = JSON.stringify(order === 'log' ? [kind, lensName, what, order] : [kind, lensName, what], (_, value: unknown) => {
     if (typeof value === 'bigint') return String(value)
     return value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : value
   })
@@ -150,14 +167,14 @@ function hashOf(hash: Hash | null): Uint8Array | undefined {
   return hash === null ? undefined : must(hash.bb).bytes().slice(hash.bb_pos, hash.bb_pos + HASH_BYTES)
 }
 
-function subjectOf(request: QueryRequest, isBounded: boolean): { subject: Uint8Array, subjectIsPrefix: boolean } {
+function subjectOf(request: QueryRequest, isBounded: boolean): { subject: Uint8Array, subjectIsPrefix: boolean, isLeftOut: boolean } {
   const subject = subjectField(request)
   const subjectIsPrefix = request.subjectIsPrefix()
   if (subject === undefined) {
-    return isBounded ? { subject: new Uint8Array(0), subjectIsPrefix: true } : refuse('subject', 'is missing, and nothing else is asked for')
+    return isBounded ? { subject: new Uint8Array(0), subjectIsPrefix: true, isLeftOut: true } : refuse('subject', 'is missing, and nothing else is asked for')
   }
   if (subject.length === 0 && !subjectIsPrefix) refuse('subject', 'is empty')
-  return { subject, subjectIsPrefix }
+  return { subject, subjectIsPrefix, isLeftOut: false }
 }
 
 function lensNameOf(request: QueryRequest): string {

@@ -33,6 +33,8 @@ export interface RecordReader {
   readonly asOfHlc: Hlc | undefined
   /** Some records were not looked at, because there are more than the bounds above. */
   readonly isCut?: boolean
+  /** Whether that is so of anything that was told since the last call, also where it had been told before. */
+  takeCut?(): boolean
   /** By what outcomes make a score. */
   readonly trustPolicy?: TrustPolicy
   /** @throws {DbError} as `AssertionReader.read` does; so do the others. */
@@ -70,12 +72,15 @@ class StoredRecords implements RecordReader {
   readonly trustPolicy: TrustPolicy
   readonly #deps: RecordReaderDependencies
   readonly #cache: RecordCache
-  readonly #votes = new Map<string, VoteTally>()
-  readonly #trust = new Map<string, number>()
-  readonly #superseded = new Map<string, boolean>()
-  readonly #aliases = new Map<string, readonly string[]>()
+  readonly #votes = new Map<string, Told<VoteTally>>()
+  readonly #trust = new Map<string, Told<number>>()
+  readonly #superseded = new Map<string, Told<boolean>>()
+  readonly #aliases = new Map<string, Told<readonly string[]>>()
   #left = RECORDS_READ_MAX
   #isCut = false
+  /** Of what was told since `takeCut`, and of what is being read. */
+  #wasCut = false
+  #isReadingCut = false
 
   constructor(deps: RecordReaderDependencies, asOfHlc: Hlc | undefined) {
     this.#deps = deps
@@ -88,13 +93,19 @@ class StoredRecords implements RecordReader {
     return this.#isCut
   }
 
+  takeCut(): boolean {
+    const wasCut = this.#wasCut
+    this.#wasCut = false
+    return wasCut
+  }
+
   votesOf(id: Uint8Array): VoteTally {
-    return kept(this.#votes, toHex(id), () => tallyOf(standingVotes(this.#read('vote', voteSubject(id), VOTE_PREDICATE, VOTES_READ_MAX))))
+    return this.#kept(this.#votes, toHex(id), () => tallyOf(standingVotes(this.#read('vote', voteSubject(id), VOTE_PREDICATE, VOTES_READ_MAX))))
   }
 
   trustOf(agent: Uint8Array): number {
     const nowMs = this.asOfHlc === undefined ? this.#deps.clock.wallMs() : hlcWallMs(this.asOfHlc)
-    return kept(this.#trust, toHex(agent), () => {
+    return this.#kept(this.#trust, toHex(agent), () => {
       const said = this.#read('outcome', outcomeSubject(agent), OUTCOME_PREDICATE, OUTCOMES_READ_MAX)
       return trustAt(standingOutcomes(said, this.trustPolicy), nowMs, this.trustPolicy)
     })
@@ -102,12 +113,12 @@ class StoredRecords implements RecordReader {
 
   /** Each link of a chain stands under the one before it, so that the next link decides, whatever follows. */
   isSuperseded(epoch: Uint8Array): boolean {
-    return kept(this.#superseded, toHex(epoch), () =>
+    return this.#kept(this.#superseded, toHex(epoch), () =>
       standingEpochs(this.#read('epoch', epochSubject(epoch), EPOCH_PREDICATE, EPOCHS_READ_MAX)).length > 0)
   }
 
   aliasesOf(subject: string): readonly string[] {
-    return kept(this.#aliases, subject, () => this.#closureOf(subject))
+    return this.#kept(this.#aliases, subject, () => this.#closureOf(subject))
   }
 
   /** Breadth first, each step in the order of characters, so that what the bound leaves out is the same everywhere. */
@@ -122,16 +133,27 @@ class StoredRecords implements RecordReader {
         for (const { record: { alias } } of standingAliases(said)) if (!found.has(alias)) next.add(alias)
       }
       step = [...next].sort().slice(0, ALIASES_MAX - found.size)
-      if (step.length < next.size) this.#isCut = true
+      if (step.length < next.size) this.#isReadingCut = true
       for (const alias of step) found.add(alias)
     }
     return [...found]
   }
 
+  #kept<T>(map: Map<string, Told<T>>, key: string, make: () => T): T {
+    let told = map.get(key)
+    if (told === undefined) {
+      this.#isReadingCut = false
+      const value = make()
+      map.set(key, told = { value, isCut: this.#isReadingCut })
+    }
+    if (told.isCut) this.#isCut = this.#wasCut = true
+    return told.value
+  }
+
   #read<K extends RecordKind>(kind: K, subject: string, predicate: string, max: number): Said<RecordOf<K>>[] {
     const { source } = this.#deps
     const { entries, isCut } = newestEntries(source, subject, predicate, this.asOfHlc, Math.min(max, this.#left))
-    if (isCut) this.#isCut = true
+    if (isCut) this.#isReadingCut = true
     this.#left -= entries.length
     return parseEntries(kind, entries, this.#parse)
   }
@@ -147,10 +169,8 @@ class StoredRecords implements RecordReader {
   }
 }
 
-function kept<T>(map: Map<string, T>, key: string, make: () => T): T {
-  const known = map.get(key)
-  if (known !== undefined) return known
-  const made = make()
-  map.set(key, made)
-  return made
+/** What was made of records, and whether there were more of them. */
+interface Told<T> {
+  readonly value: T
+  readonly isCut: boolean
 }

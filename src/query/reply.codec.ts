@@ -49,6 +49,8 @@ export interface AnswerParts {
   readonly status?: string | undefined
   readonly sides?: readonly SideParts[] | undefined
   readonly explanation?: ExplanationParts | undefined
+  /** Bits of `CUT` (wire/query-reply.codec.ts). */
+  readonly cut?: number
 }
 
 /** UTF-16 units to bytes, at most. */
@@ -66,6 +68,7 @@ export class ReplyBuilder {
   #listed: number[] = []
   #found = 0
   #document = 0
+  #cut = 0
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
@@ -77,6 +80,12 @@ export class ReplyBuilder {
     this.#listed = []
     this.#found = 0
     this.#document = 0
+    this.#cut = 0
+  }
+
+  /** What of all that is answered was not looked at in full: bits of `CUT`. */
+  noteCut(bits: number): void {
+    this.#cut |= bits
   }
 
   /** False where it would make the reply too long; then nothing was added. */
@@ -102,6 +111,7 @@ export class ReplyBuilder {
     if (statusAt !== 0) Answer.addStatus(builder, statusAt)
     if (sidesAt !== 0) Answer.addSides(builder, sidesAt)
     if (explanationAt !== 0) Answer.addExplanation(builder, explanationAt)
+    Answer.addCut(builder, answer.cut ?? 0)
     this.#answers.push(Answer.endAnswer(builder))
     return true
   }
@@ -145,6 +155,7 @@ export class ReplyBuilder {
     QueryReply.addSeenLsn(builder, BigInt(seenLsn))
     QueryReply.addTruncated(builder, cursor !== undefined)
     if (cursorAt !== 0) QueryReply.addCursor(builder, cursorAt)
+    QueryReply.addCut(builder, this.#cut)
     builder.finish(QueryReply.endQueryReply(builder), 'SQRP')
     const bytes = builder.asUint8Array()
     assert(bytes.length <= this.#bytesMax, 'what was added was counted')

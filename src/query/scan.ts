@@ -3,7 +3,8 @@ import type { Clock } from '../base/clock.ts'
 import { ERROR_CODES } from '../base/error-codes.ts'
 import { DbError } from '../base/errors.ts'
 import { hlcWallMs, type Hlc } from '../base/hlc.ts'
-import type { CandidateSource, EntryPosition, EntryRange, Place } from './candidate-source.ts'
+import type { CandidateSource, EntryPosition, EntryRange, Place, WalkPosition } from './candidate-source.ts'
+import { CUT } from '../wire/query-reply.codec.ts'
 import { encodePageCursor } from './page-cursor.ts'
 import type { ScanPlan } from './plan.ts'
 import type { RecordReader } from './record-reader.ts'
@@ -40,17 +41,26 @@ export function seesAt({ asOfHlc }: Moment, source: CandidateSource): (place: Pl
 const HLC_MAX = 2n ** 64n - 1n
 
 /** What a client passes to get what begins at `position`. */
-export function pageCursorAt(plan: ScanPlan, { asOfHlc, nowMs }: Moment, position: EntryPosition): Uint8Array {
+export function pageCursorAt(plan: ScanPlan, { asOfHlc, nowMs }: Moment, position: WalkPosition): Uint8Array {
   return encodePageCursor({ fingerprint: plan.fingerprint(), asOf: asOfHlc ?? HLC_MAX, nowMs, position })
 }
 
 const utf8 = new TextEncoder()
 const fromUtf8 = new TextDecoder()
 
+export interface SubjectParts {
+  readonly records: () => RecordReader
+  /** Told what was not looked at in full; bits of `CUT`. */
+  readonly noteCut: (bits: number) => void
+}
+
 /** Subjects that one is looked for under, by ascending bytes: itself, and its aliases where the plan follows them. */
-export function subjectsOf(plan: ScanPlan, records: () => RecordReader): Uint8Array[] {
+export function subjectsOf(plan: ScanPlan, { records, noteCut }: SubjectParts): Uint8Array[] {
   if (!plan.aliases) return [plan.subject]
-  return records().aliasesOf(fromUtf8.decode(plan.subject)).map((subject) => utf8.encode(subject)).sort(compareBytes)
+  const reader = records()
+  const subjects = reader.aliasesOf(fromUtf8.decode(plan.subject)).map((subject) => utf8.encode(subject)).sort(compareBytes)
+  if (reader.takeCut?.() === true) noteCut(CUT.aliases)
+  return subjects
 }
 
 export function rangeOf(plan: ScanPlan, subject: Uint8Array, { asOfHlc }: Moment, from: EntryPosition | undefined): EntryRange {

@@ -11,7 +11,11 @@ import type { Lookups } from '../store/lookups.ts'
 import type { PairLsns } from '../store/pair-lsns.ts'
 import { readAppliedHlc } from '../store/store-meta.ts'
 import type { Store } from '../store/store.ts'
-import type { CandidateSource, EntryCursor, EntryPosition, EntryRange, IndexEntry, Place, PlainPair } from './candidate-source.ts'
+import type {
+  CandidateSource, EntryCursor, EntryPosition, EntryRange, IndexEntry, LatestCursor, LatestRange, Place, PlainPair,
+} from './candidate-source.ts'
+import { LatestReader } from './latest.ts'
+import type { ReadRange } from './log-walker.ts'
 import { PairCache } from './pair-cache.ts'
 
 export interface StoreSourceDependencies {
@@ -20,6 +24,8 @@ export interface StoreSourceDependencies {
   readonly find: (ids: Uint8Array, offset: number) => Place | undefined
   readonly appliedLsn: () => Lsn
   readonly durableLsn: () => Lsn
+  /** Reads the log, where heads of records are looked at. */
+  readonly readLog: ReadRange
   /** How the index is read. */
   readonly index?: EntryReaderOptions
   /** Which pairs are kept. Absent: none. */
@@ -30,6 +36,7 @@ export interface StoreSourceDependencies {
 export class StoreSource implements CandidateSource {
   readonly #deps: StoreSourceDependencies
   readonly #reader: EntryReader
+  readonly #latest: LatestReader
   readonly #pairs: PairCache
 
   constructor(deps: StoreSourceDependencies) {
@@ -38,6 +45,7 @@ export class StoreSource implements CandidateSource {
     this.#deps = deps
     this.#reader = reader
     this.#pairs = new PairCache({ ...keep, durableLsn, gather: (prefix, lastLsn, out) => reader.pair(prefix, lastLsn, out) })
+    this.#latest = new LatestReader(store, deps.readLog)
   }
 
   appliedLsn(): Lsn {
@@ -56,6 +64,10 @@ export class StoreSource implements CandidateSource {
 
   pair(key: Uint8Array, length: number): PlainPair | undefined {
     return this.#pairs.pair(key, length)
+  }
+
+  latest(range: LatestRange): LatestCursor {
+    return this.#latest.open(range)
   }
 
   /** Pages of the index, and pairs, that were looked for since the last call. */

@@ -6,7 +6,7 @@ export const TRACE_NODES_MAX = 256
 export const TRACE_EDGES_MAX = 1024
 
 /** Which bound cut a trace. `claims`: read for all pairs together; `pair`: of one of them. */
-export type TraceBound = 'nodes' | 'edges' | 'claims' | 'pair' | 'votes' | 'agents' | 'proofs' | 'bytes'
+export type TraceBound = 'nodes' | 'edges' | 'claims' | 'pair' | 'votes' | 'agents' | 'records' | 'proofs' | 'bytes'
 
 interface AnyNode {
   /** 64 hex digits: of an assertion its id, of an agent its key, of a source its hash. */

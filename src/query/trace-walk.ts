@@ -138,6 +138,11 @@ export class TraceWalk {
     else this.graph.connect(b, a, 'equivocates')
   }
 
+  /** Votes, outcomes or epochs were counted, of which there are more. */
+  get areRecordsCut(): boolean {
+    return this.#records.isCut === true
+  }
+
   /** What only records have: what a vote is on, whom an outcome judges, which epochs have taken an epoch's place. */
   #recordOf(node: TraceNode, record: StemeRecord | undefined, id: Uint8Array, depth: number): void {
     if (record?.kind === 'vote') this.#link(node, this.#byId(record.assertion, depth), 'votes_on')

@@ -147,6 +147,9 @@ export function agentRange(agent: Uint8Array): RangeBounds {
   return lt === undefined ? { gte: agent } : { gte: agent, lt }
 }
 
+/** The key that an agent's entry has where it begins with this LSN. */
+export const agentKey = (agent: Uint8Array, lsn: Lsn): Uint8Array => concatBytes(agent, u64(BigInt(lsn)))
+
 /** @throws {DbError} `store_corrupt` */
 export function decodeAgentEntry(key: Uint8Array, value: Uint8Array): AgentRange[] {
   const first = Number(sized(key, AGENT_KEY_BYTES, 'a key of column agent').getBigUint64(AGENT_KEY_LSN))

@@ -78,9 +78,12 @@ function checkFormat(bytes: Uint8Array): void {
 }
 
 /** HLC up to which the log is applied, as of this call; undefined in a new store. @throws {DbError} `store_corrupt` */
-export function readAppliedHlc(store: Store): Hlc | undefined {
+export const readAppliedHlc = (store: Store): Hlc | undefined => readApplied(store)?.hlc
+
+/** The applied mark as readers on other threads see it; undefined in a new store. */
+export function readApplied(store: Store): AppliedMark | undefined {
   const applied = store.get('meta', META_APPLIED_KEY)
-  return applied === undefined ? undefined : decodeApplied(applied).hlc
+  return applied === undefined ? undefined : decodeApplied(applied)
 }
 
 export function encodeApplied(mark: AppliedMark): Uint8Array {

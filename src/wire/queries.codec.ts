@@ -23,6 +23,7 @@ const itemAligned = (position: number): number => ((position + 3) & ~7) + 4
 
 const SQRQ = 0x51525153
 const SQRS = 0x53525153
+const SQRR = 0x52525153
 
 /** The identifier of a buffer as it stands there, little-endian; 0 where there is no room for one. */
 export const identifierAt = (bytes: Uint8Array): number =>
@@ -32,6 +33,8 @@ export const identifierAt = (bytes: Uint8Array): number =>
 export const isQueryFrame = (frame: Uint8Array): boolean => identifierAt(frame) === SQRQ
 /** The same of Queries. */
 export const isQueriesFrame = (frame: Uint8Array): boolean => identifierAt(frame) === SQRS
+/** The same of Replies. */
+export const isRepliesFrame = (frame: Uint8Array): boolean => identifierAt(frame) === SQRR
 
 /**
  * Gathers buffers into one frame without knowing how many will come: items stand where they will stay, the head is written in

@@ -27,6 +27,23 @@ export interface FoundAssertion {
   readonly signedBy: 'nobody' | 'assertion' | 'batch'
 }
 
+/** What of an answer's making a bound has cut: the bits of `Answer.cut` and `QueryReply.cut` (fbs/query.fbs). Append-only. */
+export const CUT = Object.freeze({
+  /** Only the newest candidates of the subject and predicate were looked at. */
+  candidates: 1,
+  /** Of votes, outcomes or epochs only the newest were. */
+  records: 2,
+  /** Not all aliases of the subject were followed. */
+  aliases: 4,
+})
+
+export type CutName = keyof typeof CUT
+
+const CUT_NAMES = Object.keys(CUT) as CutName[]
+
+/** The names of the bits that are set; those of a newer node are left out. */
+export const cutNames = (bits: number): CutName[] => CUT_NAMES.filter((name) => (bits & CUT[name]) !== 0)
+
 /** One side of a conflict. */
 export interface AnswerSide {
   readonly label: string
@@ -77,6 +94,8 @@ export interface ResolvedAnswer {
   readonly status: string | undefined
   readonly sides: readonly AnswerSide[]
   readonly explanation: AnswerExplanation | undefined
+  /** What was not looked at in full because a bound was met; mostly nothing. */
+  readonly cut: readonly CutName[]
 }
 
 export interface QueryResult {
@@ -93,6 +112,8 @@ export interface QueryResult {
   readonly cursor: Uint8Array | undefined
   /** For kinds whose answer is a JSON document: that, parsed. */
   readonly document: unknown
+  /** As `ResolvedAnswer.cut`, of all that is answered. */
+  readonly cut: readonly CutName[]
 }
 
 /** A reply to one question. */
@@ -125,6 +146,7 @@ export function decodeReply(bytes: Uint8Array): DecodedReply {
       found: found === null ? undefined : foundOf(found),
       cursor: reply.cursorArray()?.slice(),
       document: documentOf(reply),
+      cut: cutNames(reply.cut()),
     },
   }
 }
@@ -167,7 +189,7 @@ function answerOf(answer: Answer): ResolvedAnswer {
     winner: winner === null ? undefined : foundOf(winner), why: answer.why() ?? '',
     conflict: said(answer.conflict()), certainty: said(answer.certainty()), status: answer.status() ?? undefined,
     sides: many(answer.sidesLength(), (i) => sideOf(must(answer.sides(i)))),
-    explanation: explanation === null ? undefined : explanationOf(explanation),
+    explanation: explanation === null ? undefined : explanationOf(explanation), cut: cutNames(answer.cut()),
   }
 }
 

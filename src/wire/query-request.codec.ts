@@ -3,11 +3,14 @@ import { Hash } from '../fbs/stemedb/hash.ts'
 import { QueryRequest } from '../fbs/stemedb/query-request.ts'
 import { lifecycleNumber, objectKindNumber, type Lifecycle, type ObjectValue, type SourceClass } from '../record/assertion.ts'
 
-/** By name, `QueryRequest.kind`. */
+/** By name, `QueryRequest.kind`: the one place that knows these numbers. Append-only; 0 is reserved. */
 export const QUERY_KINDS = Object.freeze({
-  id: 1, lens: 2, list: 3, trace: 4, trust: 5, concepts: 6, aliases: 7, source: 8, epochs: 9, votes: 10,
+  id: 1, lens: 2, list: 3, trace: 4, trust: 5, concepts: 6, aliases: 7, source: 8, epochs: 9, votes: 10, checkpoint: 11, inclusion: 12, consistency: 13,
+  tile: 14, signature: 15, proofFile: 16, equivocations: 17,
 })
-export type QueryKind = keyof typeof QUERY_KINDS
+export type AnyQueryKind = keyof typeof QUERY_KINDS
+/** Those that a question by names may be of ({@link encodeQuery}). */
+export type QueryKind = Exclude<AnyQueryKind, 'checkpoint' | 'inclusion' | 'consistency' | 'tile' | 'signature' | 'proofFile' | 'equivocations'>
 
 /** The fields of a question, as fbs/query.fbs describes them. What is absent is not asked for. */
 export interface QueryFields {

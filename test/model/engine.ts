@@ -27,7 +27,7 @@ export class Engine {
   constructor(settings: Settings, mutate: Mutation = (deps) => deps) {
     const log = this.#log
     const clock: Clock = { wallMs: () => this.nowMs, monoMs: () => 0, timer: () => () => {} }
-    const source = new StoreSource({ store: log.store, find: log.find, appliedLsn: () => log.nextLsn - 1, durableLsn: () => log.nextLsn - 1 })
+    const source = new StoreSource({ store: log.store, find: log.find, readLog: log.readRange, appliedLsn: () => log.nextLsn - 1, durableLsn: () => log.nextLsn - 1 })
     const reader = new LogAssertionReader(log.readRange)
     const deps: QueryDependencies = {
       source, reader, clock, limitMax: 1000, replyBytesMax: REPLY_BYTES_MAX, records: (asOfHlc) => recordReader({ source, reader, clock }, asOfHlc),

@@ -1,8 +1,9 @@
 import { toHex } from '../../src/base/bytes.ts'
+import { lifecycleNumber } from '../../src/record/assertion.ts'
 import type { Accepted } from './history.ts'
 import { byLateness, isSuperseded, trustIn, votesOn } from './model.records.ts'
 import {
-  UNIT, bestOf, byRank, clustersOf, conflictOf, counted, latestOf, rankedOf, statusOf, sumOf, weightOf, type Cluster, type Moment, type Status,
+  UNIT, bestOf, byRank, clustersOf, conflictOf, counted, isSameObject, latestOf, rankedOf, statusOf, sumOf, weightOf, type Cluster, type Moment, type Status,
 } from './model.values.ts'
 
 /**
@@ -48,7 +49,23 @@ const confidence: ModelLens = (candidates, moment) => weighed(candidates, (candi
 
 const authority: ModelLens = (candidates) => best(candidates, ({ assertion }) => -assertion.sourceClass)
 
-const trust: ModelLens = (candidates, moment) =>
+/** Keys that say two different things of one time, on one source, and not one of them as a version of the other. */
+function equivocatorsAmong(candidates: readonly Accepted[]): ReadonlySet<string> {
+  const momentOf = ({ assertion: { agent, assertedAtMs } }: Accepted): string => `${toHex(agent)} ${assertedAtMs}`
+  const spoken = candidates.filter(({ assertion: { lifecycle } }) => lifecycleNumber(lifecycle) < 4)
+  const ends = spoken.filter((one) => !spoken.some((other) => momentOf(other) === momentOf(one) && other.assertion.parent !== undefined && toHex(other.assertion.parent) === one.id))
+  const isContradicted = (one: Accepted): boolean => ends.some((other) => momentOf(other) === momentOf(one)
+    && toHex(other.assertion.sourceHash) === toHex(one.assertion.sourceHash) && !isSameObject(other.assertion.object, one.assertion.object))
+  return new Set(ends.filter(isContradicted).map(({ assertion }) => toHex(assertion.agent)))
+}
+
+const trust: ModelLens = (candidates, moment) => {
+  const equivocators = equivocatorsAmong(candidates)
+  const trusted = candidates.filter(({ assertion }) => !equivocators.has(toHex(assertion.agent)))
+  return trusted.length === 0 ? best(candidates, () => 0) : trustedMost(trusted, moment)
+}
+
+const trustedMost: ModelLens = (candidates, moment) =>
   // Whole units again, so that equal products are equal.
   weighed(candidates, (candidate) => Math.round(weightOf(candidate, moment) * trustIn(toHex(candidate.assertion.agent), moment.world, moment.nowMs)))
 

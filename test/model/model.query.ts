@@ -4,7 +4,7 @@ import { lifecycleNumber, type Assertion, type ObjectValue } from '../../src/rec
 import type { Accepted } from './history.ts'
 import { MODEL_LENSES, RULE_PREDICATES, chainOf, type Verdict } from './model.lenses.ts'
 import { aliasesOf, byLateness } from './model.records.ts'
-import type { Moment } from './model.values.ts'
+import { isSameObject, type Moment } from './model.values.ts'
 
 /**
  * What a query comes to, written from docs/reference/lenses.md and docs/reference/http-api.md and nothing else: the whole history is looked through for each question.
@@ -48,8 +48,6 @@ export interface Fate {
   /** Its number, as it is now. */
   readonly lifecycle: number
 }
-
-const isSameObject = (a: ObjectValue, b: ObjectValue): boolean => a.kind === b.kind && a.value === b.value
 
 /** What a child does to the assertion that it names as its parent. */
 type Deed = 'takes back' | 'changes the lifecycle' | 'is a new version'
@@ -135,8 +133,20 @@ function pairsOf(question: Question, world: readonly Accepted[]): { subject: str
 /** Nothing accepted after the moment that is asked about. */
 export const worldOf = ({ asOfHlc }: Question, all: readonly Accepted[]): readonly Accepted[] => asOfHlc === undefined ? all : all.filter(({ hlc }) => hlc <= asOfHlc)
 
-/** All answers, however many. */
+/** Who names no subject but an agent or a time is answered in the order of the log, the newest first. */
+const isByLog = ({ subject, agent, fromHlc, untilHlc }: Question): boolean =>
+  subject === undefined && (agent !== undefined || fromHlc !== undefined || untilHlc !== undefined)
+
+const newestOf = (accepted: readonly Accepted[]): Hlc => accepted.reduce((newest, { hlc }) => hlc > newest ? hlc : newest, 0n)
+
+/** All answers, however many: by subject and predicate, or by the newest candidate of each. */
 export function answersOf(question: Question, moment: Moment): ModelAnswer[] {
+  const answers = unorderedAnswersOf(question, moment)
+  if (!isByLog(question)) return answers
+  return answers.sort((a, b) => newestOf(a.candidates) > newestOf(b.candidates) ? -1 : 1)
+}
+
+function unorderedAnswersOf(question: Question, moment: Moment): ModelAnswer[] {
   const lens = chainOf((question.lens ?? 'recency').split(',').map((name) => MODEL_LENSES[name]!))
   const tolerant = question.tolerance === undefined ? moment : { ...moment, tolerance: question.tolerance }
   const pairs = pairsOf(question, moment.world).map(({ subject, predicate, pair }) =>
@@ -152,9 +162,11 @@ function rulesOf(pairs: readonly Omit<ModelAnswer, 'verdict'>[]): Omit<ModelAnsw
     ({ subject, predicate: '', candidates: rules.filter((pair) => pair.subject === subject).flatMap(({ candidates }) => candidates) }))
 }
 
-/** Every assertion that matches, whatever has become of it: by subject and predicate, the newest first. Ids. */
+/** Every assertion that matches, whatever has become of it: by subject and predicate (or all of them in the order of the log), the newest first. Ids. */
 export function listOf(question: Question, moment: Moment): string[] {
   const isListed = (one: Accepted): boolean =>
     (question.lifecycles === undefined || hasBit(question.lifecycles, lifecycleNumber(one.assertion.lifecycle))) && passes(one, question)
-  return pairsOf(question, moment.world).flatMap(({ pair }) => pair.filter(isListed).sort(byLateness).map(({ id }) => id))
+  const listed = pairsOf(question, moment.world).map(({ pair }) => pair.filter(isListed).sort(byLateness))
+  const ordered = isByLog(question) ? listed.flat().sort(byLateness) : listed.flat()
+  return ordered.map(({ id }) => id)
 }

@@ -79,6 +79,8 @@ export function bestOf(candidates: readonly Accepted[], scoreOf: (candidate: Acc
   return latestOf(candidates.filter((candidate) => scoreOf(candidate) === best))
 }
 
+export const isSameObject = (a: ObjectValue, b: ObjectValue): boolean => a.kind === b.kind && a.value === b.value
+
 export const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0)
 
 /** By rank: the heaviest first, of equals the one with the latest candidate. */

@@ -19,6 +19,7 @@ function withEntries(change: { entry?: (entry: IndexEntry) => IndexEntry | undef
       appliedLsn: () => source.appliedLsn(),
       appliedHlc: () => source.appliedHlc?.(),
       byId: (id) => source.byId(id),
+      latest: (range) => source.latest(range),
       entries: (range) => {
         const cursor = source.entries(changeRange(range))
         const next = (): IndexEntry | undefined => {
@@ -101,7 +102,7 @@ export const MUTANTS: Readonly<Record<string, Mutation>> = {
   'tiers are off by one in the index': withEntries({ entry: (entry) => ({ ...entry, sourceClass: Math.max(0, entry.sourceClass - 1) }) }),
   'pages see what is written between them': (deps) => {
     const { source } = deps
-    return { ...deps, source: { appliedLsn: () => source.appliedLsn(), byId: (id) => source.byId(id), entries: (range) => source.entries(range) } }
+    return { ...deps, source: { appliedLsn: () => source.appliedLsn(), byId: (id) => source.byId(id), entries: (range) => source.entries(range), latest: (range) => source.latest(range) } }
   },
   'consensus counts duplicates twice': withLens('consensus', counted),
   'skeptic counts duplicates twice': withLens('skeptic', counted),

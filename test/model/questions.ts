@@ -16,13 +16,26 @@ export class Questions {
   }
 
   next(world: readonly Accepted[]): Question {
-    const where = this.#where(world)
     if (this.#below(12) === 0) return { ...this.#rules(), lens: 'constraints', ...this.#filters(world) }
-    return { ...where, lens: this.#lens(), ...this.#filters(world), ...this.#below(3) === 0 && { tolerance: this.#pick([0.005, 0.01, 0.5, 1]) } }
+    return { ...this.#about(world), lens: this.#lens(), ...this.#below(3) === 0 && { tolerance: this.#pick([0.005, 0.01, 0.5, 1]) } }
   }
 
   list(world: readonly Accepted[]): Question {
-    return { ...this.#where(world), ...this.#filters(world) }
+    return this.#about(world)
+  }
+
+  #about(world: readonly Accepted[]): Question {
+    return this.#below(4) === 0 ? this.#latest(world) : { ...this.#where(world), ...this.#filters(world) }
+  }
+
+  /** By an agent or a time and no subject; whatever else is asked for comes on top. */
+  #latest(world: readonly Accepted[]): Question {
+    const by = this.#below(3)
+    const { fromHlc: _from, untilHlc: _until, ...filters } = this.#filters(world)
+    return {
+      ...filters, ...this.#below(4) === 0 && { predicate: this.#pick(world).assertion.predicate },
+      ...by !== 1 && { agent: this.#pick(AGENTS) }, ...by !== 0 && this.#hlcs(world),
+    }
   }
 
   #where(world: readonly Accepted[]): Question {

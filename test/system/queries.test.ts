@@ -129,3 +129,40 @@ t.test('pages stay those of their first moment while a writer writes', async (t)
   t.ok([...before].every((id) => listed.includes(id)), 'nothing is missed')
   t.match((await get('/v1/query', { prefix: 'pag', lens: 'none', cursor: moment.cursor! })).body, { code: 'parameter_invalid' })
 })
+
+t.test('an answer says what was not looked at in full', async (t) => {
+  await assert(...Array.from({ length: 1001 }, (_, i) => ({ subject: 'cut/many', object: i })), { subject: 'cut/one', object: 1 })
+  const { answers } = await query({ prefix: 'cut/', min_lsn: lastLsn })
+  t.match(answers, [{ subject: 'cut/many', candidates: 1000, cut: ['candidates'] }, { subject: 'cut/one', candidates: 1 }])
+  t.notOk('cut' in answers[1]!)
+  t.match((await get('/v1/skeptic', { subject: 'cut/many', predicate: 'risk' }, 'Skeptic')).body, { candidates: 1000, cut: ['candidates'] })
+  t.notOk('cut' in (await get('/v1/skeptic', { subject: 'cut/one', predicate: 'risk' }, 'Skeptic')).body)
+})
+
+t.test('by an agent alone and by a time alone, the newest first, while a writer writes', async (t) => {
+  const agent = `3d${'66'.repeat(31)}`
+  const stored = await assert(...Array.from({ length: 120 }, (_, i) => ({ subject: `own/${i % 30}`, predicate: 'p', object: i, ...i % 2 === 0 && { agent } })))
+  const own = stored.filter((_, i) => i % 2 === 0).map(({ id }) => id).reverse()
+  // The last ones of each subject and predicate: 30, of which every second is the agent's.
+  const newest = own.slice(0, 15)
+  let writing = true
+  const writer = (async () => {
+    for (let i = 0; writing && i < 400; i++) await assert({ subject: `own/${i % 30}`, predicate: 'p', object: `new ${i}`, agent })
+  })()
+  const from = stored[0]!.hlc
+  const until = String(BigInt(stored.at(-1)!.hlc) + 1n)
+  const asOf = { as_of: stored.at(-1)!.hlc, min_lsn: lastLsn }
+  const pages = async (parameters: Record<string, string | number>): Promise<string[]> => {
+    const ids: string[] = []
+    for (let page = await query(parameters); ; page = await query({ ...parameters, cursor: page.cursor! })) {
+      ids.push(...page.answers.map(({ winner }) => winner!.id), ...(page.listed ?? []).map(({ id }) => id))
+      if (page.cursor === undefined) return ids
+    }
+  }
+  t.strictSame(await pages({ agent, lens: 'none', limit: 7, ...asOf }), own)
+  t.strictSame(await pages({ agent, limit: 4, ...asOf }), newest)
+  t.strictSame(await pages({ from, until, lens: 'none', limit: 11 }), stored.map(({ id }) => id).reverse(), 'of that time, whatever came since')
+  t.strictSame(await pages({ from, until, agent, limit: 4 }), newest)
+  writing = false
+  await writer
+})

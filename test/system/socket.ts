@@ -49,9 +49,9 @@ export class Socket {
   readonly closed: Promise<Closing>
   #wake: () => void = () => undefined
 
-  /** @param localAddress to connect from; absent: what the system takes. */
-  constructor(url: string, protocols: string | string[] = SUBPROTOCOL, localAddress?: string) {
-    this.socket = new WebSocket(url, protocols, { perMessageDeflate: false, ...(localAddress === undefined ? {} : { localAddress }) })
+  /** @param localAddress to connect from; absent: what the system takes. @param headers of the upgrade, beside its own */
+  constructor(url: string, protocols: string | string[] = SUBPROTOCOL, localAddress?: string, headers: Record<string, string> = {}) {
+    this.socket = new WebSocket(url, protocols, { perMessageDeflate: false, headers, ...(localAddress === undefined ? {} : { localAddress }) })
     this.socket.binaryType = 'nodebuffer'
     this.socket.on('message', (data: Buffer) => this.#take(data))
     this.socket.on('error', () => undefined) // the close that follows tells
@@ -64,8 +64,8 @@ export class Socket {
   }
 
   /** Connected and welcomed. @throws {Error} where it is not, in time. */
-  static async open(url: string, localAddress?: string): Promise<Socket> {
-    const socket = new Socket(url, SUBPROTOCOL, localAddress)
+  static async open(url: string, localAddress?: string, headers?: Record<string, string>): Promise<Socket> {
+    const socket = new Socket(url, SUBPROTOCOL, localAddress, headers)
     await socket.until(() => socket.welcome !== undefined)
     return socket
   }

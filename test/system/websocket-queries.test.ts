@@ -249,8 +249,8 @@ for (const [mode, settings] of [['two lens threads', { lensThreads: 2 }], ['inli
 }
 
 for (const [mode, settings] of [['two lens threads', { lensThreads: 2 }], ['inline', { mode: 'inline' }]] as const) {
-  t.test(`no answers are kept where there is no memory for them, but pages and claims are: ${mode}`, async (t) => {
-    const { server } = await staleness(t, { ...settings, answerCacheBytes: 0 }, 3)
+  t.test(`no answers or pairs are kept where there is no memory for them, but pages and claims are: ${mode}`, async (t) => {
+    const { server } = await staleness(t, { ...settings, answerCacheBytes: 0, lensPairCacheBytes: 0 }, 3)
     t.equal(await metric(server, 'answer_cache_hits_total'), 0)
     t.equal(await metric(server, 'answer_cache_bytes'), 0)
     t.ok(await metric(server, 'index_page_lookups_total{result="kept"}') > 100, 'pages were used again')
@@ -277,4 +277,68 @@ t.test('kept answers are bounded, and say whose question they answer', async (t)
   t.ok(await metric(server, 'answer_cache_hits_total') - before >= 9)
   const id = resultOf((await socket.query(encodeQuery(1n, lens('drug/1')))).get(1n)).answers[0]!.winner!.id
   t.equal(toHex(id).length, 64)
+})
+
+interface AuditRecords {
+  readonly records: readonly {
+    readonly query_id: string, readonly who: unknown, readonly endpoint: string, readonly parameters: Record<string, unknown>, readonly outcome: string,
+    readonly answers: number, readonly winners: readonly string[], readonly latency_us: number
+  }[]
+}
+
+t.test('the audit records questions of the stream, each once', async (t) => {
+  const server = await serve(t, { auditMode: 'full', sessionQueriesMax: 300 })
+  const agent = '58'.repeat(32)
+  const socket = await Socket.open(server.wsUrl, undefined, { 'x-agent-id': agent })
+  t.teardown(() => socket.close())
+  await write(socket, Array.from({ length: 40 }, (_, i) => claim(`drug/${i}`, i)))
+  const audit = async (): Promise<AuditRecords['records']> => (await (await fetch(`${server.url}/v1/audit?limit=1000`)).json() as AuditRecords).records
+  const [first] = await audit()
+  t.match(first, { endpoint: 'stream', who: { agent, address: /127\.0\.0\.1/ }, parameters: { kind: 2, subject: 'nothing' }, outcome: 'answered', winners: [] }, 'that of write()')
+  const before = (await audit()).length
+
+  const one = await socket.query(encodeQuery(7n, lens('drug/7', { lens: 'consensus' })))
+  t.match((await audit())[0], {
+    who: { agent }, parameters: { subject: 'drug/7', predicate: 'dose', lens: 'consensus' }, outcome: 'answered', answers: 1,
+    winners: [toHex(resultOf(one.get(7n)).answers[0]!.winner!.id)],
+  })
+  // Dozens in one message, answered in any order, with ids that another connection has too.
+  const other = await open(t, server)
+  const asked = (offset: number): Uint8Array => encodeList('SQRS', Array.from({ length: 20 }, (_, i) => encodeQuery(BigInt(i), lens(`drug/${offset + i}`))))
+  const [mine, theirs] = await Promise.all([socket.query(asked(0), 20), other.query(asked(20), 20)])
+  await socket.query(encodeQuery(1n, lens('drug/1', { lens: 'no such lens' })))
+  const broken = encodeQuery(2n, lens('drug/2')).slice()
+  broken[0] = 0xff
+  await socket.query(broken)
+  const records = await audit()
+  t.equal(records.length, before + 1 + 40 + 2)
+  t.match(records.slice(0, 2), [{ parameters: { kind: 0 }, outcome: 'malformed_frame' }, { parameters: { subject: 'drug/1' }, outcome: 'parameter_invalid' }])
+  const winnerOf = (subject: string): string[] => records.filter(({ parameters, outcome }) => parameters['subject'] === subject && outcome === 'answered').flatMap(({ winners }) => winners)
+  for (let i = 0; i < 20; i++) {
+    if (i !== 7) t.strictSame(winnerOf(`drug/${i}`), [toHex(resultOf(mine.get(BigInt(i))).answers[0]!.winner!.id)])
+    t.strictSame(winnerOf(`drug/${20 + i}`), [toHex(resultOf(theirs.get(BigInt(i))).answers[0]!.winner!.id)])
+  }
+  t.equal(new Set(records.map(({ query_id: id }) => id)).size, records.length)
+
+  // What nobody is left to be answered, is recorded as such: whatever was under way when the connection went.
+  socket.socket.send(encodeList('SQRS', Array.from({ length: 200 }, (_, i) => encodeQuery(BigInt(i), { kind: 'list', subject: 'drug', subjectIsPrefix: true, limit: 40 }))))
+  socket.socket.terminate()
+  let gone: AuditRecords['records'] = []
+  for (let tries = 0; gone.length < 200 && tries < 200; tries++) {
+    gone = (await audit()).filter(({ parameters }) => parameters['kind'] === 3)
+    if (gone.length < 200 && gone.length > 0 && tries > 50) break
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  t.ok(gone.length === 0 || gone.length === 200, `${gone.length} records: all of a message, or none where it did not arrive`)
+  t.ok(gone.every(({ outcome }) => outcome === 'unanswered' || outcome === 'answered'))
+})
+
+t.test('without an audit, and with a sample of none, nothing is recorded', async (t) => {
+  for (const settings of [{}, { auditMode: 'sampled', auditSamplePerMille: 1 }] satisfies Settings[]) {
+    const server = await serve(t, settings)
+    const socket = await open(t, server)
+    for (let i = 0; i < 3; i++) await socket.query(encodeQuery(1n, lens('drug/1')))
+    const { records } = await (await fetch(`${server.url}/v1/audit`)).json() as AuditRecords
+    t.ok(records.length < 3)
+  }
 })

@@ -108,8 +108,16 @@ explanation(obj?:Explanation):Explanation|null {
   return offset ? (obj || new Explanation()).__init(this.bb!.__indirect(this.bb_pos + offset), this.bb!) : null;
 }
 
+/**
+ * What was not looked at in full, because a bound was met. Bit 0: candidates, only the newest; bit 1: votes, outcomes or epochs that bear on them.
+ */
+cut():number {
+  const offset = this.bb!.__offset(this.bb_pos, 24);
+  return offset ? this.bb!.readUint8(this.bb_pos + offset) : 0;
+}
+
 static startAnswer(builder:flatbuffers.Builder) {
-  builder.startObject(10);
+  builder.startObject(11);
 }
 
 static addSubject(builder:flatbuffers.Builder, subjectOffset:flatbuffers.Offset) {
@@ -162,6 +170,10 @@ static startSidesVector(builder:flatbuffers.Builder, numElems:number) {
 
 static addExplanation(builder:flatbuffers.Builder, explanationOffset:flatbuffers.Offset) {
   builder.addFieldOffset(9, explanationOffset, 0);
+}
+
+static addCut(builder:flatbuffers.Builder, cut:number) {
+  builder.addFieldInt8(10, cut, 0);
 }
 
 static endAnswer(builder:flatbuffers.Builder):flatbuffers.Offset {

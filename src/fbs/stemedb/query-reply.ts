@@ -126,8 +126,16 @@ documentArray():Uint8Array|null {
   return offset ? new Uint8Array(this.bb!.bytes().buffer, this.bb!.bytes().byteOffset + this.bb!.__vector(this.bb_pos + offset), this.bb!.__vector_len(this.bb_pos + offset)) : null;
 }
 
+/**
+ * As Answer.cut, of all answers. Bit 2: aliases of the subject.
+ */
+cut():number {
+  const offset = this.bb!.__offset(this.bb_pos, 24);
+  return offset ? this.bb!.readUint8(this.bb_pos + offset) : 0;
+}
+
 static startQueryReply(builder:flatbuffers.Builder) {
-  builder.startObject(10);
+  builder.startObject(11);
 }
 
 static addRequestId(builder:flatbuffers.Builder, requestId:bigint) {
@@ -216,6 +224,10 @@ static createDocumentVector(builder:flatbuffers.Builder, data:number[]|Uint8Arra
 
 static startDocumentVector(builder:flatbuffers.Builder, numElems:number) {
   builder.startVector(1, numElems, 1);
+}
+
+static addCut(builder:flatbuffers.Builder, cut:number) {
+  builder.addFieldInt8(10, cut, 0);
 }
 
 static endQueryReply(builder:flatbuffers.Builder):flatbuffers.Offset {

@@ -6,7 +6,8 @@ import type { Found } from '../../fbs/stemedb/found.ts'
 import type { QueryReply } from '../../fbs/stemedb/query-reply.ts'
 import { QueryRequest } from '../../fbs/stemedb/query-request.ts'
 import { LIFECYCLES, SOURCE_CLASSES } from '../../record/assertion.ts'
-import { HASH_BYTES } from '../../record/limits.ts'
+import { HASH_BYTES, SUBJECT_BYTES_MAX } from '../../record/limits.ts'
+import { verifyBuffer } from '../../wire/verifier.ts'
 import { AUDIT_WINNERS_MAX } from './audit-limits.ts'
 
 /** Who asked: the key that the client says it is, which nobody has checked, and where it asked from. */
@@ -52,12 +53,18 @@ const hexOf = (at: Inline): string | undefined =>
 
 const namesOf = (bits: number, names: readonly string[], firstBit: number): string[] => names.filter((_, i) => (bits >> (i + firstBit) & 1) === 1)
 
-/** What a QueryRequest of our own making asks for. */
+/** Of a request that nobody has checked, a text may be as long as a frame. Those of one that is not refused are not cut. */
+const TEXT_CHARACTERS_MAX = SUBJECT_BYTES_MAX
+
+/** What a QueryRequest asks for, whoever made it. Of one that is malformed, nothing is known. */
 export function parametersOf(request: Uint8Array): AuditParameters {
+  if (verifyBuffer('QueryRequest', request) !== 0) return { kind: 0 }
   const asked = QueryRequest.getRootAsQueryRequest(new ByteBuffer(request))
   const parameters: Record<string, string | number | boolean | readonly string[]> = {}
   const put = (name: string, value: string | number | boolean | null | undefined): void => {
-    if (value !== null && value !== undefined && value !== '' && value !== 0 && value !== false) parameters[name] = value
+    if (value === null || value === undefined || value === '' || value === 0 || value === false) return
+    if (typeof value === 'number' && !Number.isFinite(value)) return
+    parameters[name] = typeof value === 'string' ? value.slice(0, TEXT_CHARACTERS_MAX) : value
   }
   const hlc = (value: bigint): string => (value === 0n ? '' : String(value))
   put('id', hexOf(asked.id()))

@@ -9,7 +9,7 @@ import type { ThreadMetrics } from '../../observe/thread-metrics.ts'
 import { agentFromText } from '../../record/agent-key.ts'
 import { AuditLog } from './audit-log.ts'
 import { AuditReader, type AuditFilter, type AuditPage } from './audit-reader.ts'
-import { answerOf, parametersOf, type AuditRecord, type AuditWho } from './audit-record.ts'
+import { answerOf, parametersOf, type AuditParameters, type AuditRecord, type AuditWho } from './audit-record.ts'
 import { AuditSegments } from './audit-segments.ts'
 
 export interface AuditorParts {
@@ -80,13 +80,14 @@ export class Auditor {
   begin(who: AuditWho, endpoint: string, request: Uint8Array): AuditedQuery | undefined {
     if (!this.#isWanted()) return undefined
     const startedMonoMs = this.#parts.clock.monoMs()
-    const kept = request.slice()
+    // Now, and not when it is over: so what is kept is bounded, however long the request is.
+    const parameters = parametersOf(request)
     let isOver = false
     return {
       end: (reply) => {
         if (isOver) return undefined
         isOver = true
-        return this.#record(who, endpoint, kept, reply, startedMonoMs)
+        return this.#record(who, endpoint, parameters, reply, startedMonoMs)
       },
     }
   }
@@ -113,7 +114,7 @@ export class Auditor {
     return ((chance[0]! << 8 | chance[1]!) * PER_MILLE) >>> 16 < this.#parts.config.auditSamplePerMille
   }
 
-  #record(who: AuditWho, endpoint: string, request: Uint8Array, reply: QueryReply | undefined, startedMonoMs: number): string | undefined {
+  #record(who: AuditWho, endpoint: string, parameters: AuditParameters, reply: QueryReply | undefined, startedMonoMs: number): string | undefined {
     const { clock, metrics, isDiskFull } = this.#parts
     if (isDiskFull()) {
       metrics.inc('audit_dropped_total')
@@ -124,7 +125,7 @@ export class Auditor {
     const at = this.#lastAtMs
     const record: AuditRecord = {
       query_id: at.toString(16).padStart(TIME_DIGITS, '0') + toHex(this.#draw(CHANCE_BYTES)), at, who, endpoint,
-      parameters: parametersOf(request), ...answerOf(reply), latency_us: Math.round((clock.monoMs() - startedMonoMs) * 1000),
+      parameters, ...answerOf(reply), latency_us: Math.round((clock.monoMs() - startedMonoMs) * 1000),
     }
     return this.#log.append(JSON.stringify(record), at) ? record.query_id : undefined
   }
@@ -138,6 +139,9 @@ export class Auditor {
     return this.#chance.subarray(this.#chanceAt - count, this.#chanceAt)
   }
 }
+
+/** An address, as uWebSockets writes it, in the form that people read: an IPv4 address as such. */
+export const addressText = (text: ArrayBuffer): string => Buffer.from(text).toString('latin1').replace(/^(0000:){5}ffff:/, '::ffff:')
 
 /** Who asks. A header that is no key names nobody. */
 export function whoOf(agentHeader: string, address: string): AuditWho {

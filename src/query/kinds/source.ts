@@ -37,7 +37,7 @@ export interface SourceJson {
   readonly hash: string
   /** One an agent, the latest first. */
   readonly registrations: readonly RegistrationJson[]
-  /** There are more. */
+  /** There are more, or older ones of its content, which were not looked at. */
   readonly truncated: boolean
 }
 
@@ -74,8 +74,8 @@ function oneSource(request: QueryRequest, deps: KindDependencies): SourceDocumen
   const source = sourceJson(deps, hash, asOfHlc)
   if (source === undefined) throw new DbError('not_found', 'nobody has registered a source with this hash')
   if (!request.withContent()) return source
-  const found = contentOf(deps, hash, asOfHlc)
-  if (found === undefined) return { ...source, content: null }
+  const { found, isCut } = contentOf(deps, hash, asOfHlc)
+  if (found === undefined) return { ...source, truncated: source.truncated || isCut, content: null }
   const { content, agent } = found
   const bytesLeft = deps.documentBytesMax - FRAME_BYTES - jsonBytes(source)
   return jsonBytes(content) > bytesLeft ? { ...source, content: null, content_too_long: true } : { ...source, content, content_agent: agentToDidKey(agent) }
@@ -95,11 +95,19 @@ function registrationJson(registration: ShownRecord<SourceRecord>): Registration
   return { ...recordJson(registration), title: record.title, ...sourceUri !== undefined && { uri: sourceUri }, source_class: SOURCE_CLASSES[sourceClass] }
 }
 
+/** What was found of a content. Where it was not, older versions of its pieces that were not looked at may be what is missing. */
+interface FoundContent {
+  readonly found?: { readonly content: string, readonly agent: Uint8Array }
+  readonly isCut: boolean
+}
+
 /** The pieces of one agent that come to the hash; of several such agents, of the one that was last. */
-function contentOf(deps: KindDependencies, hash: Uint8Array, asOfHlc: Hlc | undefined): { content: string, agent: Uint8Array } | undefined {
+function contentOf(deps: KindDependencies, hash: Uint8Array, asOfHlc: Hlc | undefined): FoundContent {
   const pieces: ReadonlyMap<string, ShownRecord<ContentRecord>>[] = []
+  let areCut = false
   for (let index = 0; index < SOURCE_PIECES_MAX; index++) {
-    const { said } = readShown(deps, 'content', contentSubject(hash), piecePredicate(index), asOfHlc, PIECE_VERSIONS_READ_MAX)
+    const { said, isCut } = readShown(deps, 'content', contentSubject(hash), piecePredicate(index), asOfHlc, PIECE_VERSIONS_READ_MAX)
+    areCut ||= isCut
     const standing = lastOfEach<ContentRecord, ShownRecord<ContentRecord>>(said, () => '')
     if (standing.length === 0) break
     pieces.push(new Map(standing.map((piece) => [toHex(piece.agent), piece])))
@@ -113,9 +121,9 @@ function contentOf(deps: KindDependencies, hash: Uint8Array, asOfHlc: Hlc | unde
       texts.push(piece.record.text)
     }
     const content = contentOfPieces(hash, texts)
-    if (content !== undefined) return { content, agent }
+    if (content !== undefined) return { found: { content, agent }, isCut: areCut }
   }
-  return undefined
+  return { isCut: areCut }
 }
 
 // ---- all ----

@@ -49,6 +49,7 @@ export function traceDocument(request: QueryRequest, deps: KindDependencies): Tr
   if (!walk.walk(id, depth)) throw new DbError('not_found', 'no assertion has this id')
   const { graph, unexpanded } = walk
   const equivocations = proofsOf(walk, deps)
+  if (walk.areRecordsCut) graph.bounds.add('records')
   const bounds = [...graph.bounds].sort()
   return { id: toHex(id), depth, nodes: graph.nodes, edges: graph.edges, equivocations, unexpanded, truncated: bounds.length > 0, bounds }
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { barOf, conflictTable, explanationLines } from '../../../src/cli/conflict-table.ts'
+import { barOf, conflictTable, cutLines, explanationLines } from '../../../src/cli/conflict-table.ts'
 import type { QueryAnswer, QuerySide } from '../../../src/client/http.ts'
 
 const side = (label: string, more: Partial<QuerySide> = {}): QuerySide => ({
@@ -11,6 +11,16 @@ const answer = (sides: QuerySide[], more: Partial<QueryAnswer> = {}): QueryAnswe
 /** Cells of each row of a table, the head first. */
 const cellsOf = (table: string): string[][] =>
   table.split('\n').filter((line) => line.startsWith('│')).map((line) => line.split('│').slice(1, -1).map((cell) => cell.trim()))
+
+t.test('what was cut is said, and by whom', async (t) => {
+  t.strictSame(cutLines({ answers: [answer([side('a')])] }), [])
+  t.strictSame(cutLines({ cut: ['aliases'], answers: [answer([side('a')]), answer([side('a')], { subject: 'b\u001b', cut: ['candidates', 'records'] })] }), [
+    'Cut: not all aliases of the subject were followed.',
+    'Cut, b\ufffd p: only the newest candidates were looked at.',
+    'Cut, b\ufffd p: of votes, outcomes or epochs only the newest were looked at.',
+  ])
+  t.strictSame(cutLines({ cut: ['planets' as 'aliases'], answers: [] }), ['Cut: planets.'], 'a name of a newer node')
+})
 
 t.test('bars', async (t) => {
   t.strictSame([0, -1, Number.NaN].map((part) => barOf(part)), ['', '', ''])

@@ -13,9 +13,12 @@ import { QueryRequest } from '../../../src/fbs/stemedb/query-request.ts'
 import { AUDIT_BUFFER_BYTES_MAX, AUDIT_READS_MAX, AUDIT_RETRY_MS, AUDIT_SCAN_BYTES_MAX } from '../../../src/front/audit/audit-limits.ts'
 import type { AuditRecord } from '../../../src/front/audit/audit-record.ts'
 import { Auditor, whoOf, type AuditorParts } from '../../../src/front/audit/auditor.ts'
+import { SessionAudit } from '../../../src/front/audit/session-audit.ts'
 import { linesBackwards } from '../../../src/front/audit/lines-backwards.ts'
 import { encodeQuery } from '../../../src/front/query.codec.ts'
 import type { ThreadMetrics } from '../../../src/observe/thread-metrics.ts'
+import { encodeList } from '../../../src/wire/queries.codec.ts'
+import { encodeQuery as encodeStreamQuery } from '../../../src/wire/query-request.codec.ts'
 import { open } from 'node:fs/promises'
 
 function folderFor(t: Test): string {
@@ -253,6 +256,42 @@ t.test('what can not be written is dropped and counted, told once, and tried aga
   t.strictSame(ask(rig, 1), [undefined])
   t.equal(rig.counts['audit_dropped_total'], 5)
   t.match(await rig.auditor.list({ limit: 5 }), { records: { length: 1 } })
+  await rig.auditor.close()
+})
+
+t.test('questions of a connection: whatever comes, each is recorded once, with the answer of its id', async (t) => {
+  const rig = rigOver(folderFor(t))
+  const audit = new SessionAudit(rig.auditor, who)
+  const asked = (id: bigint, subject: string): Uint8Array => encodeStreamQuery(id, { kind: 'lens', subject, predicate: 'dose' })
+  const answered = (id: bigint, seenLsn: bigint): Uint8Array => {
+    const builder = new Builder(64)
+    QueryReply.startQueryReply(builder)
+    QueryReply.addRequestId(builder, id)
+    QueryReply.addSeenLsn(builder, seenLsn)
+    builder.finish(QueryReply.endQueryReply(builder), 'SQRP')
+    return builder.asUint8Array().slice()
+  }
+  const frame = encodeList('SQRS', [asked(1n, 'a'), asked(2n, 'b'), asked(2n, 'c'), asked(3n, 'x'.repeat(100_000))])
+  audit.asked(frame)
+  frame.fill(0xff)
+  audit.asked(asked(4n, 'd'))
+  audit.asked(Uint8Array.of(1, 2, 3))
+  audit.asked(encodeList('SQRS', []))
+  t.equal(audit.openCount, 7)
+  audit.answered(encodeList('SQRR', [answered(2n, 12n), answered(1n, 11n), answered(0n, 10n), answered(99n, 1n)]))
+  audit.answered(answered(2n, 13n))
+  audit.answered(answered(2n, 14n))
+  audit.answered(answered(3n, 15n))
+  t.equal(audit.openCount, 2)
+  audit.close()
+  audit.close()
+  audit.answered(answered(4n, 16n))
+  t.equal(audit.openCount, 0)
+  const records = await everything(rig)
+  t.strictSame(records.map(({ parameters, outcome, seen_lsn: seen }) => [parameters['subject']?.toString().slice(0, 2) ?? parameters.kind, outcome, seen]).reverse(), [
+    ['b', 'answered', 12], ['a', 'answered', 11], [0, 'answered', 10], ['c', 'answered', 13], ['xx', 'answered', 15], ['d', 'unanswered', 0], [0, 'unanswered', 0],
+  ])
+  t.ok(records.every((record) => record.endpoint === 'stream' && JSON.stringify(record).length < 2048), 'texts are cut: a record is short, however long the question')
   await rig.auditor.close()
 })
 

@@ -35,7 +35,7 @@ class World {
   constructor(bytesMax: number) {
     const plain: CandidateSource = {
       appliedLsn: () => this.appliedLsn, appliedHlc: () => 1n, byId: () => this.place,
-      entries: () => ({ next: () => undefined, skipPair() {}, seek() {}, close() {} }),
+      entries: () => ({ next: () => undefined, skipPair() {}, seek() {}, close() {} }), latest: () => ({ next: () => undefined, close() {} }),
     }
     this.source = new NotedSource(plain, this.dependencies)
     const metrics = {

@@ -167,7 +167,7 @@ export function ask(executor: QueryExecutor, request: Uint8Array): Shown {
 export const clock = { wallMs: () => NOW_MS, monoMs: () => 0, timer: () => () => {} }
 
 export function executorOver(log: TestLog, change: Partial<QueryDependencies> = {}, durableLsn = (): number => log.nextLsn - 1): QueryExecutor {
-  const source = new StoreSource({ store: log.store, find: log.find, appliedLsn: () => log.nextLsn - 1, durableLsn })
+  const source = new StoreSource({ store: log.store, find: log.find, readLog: log.readRange, appliedLsn: () => log.nextLsn - 1, durableLsn })
   const reader = new LogAssertionReader(log.readRange)
   const records = (asOfHlc: Hlc | undefined): RecordReader => recordReader({ source, reader, clock }, asOfHlc)
   return new QueryExecutor({ source, reader, records, clock, limitMax: 1000, replyBytesMax: 1 << 20, ...change })

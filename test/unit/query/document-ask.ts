@@ -67,7 +67,7 @@ const clock = { wallMs: () => NOW_MS, monoMs: () => 0, timer: () => () => {} }
 
 export function executorOver(log: TestLog, change: Partial<QueryDependencies> = {}): QueryExecutor {
   const lsn = (): number => log.nextLsn - 1
-  const source = new StoreSource({ store: log.store, find: log.find, appliedLsn: lsn, durableLsn: lsn })
+  const source = new StoreSource({ store: log.store, find: log.find, readLog: log.readRange, appliedLsn: lsn, durableLsn: lsn })
   const reader = new LogAssertionReader(log.readRange)
   return new QueryExecutor({
     source, reader, records: (asOfHlc) => recordReader({ source, reader, clock }, asOfHlc), clock, limitMax: 1000, replyBytesMax: 1 << 20, ...change,

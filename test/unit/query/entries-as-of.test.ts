@@ -11,7 +11,7 @@ await hashReady
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 function read(log: TestLog, range: EntryRange): IndexEntry[] {
-  const source = new StoreSource({ store: log.store, find: log.find, appliedLsn: () => log.nextLsn - 1, durableLsn: () => log.nextLsn - 1 })
+  const source = new StoreSource({ store: log.store, find: log.find, readLog: log.readRange, appliedLsn: () => log.nextLsn - 1, durableLsn: () => log.nextLsn - 1 })
   const cursor = source.entries(range)
   const entries: IndexEntry[] = []
   for (let entry = cursor.next(); entry !== undefined; entry = cursor.next()) entries.push(entry)

@@ -16,11 +16,11 @@ import { claim, NOW_MS, TestLog } from './test-log.ts'
 await initHash()
 
 const sourceOf = (log: TestLog, keep: Pick<StoreSourceDependencies, 'keep'> = {}): StoreSource =>
-  new StoreSource({ store: log.store, find: log.find, appliedLsn: () => log.nextLsn - 1, durableLsn: () => log.nextLsn - 1, ...keep })
+  new StoreSource({ store: log.store, find: log.find, readLog: log.readRange, appliedLsn: () => log.nextLsn - 1, durableLsn: () => log.nextLsn - 1, ...keep })
 
 /** Without the short way, which needs `pair`. */
 const generalOf = (source: CandidateSource): CandidateSource =>
-  ({ appliedLsn: () => source.appliedLsn(), appliedHlc: () => source.appliedHlc?.(), byId: (id) => source.byId(id), entries: (range) => source.entries(range) })
+  ({ appliedLsn: () => source.appliedLsn(), appliedHlc: () => source.appliedHlc?.(), byId: (id) => source.byId(id), entries: (range) => source.entries(range), latest: (range) => source.latest(range) })
 
 /** Counts who takes the long way. */
 function countedOf(source: StoreSource): { source: CandidateSource, general: () => number } {

@@ -109,7 +109,7 @@ t.test('a damaged log is never served: each bit of a record', async (t) => {
   const ids = log.append(claims, 'singly')
   const reader = new LogAssertionReader(log.readRange)
   const place = log.find(ids[1]!, 0)!
-  const source = new StoreSource({ store: log.store, find: log.find, appliedLsn: () => 3, durableLsn: () => 3 })
+  const source = new StoreSource({ store: log.store, find: log.find, readLog: log.readRange, appliedLsn: () => 3, durableLsn: () => 3 })
   const cursor = source.entries({ subject: new TextEncoder().encode('drug/aspirin'), subjectIsPrefix: false, predicate: undefined })
   const entries = [cursor.next()!, cursor.next()!, cursor.next()!]
   const entry = entries.find(({ lsn }) => lsn === 2)!
@@ -157,6 +157,7 @@ function wideSource(pairs: number, versions: number, counted: { steps: number, s
   return {
     appliedLsn: () => 5,
     byId: () => undefined,
+    latest: () => t.fail('nobody asks for an agent or a time') as never,
     entries(_range: EntryRange): EntryCursor {
       let pair = 0
       let version = 0
@@ -237,7 +238,7 @@ t.test('cursors over the store skip and group as a plain list does', async (t) =
   const log = new TestLog()
   const subjects = ['a', 'a/b', 'a/b/c', 'ab', 'a\u0001', 'b']
   for (let i = 0; i < 120; i++) log.append([claim({ subject: subjects[i % 4 === 0 ? 0 : i % 6]!.replace('\u0001', '~'), predicate: i % 3 === 0 ? 'p' : 'pq', object: { kind: 'number', value: i } })])
-  const source = new StoreSource({ store: log.store, find: log.find, appliedLsn: () => 0, durableLsn: () => 0 })
+  const source = new StoreSource({ store: log.store, find: log.find, readLog: log.readRange, appliedLsn: () => 0, durableLsn: () => 0 })
   const text = (part: Uint8Array): string => Buffer.from(part).toString()
   const list = (range: EntryRange, skipAfter = Infinity): string[] => {
     const cursor = source.entries(range)

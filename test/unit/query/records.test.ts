@@ -33,7 +33,7 @@ const by = (agent: number, draft: RecordDraft, more: Partial<Assertion> = {}): A
   ({ ...claim({ agent: key(agent), assertedAtMs: NOW_MS - serial++ }), ...draft, ...more })
 
 function over(log: TestLog, more: Partial<RecordReaderDependencies> = {}): (asOfHlc?: Hlc) => RecordReader {
-  const source = new StoreSource({ store: log.store, find: log.find, appliedLsn: () => log.nextLsn - 1, durableLsn: () => log.nextLsn - 1 })
+  const source = new StoreSource({ store: log.store, find: log.find, readLog: log.readRange, appliedLsn: () => log.nextLsn - 1, durableLsn: () => log.nextLsn - 1 })
   const reader = new LogAssertionReader(log.readRange)
   return (asOfHlc) => recordReader({ source, reader, clock, ...more }, asOfHlc)
 }
@@ -195,7 +195,7 @@ t.test('what an older node has taken and is no record is left out', async (t) =>
 t.test('a record is read from the log once, whatever is asked, and is never out of date', async (t) => {
   const log = new TestLog()
   let reads = 0
-  const source = new StoreSource({ store: log.store, find: log.find, appliedLsn: () => log.nextLsn - 1, durableLsn: () => log.nextLsn - 1 })
+  const source = new StoreSource({ store: log.store, find: log.find, readLog: log.readRange, appliedLsn: () => log.nextLsn - 1, durableLsn: () => log.nextLsn - 1 })
   const plain = new LogAssertionReader(log.readRange)
   const reader = { read: (place: Parameters<typeof plain.read>[0]) => { reads++; return plain.read(place) } }
   const cache = new RecordCache()
