@@ -31,6 +31,8 @@ export interface TlogFollowerOptions {
   readonly publicKey: Uint8Array
   /** Ed25519 by the node's key. */
   readonly sign: (message: Uint8Array) => Uint8Array
+  /** Leaves after which the files are synced. Default: {@link TLOG_SYNC_LEAVES}. */
+  readonly syncLeaves?: number
 }
 
 /**
@@ -52,7 +54,7 @@ export class TlogFollower {
   #hasSought = false
   /** Of the last record that was taken. */
   #readLsn: Lsn = 0
-  /** The log has been read up to the last leaf that the files had. */
+  /** The log has been read up to the last leaf that the files had, and has it. */
   #hasMetLog = false
 
   /** @throws {DbError} `disk_full`, `io_error` */
@@ -99,7 +101,12 @@ export class TlogFollower {
       if (log.header.kind === RECORD_KIND.batch) this.#take(log.header.lsnFirst, log.header.count)
     }
     this.#append()
-    this.#hasMetLog ||= !more || this.#readLsn >= this.size
+    if (!more && this.#readLsn < this.size) {
+      // The files go on where the log ends: they are of another one.
+      this.#beginAnew()
+      return true
+    }
+    this.#hasMetLog ||= this.#readLsn >= this.size
     this.#keepPromise()
     return more
   }
@@ -126,6 +133,7 @@ export class TlogFollower {
   #beginAnew(): void {
     this.#writer.clear()
     this.#idCount = 0
+    this.#readLsn = 0
     this.#promised ??= this.#signed === undefined ? undefined : parseCheckpoint(this.#signed.text)
     this.#options.log.seek(this.#options.placeOf(1))
   }
@@ -134,7 +142,7 @@ export class TlogFollower {
     if (this.#idCount === 0) return
     this.#writer.append(this.#ids, this.#idCount)
     this.#idCount = 0
-    if (this.size - this.#writer.syncedSize >= TLOG_SYNC_LEAVES) this.#writer.sync()
+    if (this.size - this.#writer.syncedSize >= (this.#options.syncLeaves ?? TLOG_SYNC_LEAVES)) this.#writer.sync()
   }
 
   #keepPromise(): void {
@@ -149,18 +157,24 @@ export class TlogFollower {
   }
 
   /**
-   * Signs a head of all leaves, where there is none yet. It is durable when this returns.
+   * Signs a head of all leaves, where there is none yet, and where all of them were held against the log. It is durable when this returns.
    * @returns whether there is a new one
    * @throws {DbError} `disk_full`, `io_error`
    */
   sign(): boolean {
     const { origin, publicKey, sign } = this.#options
-    if (this.#promised !== undefined || this.#signed?.size === this.size) return false
+    if (!this.#hasMetLog || this.#promised !== undefined || this.#signed?.size === this.size) return false
     const head: TreeHead = { origin, size: this.size, root: this.#writer.rootAt(this.size) }
     const text = checkpointText(head, publicKey, sign(new TextEncoder().encode(headText(head))))
     this.#writer.writeHead(text)
     this.#signed = { text, size: head.size }
     return true
+  }
+
+  /** Makes the files again from the log: somebody has read what does not fit together. @throws {DbError} `disk_full`, `io_error` */
+  rebuild(): void {
+    this.#hasSought = true
+    this.#beginAnew()
   }
 
   /** Makes the files durable, so that the next start reads nothing again. @throws {DbError} `disk_full`, `io_error` */

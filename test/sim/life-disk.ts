@@ -10,6 +10,9 @@ export interface Trouble {
   readonly fault: Fault
 }
 
+/** `ids`, `level-1` and on; not `head`. */
+const TLOG_TILES = /\/tlog\/(ids|level-\d)$/
+
 const SYNCS: ReadonlySet<DiskCall> = new Set(['fdatasync', 'fsync', 'syncDir'])
 const NAMES: ReadonlySet<DiskCall> = new Set(['mkdir', 'rename', 'syncDir'])
 const CHANGES: ReadonlySet<DiskCall> = new Set([...SYNCS, 'mkdir', 'pwrite', 'rename', 'unlink', 'truncate'])
@@ -113,7 +116,10 @@ export class LifeDisk {
 
   /** A failed sync is final: nobody knows what it left, and the next one may lie. */
   #checkFinal(call: DiskCall, path: string): void {
-    if (call === 'unlink') this.#lost.delete(path)
+    // Another file has the name now, or none.
+    if (call === 'unlink' || call === 'rename') this.#lost.delete(path)
+    // Whoever opens the tiles anew cuts them to what was synced before, and writes again what was not.
+    if (call === 'open' && TLOG_TILES.test(path)) this.#lost.delete(path)
     if (this.#lost.has(path) && SYNCS.has(call)) throw new Violation(`${call} of ${path} after one that failed`)
   }
 }
