@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts'
+import { bytesEqual } from '../base/bytes.ts'
 import type { Disk } from '../base/disk.ts'
 import { DbError } from '../base/errors.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
@@ -56,11 +57,14 @@ export class TlogFollower {
   #readLsn: Lsn = 0
   /** The log has been read up to the last leaf that the files had, and has it. */
   #hasMetLog = false
+  /** All leaves are from the log, and none from files that were there. */
+  #isMadeAnew: boolean
 
   /** @throws {DbError} `disk_full`, `io_error` */
   constructor(options: TlogFollowerOptions) {
     this.#options = options
     this.#writer = new TlogWriter(options.disk, options.dir)
+    this.#isMadeAnew = this.#writer.size === 0
     const last = parseCheckpoint(this.#writer.checkpoint)
     // A head of another realm is one of another log.
     if (last?.origin === options.origin) {
@@ -101,14 +105,12 @@ export class TlogFollower {
       if (log.header.kind === RECORD_KIND.batch) this.#take(log.header.lsnFirst, log.header.count)
     }
     this.#append()
-    if (!more && this.#readLsn < this.size) {
-      // The files go on where the log ends: they are of another one.
-      this.#beginAnew()
-      return true
-    }
     this.#hasMetLog ||= this.#readLsn >= this.size
-    this.#keepPromise()
-    return more
+    // Where the files go on though the log has ended, they are of another one.
+    const fits = more || this.#hasMetLog
+    if (fits && this.#keepsPromise()) return more
+    this.#beginAnew()
+    return true
   }
 
   #take(lsnFirst: Lsn, count: number): void {
@@ -132,6 +134,7 @@ export class TlogFollower {
   /** The files are not of this log: they are made again, and then what was signed is held against them. */
   #beginAnew(): void {
     this.#writer.clear()
+    this.#isMadeAnew = true
     this.#idCount = 0
     this.#readLsn = 0
     this.#promised ??= this.#signed === undefined ? undefined : parseCheckpoint(this.#signed.text)
@@ -145,15 +148,17 @@ export class TlogFollower {
     if (this.size - this.#writer.syncedSize >= (this.#options.syncLeaves ?? TLOG_SYNC_LEAVES)) this.#writer.sync()
   }
 
-  #keepPromise(): void {
+  /** @returns false where the tiles of an earlier process do not give what it has signed: then they may be what is wrong, and not the log. */
+  #keepsPromise(): boolean {
     const promised = this.#promised
     // Not before the files were held against the log.
-    if (promised === undefined || !this.#hasMetLog || this.size < promised.size) return
-    const root = this.#writer.rootAt(promised.size)
-    if (root.some((byte, i) => byte !== promised.root[i])) {
+    if (promised === undefined || !this.#hasMetLog || this.size < promised.size) return true
+    if (!bytesEqual(this.#writer.rootAt(promised.size), promised.root)) {
+      if (!this.#isMadeAnew) return false
       throw diverged(`its first ${promised.size} assertions are not those that this node has signed`, promised.size)
     }
     this.#promised = undefined
+    return true
   }
 
   /**

@@ -136,9 +136,10 @@ export class TlogStage implements Stage {
   finish(): void {
     try {
       this.#follower?.sync()
-      this.#close()
     } catch (error) {
       if (!isDbError(error)) throw error
+    } finally {
+      this.#close()
     }
   }
 }

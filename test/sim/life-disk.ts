@@ -1,6 +1,7 @@
 import { must } from '../../src/base/assert.ts'
 import { FaultyDisk, type DiskCall, type DiskCallSeen, type Fault } from '../support/faulty-disk.ts'
 import { Violation } from './oracle.ts'
+import { DATA_DIR } from './swarm.ts'
 import type { World } from './world.ts'
 
 /** What the disk does to one life: at the n-th call of these. */
@@ -120,6 +121,8 @@ export class LifeDisk {
     if (call === 'unlink' || call === 'rename') this.#lost.delete(path)
     // Whoever opens the tiles anew cuts them to what was synced before, and writes again what was not.
     if (call === 'open' && TLOG_TILES.test(path)) this.#lost.delete(path)
+    // A folder's sync that fails is one of the journal, and those stay failed: what the log of proofs tries again does not lie.
+    if (call === 'syncDir' && (path === DATA_DIR || path === `${DATA_DIR}/tlog`)) return
     if (this.#lost.has(path) && SYNCS.has(call)) throw new Violation(`${call} of ${path} after one that failed`)
   }
 }

@@ -58,6 +58,12 @@ class StageActor implements Actor {
     return this.run() === 'progress'
   }
 
+  /** It has drained: its thread ends. */
+  finish(): void {
+    this.#ended = true
+    this.stage.finish()
+  }
+
   /** The thread of a stage that throws has ended; the others do not know it yet. */
   run(): 'progress' | 'idle' | 'blocked' {
     if (this.#ended) return 'idle'
@@ -218,7 +224,7 @@ export class Life {
       this.#world.clock.advance(TURN_MS_MAX)
     }
     try {
-      actor.stage.finish()
+      actor.finish()
     } catch (error) {
       this.#dieOf(error)
     }
