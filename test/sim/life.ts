@@ -112,6 +112,7 @@ export class Life {
       return true
     } catch (error) {
       if (this.#lifeDisk.hasStruck) this.#world.count('deathsInRecovery')
+      if (this.#world.hasLostPages && isDbError(error) && error.code === 'disk_full') this.#world.count('fullStartsRefused')
       this.#judge(error)
       return false
     }

@@ -53,7 +53,6 @@ export async function simulate(seed: number, counts: Counts = newCounts(), liste
 async function live(world: World, clients: Clients): Promise<void> {
   for (let life = 0; life < world.swarm.lives; life++) {
     const process = new Life(world, clients, drawTroubles(world))
-    if (world.hasLostPages) world.disk.capacityBytes = Infinity
     if (await process.start()) {
       world.hasLostPages = false
       end(world, process)

@@ -17,6 +17,7 @@ export const SOMETIMES = [
   'kills', 'powerCuts', 'storeWritesLost', 'deathsInRecovery', 'deathsWithinCalls', 'tornTails', 'orderlyStops', 'cleanStarts',
   'failedSyncs', 'failedWrites', 'failedReads', 'unknownOutcomes', 'diskFullAnswers', 'diskFullStarts', 'clockSetBack',
   'rotations', 'preparedSegments', 'idsFlushed', 'groupsOfSeveral', 'rests', 'readsWithinSyncs',
+  'fullStartsRefused',
   'heads', 'headsOfEarlierLives', 'tlogErrors', 'tlogFilesFound',
 ] as const
 export type Sometimes = (typeof SOMETIMES)[number]
@@ -46,10 +47,7 @@ export class World {
   disk = new MemoryDisk()
   /** No more trouble: the node has to come to rest. */
   isCalm = false
-  /**
-   * A sync has failed, and the kernel still shows what the disk does not have. A start on a full disk can not mend that
-   * (docs/formats/wal.md, "With a full disk"), so the disk is not full then.
-   */
+  /** A sync has failed, and the kernel still shows what the disk does not have. */
   hasLostPages = false
 
   constructor(seed: number, counts: Counts, trace: Trace) {
