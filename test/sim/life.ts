@@ -26,7 +26,10 @@ import '../../src/node/stage-verify.ts'
 import '../../src/node/stage-wal.ts'
 import '../../src/node/tlog.ts'
 
-/** Scrub reads a disk that rots, which the simulated one does not; feed has nobody to tell. */
+/**
+ * Feed has nobody to tell. Scrub shares nothing with the others but the disk, reads only what never changes any more, and its day would be a cycle that no life
+ * lasts: test/unit/wal/scrub.test.ts runs it over a clock and a disk of its own, which rots while the log grows.
+ */
 const NOT_SIMULATED: ReadonlySet<ThreadKind> = new Set<ThreadKind>(['scrub', 'feed'])
 /** As node.ts drains its threads. */
 const STOP_ORDER: readonly ThreadKind[] = ['tlog', 'verify', 'wal', 'merkle', 'lens', 'ingest']
