@@ -33,7 +33,7 @@ class Filled {
 const filled = new Filled()
 
 /** Memory enough for the claims, as the other side has it (postgres.ts): what is compared is the work and not a default. */
-const UNSIGNED: Settings = { signatures: 'optional', lensThreads: 2, lensClaimCacheBytes: 512 * MiB, lensPageCacheBytes: 128 * MiB }
+const UNSIGNED: Settings = { signatures: 'optional', lensThreads: 2, lensPairCacheBytes: 512 * MiB, lensClaimCacheBytes: 512 * MiB, lensPageCacheBytes: 128 * MiB }
 const COLD: Settings = { ...UNSIGNED, answerCacheBytes: 0 }
 
 /** A node over the claims, which are written at the first call. */

@@ -91,7 +91,8 @@ export const OPTIONS = {
   blockCacheBytes: number('store', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'RocksDB block cache.'),
 
   lensPageCacheBytes: number('lens', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'Memory of each lens thread for pages of the index by subject and predicate. A page at hand is found without asking RocksDB.'),
-  lensClaimCacheBytes: number('lens', 64 * MiB, 0, 64 * GiB, 'bytes', 'Memory of each lens thread for assertions that it has read, checked and decoded lately, about. 0: none is kept.'),
+  lensPairCacheBytes: number('lens', 64 * MiB, 0, 64 * GiB, 'bytes', 'Memory of each lens thread for subjects and predicates that were asked for lately, with their assertions, about. One at hand is answered without a look at the index. 0: none is kept.'),
+  lensClaimCacheBytes: number('lens', 32 * MiB, 0, 64 * GiB, 'bytes', 'Memory of each lens thread for assertions that it has read, checked and decoded lately, about. 0: none is kept.'),
   lensLogCacheBytes: number('lens', 16 * MiB, 0, 4 * GiB, 'bytes', 'Memory of each lens thread for pieces of the log that it has read lately. 0: none is kept, and every read asks the operating system.'),
   decayHalfLifeDays: text('lens', 'inf,730,365,180,90,30', 'Days in which the confidence of a claim has halved, for tiers 0 to 5 (regulatory, clinical, observational, expert, community, anecdotal): six numbers above 0, or inf for never, between commas.'),
   consensusTolerance: text('lens', '0', 'Numbers no farther apart than this part of the greater one are one value to lenses, where a query says nothing else. 0 to 1; 0: equal numbers only.'),

@@ -1,5 +1,5 @@
 import { bytesEqual } from '../base/bytes.ts'
-import type { Candidate } from './lens.ts'
+import type { Candidate, LensContext } from './lens.ts'
 
 const SLOTS_MIN = 32
 
@@ -67,8 +67,8 @@ const table = new IdTable()
  * Each assertion once, however often it is among the candidates: the array itself where nothing repeats. Of two stamps
  * of one id, the greater HLC stays.
  */
-export function distinct<C extends Candidate>(candidates: readonly C[]): readonly C[] {
-  if (candidates.length < 2) return candidates
+export function distinct<C extends Candidate>(candidates: readonly C[], context?: LensContext): readonly C[] {
+  if (candidates.length < 2 || context?.columns?.of === candidates) return candidates
   table.begin(candidates.length)
   let kept: C[] | undefined
   for (let i = 0; i < candidates.length; i++) {

@@ -1,7 +1,8 @@
+import { weighedClustersOf, weightsOf } from './columns.ts'
 import { distinct } from './id-table.ts'
 import type { Candidate, Lens, LensContext, Resolution } from './lens.ts'
 import { isLater, latestOf } from './order.ts'
-import { clustersOf, toleranceOf, valueText, type Cluster } from './value.ts'
+import { valueText, type Cluster } from './value.ts'
 import { claimOf, shareText, weightOf, weightText } from './weight.ts'
 
 /** Votes are summed in whole multiples of 2^-20 (about one millionth), so that sums of thousands of millions are exact. */
@@ -57,8 +58,8 @@ export const ballotLens: Lens = {
   needs: ['votes'],
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
-    const boxes = clustersOf(distinct(candidates), toleranceOf(context), (candidate) => weightOf(candidate, context))
-      .map((cluster) => boxOf(cluster, context))
+    const all = distinct(candidates, context)
+    const boxes = weighedClustersOf(all, context, weightsOf(all, context)).map((cluster) => boxOf(cluster, context))
     boxes.sort(compareBoxes)
     const { cluster, net, best } = boxes[0]!
     let total = 0

@@ -12,7 +12,7 @@ export const confidenceLens: Lens = {
   description: 'The assertion of the highest confidence wins, decayed with the half-life of its tier.',
   reads: 'claims',
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
-    const supporters = heaviestOf(distinct(candidates), (candidate) => weightOf(candidate, context))
+    const supporters = heaviestOf(distinct(candidates, context), (candidate) => weightOf(candidate, context))
     if (supporters.list.length === 0) return { answers: [] }
     const weight = supporters.score / WEIGHT_ONE
     return {

@@ -1,9 +1,10 @@
+import { weighedClustersOf, weightsOf } from './columns.ts'
 import { conflictScore, statusOf } from './conflict.ts'
 import { distinct } from './id-table.ts'
 import type { Candidate, Lens, LensContext, Resolution } from './lens.ts'
 import { rank } from './rank.ts'
-import { clustersOf, toleranceOf, valueText } from './value.ts'
-import { claimOf, decayedConfidence, shareText, WEIGHT_ONE, weightOf, weightText } from './weight.ts'
+import { valueText } from './value.ts'
+import { claimOf, decayedConfidence, shareText, WEIGHT_ONE, weightText } from './weight.ts'
 
 /**
  * Consensus: weighted plurality by value. Candidates are clustered by value (`clustersOf`: numeric tolerance, units); each weighs its
@@ -17,7 +18,8 @@ export const consensusLens: Lens = {
   byValue: true,
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
-    const { clusters, total } = rank(clustersOf(distinct(candidates), toleranceOf(context), (candidate) => weightOf(candidate, context)))
+    const all = distinct(candidates, context)
+    const { clusters, total } = rank(weighedClustersOf(all, context, weightsOf(all, context)))
     const { best, members, weight } = clusters[0]!
     const share = weight / total
     return {

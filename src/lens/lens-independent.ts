@@ -1,11 +1,12 @@
+import { originsOf, weighedClustersOf, weightsOf } from './columns.ts'
 import { conflictScore, statusOf } from './conflict.ts'
 import { distinct } from './id-table.ts'
 import { candidatesIn } from './lens-consensus.ts'
 import type { Candidate, Lens, LensContext, Resolution } from './lens.ts'
-import { countSources, originsOf } from './origins.ts'
+import { countSources } from './origins.ts'
 import { rank } from './rank.ts'
-import { clustersOf, toleranceOf, valueText, type Cluster } from './value.ts'
-import { claimOf, decayedConfidence, shareText, WEIGHT_ONE, weightOf } from './weight.ts'
+import { valueText, type Cluster } from './value.ts'
+import { claimOf, decayedConfidence, shareText, WEIGHT_ONE } from './weight.ts'
 
 /**
  * Independent consensus: as consensus, but what is counted are independent sources (`originsOf`), not assertions or keys. All that goes
@@ -21,10 +22,10 @@ export const independentLens: Lens = {
   byValue: true,
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
-    const all = distinct(candidates)
-    const weights = all.map((candidate) => weightOf(candidate, context))
-    const unweighted = clustersOf(all, toleranceOf(context), (_, place) => weights[place]!)
-    const origins = originsOf(all, unweighted)
+    const all = distinct(candidates, context)
+    const weights = weightsOf(all, context)
+    const unweighted = weighedClustersOf(all, context, weights)
+    const origins = originsOf(all, unweighted, context)
     weighOrigins(unweighted, weights, origins)
     const { clusters, total } = rank(unweighted)
     const { best, members, places, weight } = clusters[0]!

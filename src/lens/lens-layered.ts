@@ -1,11 +1,12 @@
 import { SOURCE_CLASSES } from '../record/assertion.ts'
+import { weighedClustersOf, weightsOf } from './columns.ts'
 import { conflictScore } from './conflict.ts'
 import { distinct } from './id-table.ts'
 import type { Candidate, ConflictStatus, Lens, LensAnswer, LensContext, Resolution } from './lens.ts'
 import { isLater } from './order.ts'
 import { rank, type Ranking } from './rank.ts'
-import { clustersOf, toleranceOf, valueText, type Cluster } from './value.ts'
-import { claimOf, decayedConfidence, shareText, WEIGHT_ONE, weightOf, weightText } from './weight.ts'
+import { valueText, type Cluster } from './value.ts'
+import { claimOf, decayedConfidence, shareText, WEIGHT_ONE, weightText } from './weight.ts'
 
 /** The part of a cluster that is of one tier, and which cluster that is. */
 interface TierCluster<C extends Candidate> extends Cluster<C> {
@@ -83,9 +84,9 @@ export const layeredLens: Lens = {
   byValue: true,
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
-    const all = distinct(candidates)
-    const weights = all.map((candidate) => weightOf(candidate, context))
-    const clusters = clustersOf(all, toleranceOf(context), (_, place) => weights[place]!)
+    const all = distinct(candidates, context)
+    const weights = weightsOf(all, context)
+    const clusters = weighedClustersOf(all, context, weights)
     const tiers = tiersOf(clusters, weights)
     const total = tiers.reduce((sum, { ranking }) => sum + ranking.total, 0)
     const top = tiers[0]!.ranking

@@ -1,23 +1,24 @@
+import { originsOf, tiersOf, weighedClustersOf, weightsOf } from './columns.ts'
 import { conflictScore, statusOf } from './conflict.ts'
 import { distinct } from './id-table.ts'
 import { candidatesIn, whyLighter } from './lens-consensus.ts'
 import type { Candidate, ConflictStatus, Lens, LensAnswer, LensContext, Resolution } from './lens.ts'
-import { countSources, originsOf } from './origins.ts'
+import { countSources } from './origins.ts'
 import { rank, type Ranking } from './rank.ts'
-import { clustersOf, toleranceOf, valueText } from './value.ts'
-import { claimOf, decayedConfidence, shareText, WEIGHT_ONE, weightOf } from './weight.ts'
+import { valueText } from './value.ts'
+import { claimOf, decayedConfidence, shareText, WEIGHT_ONE } from './weight.ts'
 
 const TIER_ANECDOTAL = 5
 const TIER_STUDIED_MAX = 2
 
 /** Whether so many anecdotes stand alone that somebody should look: none of tiers 0 to 2 has spoken. */
-function mustEscalate(candidates: readonly Candidate[], { escalationCount }: LensContext): boolean {
+function mustEscalate(candidates: readonly Candidate[], context: LensContext): boolean {
+  const { escalationCount } = context
   if (escalationCount === undefined || candidates.length < escalationCount) return false
   let anecdotes = 0
-  for (const candidate of candidates) {
-    const { sourceClass } = claimOf(candidate)
-    if (sourceClass <= TIER_STUDIED_MAX) return false
-    if (sourceClass === TIER_ANECDOTAL) anecdotes++
+  for (const tier of tiersOf(candidates, context)) {
+    if (tier <= TIER_STUDIED_MAX) return false
+    if (tier === TIER_ANECDOTAL) anecdotes++
   }
   return anecdotes >= escalationCount
 }
@@ -51,12 +52,12 @@ export const skepticLens: Lens = {
   byValue: true,
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
-    const all = distinct(candidates)
-    const ranking = rank(clustersOf(all, toleranceOf(context), (candidate) => weightOf(candidate, context)))
+    const all = distinct(candidates, context)
+    const ranking = rank(weighedClustersOf(all, context, weightsOf(all, context)))
     const topShare = ranking.clusters[0]!.weight / ranking.total
     const status: ConflictStatus = mustEscalate(all, context) ? 'escalate' : statusOf(ranking.clusters.length, topShare)
     return {
-      answers: sidesOf(ranking, originsOf(all, ranking.clusters)),
+      answers: sidesOf(ranking, originsOf(all, ranking.clusters, context)),
       conflict: conflictScore(ranking.clusters.map(({ weight }) => weight)),
       certainty: topShare,
       status,

@@ -71,6 +71,8 @@ export interface LensContext {
   readonly halfLifeDays?: readonly number[]
   /** Numbers this far apart, relative to the greater magnitude, are one value. Absent: 0. */
   readonly tolerance?: number
+  /** What is known of the candidates beforehand (columns.ts). It says nothing of other sets, of parts of theirs for example. */
+  readonly columns?: CandidateColumns | undefined
   /** Tier 5 candidates from which a pair without any of tiers 0 to 2 is to be looked at by a person. */
   readonly escalationCount?: number
   /** Set for a lens that needs `votes`. */
@@ -79,6 +81,24 @@ export interface LensContext {
   readonly trustOf?: (agent: Uint8Array) => number
   /** Whether another epoch has taken this one's place. Set for a lens that needs `epochs`. */
   readonly isSuperseded?: (epoch: Uint8Array) => boolean
+}
+
+/** What is the same of a set of candidates whenever it is resolved, by place. */
+export interface CandidateColumns {
+  /** The set: each assertion once. */
+  readonly of: readonly Candidate[]
+  /** With which values were compared. */
+  readonly tolerance: number
+  /** Candidates of one number give one value; numbers from 0 to `groupCount`. */
+  readonly groups: Uint16Array
+  readonly groupCount: number
+  readonly confidence: Float64Array
+  /** From when on a claim decays: the earlier of when it was asserted and when it was accepted. */
+  readonly sinceMs: Float64Array
+  /** Source classes. */
+  readonly tiers: Uint8Array
+  /** Independent sources (origins.ts). */
+  readonly origins: Int32Array
 }
 
 export interface Resolution<C extends Candidate> {

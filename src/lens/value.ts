@@ -94,16 +94,20 @@ export function clustersOf<C extends Candidate>(
     const { object } = claimOf(candidate)
     const weight = weigh(candidate, place)
     const cluster = clusters.find(object)
-    if (cluster === undefined) {
-      clusters.add(object, { members: [candidate], places: [place], weight, best: candidate, bestWeight: weight })
-      continue
-    }
-    cluster.members.push(candidate)
-    cluster.places.push(place)
-    cluster.weight += weight
-    takeBetter(cluster, candidate, weight)
+    if (cluster === undefined) clusters.add(object, clusterOfOne(candidate, place, weight))
+    else addToCluster(cluster, candidate, place, weight)
   }
   return clusters.all.length < 2 ? clusters.all : mergeNear(clusters.all, tolerance)
+}
+
+export const clusterOfOne = <C extends Candidate>(candidate: C, place: number, weight: number): Cluster<C> =>
+  ({ members: [candidate], places: [place], weight, best: candidate, bestWeight: weight })
+
+export function addToCluster<C extends Candidate>(cluster: Cluster<C>, candidate: C, place: number, weight: number): void {
+  cluster.members.push(candidate)
+  cluster.places.push(place)
+  cluster.weight += weight
+  takeBetter(cluster, candidate, weight)
 }
 
 function takeBetter<C extends Candidate>(cluster: Cluster<C>, candidate: C, weight: number): void {

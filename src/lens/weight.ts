@@ -19,9 +19,16 @@ export const claimOf = (candidate: Candidate): Assertion => must(candidate.asser
  * asserted and when a node accepted it: an agent can date itself older, never younger. From the future: undecayed.
  */
 export function decayOf(tier: SourceClass, assertedAtMs: number, hlc: bigint, context: LensContext): number {
-  const halfLifeDays = context.halfLifeDays?.[tier]
-  if (halfLifeDays === undefined || halfLifeDays === Infinity) return 1
-  const ageMs = context.nowMs - Math.min(assertedAtMs, Number(hlc) / HLC_PER_MS)
+  const halfLifeDays = context.halfLifeDays?.[tier] ?? Infinity
+  return halfLifeDays === Infinity ? 1 : decaySince(Math.min(assertedAtMs, hlcMsOf(hlc)), context.nowMs, halfLifeDays)
+}
+
+/** The moment of an HLC, in milliseconds, with what its counter adds. */
+export const hlcMsOf = (hlc: bigint): number => Number(hlc) / HLC_PER_MS
+
+/** `decayOf` a claim whose age counts from `sinceMs` on. */
+export function decaySince(sinceMs: number, nowMs: number, halfLifeDays: number): number {
+  const ageMs = nowMs - sinceMs
   return ageMs > 0 ? 0.5 ** (ageMs / (halfLifeDays * MS_PER_DAY)) : 1
 }
 

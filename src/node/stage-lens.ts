@@ -39,10 +39,8 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
     find: (ids, offset) => lookup.find(ids, offset),
     appliedLsn: () => place.marks.appliedLsn,
     durableLsn,
-    index: {
-      listMark: () => place.marks.entryList, pageCacheBytes: config.lensPageCacheBytes,
-      lastLsn: (pair) => pairLsns.lastLsn(pair, start.recovered.lastLsn, durableLsn),
-    },
+    index: { listMark: () => place.marks.entryList, pageCacheBytes: config.lensPageCacheBytes },
+    keep: { pairLsns, startLsn: start.recovered.lastLsn, bytesMax: config.lensPairCacheBytes },
   })
   // What is read is noted for answers that are kept.
   const keepsAnswers = config.answerCacheBytes > 0
@@ -80,8 +78,9 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
     clock: place.clock,
     report: () => {
       const claims = reader.takeLookups()
-      const pages = storeSource.takeLookups()
+      const { pages, pairs } = storeSource.takeLookups()
       for (const result of ['read', 'kept'] as const) {
+        metrics.inc('pair_lookups_total', { result }, pairs[result])
         metrics.inc('claim_lookups_total', { result }, claims[result])
         metrics.inc('index_page_lookups_total', { result }, pages[result])
       }

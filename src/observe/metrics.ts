@@ -154,6 +154,7 @@ export const METRICS = {
   query_timeout_total: counter('Queries that were not answered within processingTimeoutMs.'),
   record_lookups_total: counter('Votes, epochs, outcomes and aliases that lenses looked at: read from the log, or kept from before.', { result: ['read', 'kept'] }),
 
+  pair_lookups_total: counter('Subjects and predicates that plain questions asked for: looked up in the index, or kept from before.', { result: ['read', 'kept'] }),
   claim_lookups_total: counter('Assertions that questions looked at: read from the log and checked, or kept from before.', { result: ['read', 'kept'] }),
   index_page_lookups_total: counter('Pages of the index by subject and predicate that plain questions looked at: read from RocksDB, or kept from before.', { result: ['read', 'kept'] }),
 

@@ -1,7 +1,8 @@
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
+import type { CandidateColumns, LensContext } from '../lens/lens.ts'
 import type { Assertion } from '../record/assertion.ts'
-import type { EntryPlace, PairEntries } from '../store/pair-entries.ts'
+import type { EntryPlace } from '../store/pair-entries.ts'
 
 /** Where an assertion stands in the log, and under which stamp. */
 export interface Place {
@@ -63,6 +64,26 @@ export interface EntryCursor {
   close(): void
 }
 
+export interface ClaimColumns extends CandidateColumns {
+  readonly of: readonly StoredAssertion[]
+}
+
+/** A pair whose entries are its candidates, as nothing of it changes another assertion. */
+export interface PlainPair {
+  readonly subject: Uint8Array
+  readonly predicate: Uint8Array
+  /** It is not plain: something of it names a parent, and may change what becomes of the others. It has no candidates here then. */
+  readonly hasParents: boolean
+  /** Candidates: entries of a standing lifecycle, the newest first. */
+  readonly count: number
+  /** Which of them is the latest: the greatest HLC, of equal ones the greatest id. -1 where there is none. */
+  readonly latest: number
+  /** One of them. @throws {DbError} as the reader does */
+  claim(i: number, reader: AssertionReader): StoredAssertion
+  /** All of them, as lenses take them. @throws {DbError} as the reader does */
+  columns(reader: AssertionReader, context: LensContext): ClaimColumns
+}
+
 /** What can be read, and where it stands. Both calls throw `DbError` only: `store_corrupt`, `wal_corrupt`, `io_error`. */
 export interface CandidateSource {
   /** Up to which LSN the index is complete. Asked before anything is read. */
@@ -73,10 +94,10 @@ export interface CandidateSource {
   byId(id: Uint8Array): Place | undefined
   entries(range: EntryRange): EntryCursor
   /**
-   * Puts all entries of one pair into `out`, the newest first. False: there are more than it takes.
-   * @param prefix subject, zero, predicate, zero
+   * One pair with all that is applied of it, or undefined where it has more entries than `CANDIDATES_MAX`.
+   * @param key its first `length` bytes are subject, zero, predicate, zero; not kept
    */
-  pair?(prefix: Uint8Array, out: PairEntries): boolean
+  pair?(key: Uint8Array, length: number): PlainPair | undefined
 }
 
 export const SIGNED_BY_NOBODY = 0
@@ -102,8 +123,6 @@ export interface StoredAssertion extends Place {
 export interface AssertionReader {
   /** @throws {DbError} `store_corrupt` where bytes and index disagree, `wal_corrupt`, `io_error`. */
   read(place: Place | EntryPlace): StoredAssertion
-  /** `read` of entry `i`, where that can be done with less. */
-  readEntry?(entries: PairEntries, i: number): StoredAssertion
   /**
    * Ids of the whole batch that an assertion came in, 32 bytes each, refused ones too: what the batch's signature covers. The bytes
    * are as they lie in the log, unchecked: it is the signature that says whether they are right.

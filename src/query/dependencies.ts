@@ -2,9 +2,8 @@ import { concatBytes } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
-import type { PairEntries } from '../store/pair-entries.ts'
 import type { PairLsns } from '../store/pair-lsns.ts'
-import type { CandidateSource, EntryCursor, EntryRange, Place } from './candidate-source.ts'
+import type { CandidateSource, EntryCursor, EntryRange, Place, PlainPair } from './candidate-source.ts'
 
 /** Pairs that one kept answer may depend on. */
 export const DEPENDENCIES_MAX = 256
@@ -39,13 +38,14 @@ export class Dependencies {
 
   /** Call it before reading anything of the pair, or of something that is made of it alone. */
   pair(subject: Uint8Array, predicate: Uint8Array): void {
-    this.prefix(concatBytes(subject, ZERO, predicate, ZERO))
+    const key = concatBytes(subject, ZERO, predicate, ZERO)
+    this.key(key, key.length)
   }
 
-  /** The same, of subject, zero, predicate, zero. */
-  prefix(prefix: Uint8Array): void {
+  /** The same, of subject, zero, predicate, zero: the first `length` bytes of `key`. */
+  key(key: Uint8Array, length: number): void {
     if (this.#count === DEPENDENCIES_MAX) return this.unbounded()
-    const index = this.#pairLsns.indexOf(prefix)
+    const index = this.#pairLsns.indexOf(this.#pairLsns.hashOf(key, length))
     this.#indexes[this.#count] = index
     this.#values[this.#count++] = this.#pairLsns.value(index)
   }
@@ -117,9 +117,9 @@ export class NotedSource implements CandidateSource {
     return place
   }
 
-  pair(prefix: Uint8Array, out: PairEntries): boolean {
-    this.#dependencies.prefix(prefix)
-    return this.#source.pair!(prefix, out)
+  pair(key: Uint8Array, length: number): PlainPair | undefined {
+    this.#dependencies.key(key, length)
+    return this.#source.pair!(key, length)
   }
 
   entries(range: EntryRange): EntryCursor {

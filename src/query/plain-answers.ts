@@ -2,14 +2,11 @@ import type { Clock } from '../base/clock.ts'
 import type { Lens, LensContext } from '../lens/lens.ts'
 import { lensOf as registryLensOf } from '../lens/registry.ts'
 import type { LensSettings } from '../lens/settings.ts'
-import { PairEntries } from '../store/pair-entries.ts'
 import { answerPartsOf, countText } from './answer-parts.ts'
-import { LIFECYCLES_STANDING } from './candidates.ts'
-import type { AssertionReader, CandidateSource, StoredAssertion } from './candidate-source.ts'
-import { lifecyclePasses } from './filter.ts'
-import { CANDIDATES_MAX } from './pairs.ts'
+import { AnswerWriter } from './answer-writer.ts'
+import type { AssertionReader, CandidateSource, ClaimColumns, PlainPair } from './candidate-source.ts'
 import { PlainQuestion } from './plain-question.ts'
-import type { ReplyBuilder } from './reply.codec.ts'
+import type { AnswerParts, ReplyBuilder } from './reply.codec.ts'
 import { tooLong } from './scan.ts'
 
 export interface PlainAnswersDependencies {
@@ -17,6 +14,8 @@ export interface PlainAnswersDependencies {
   readonly reader: AssertionReader
   readonly clock: Clock
   readonly reply: ReplyBuilder
+  /** Longest reply. */
+  readonly replyBytesMax: number
   readonly limitMax: number
   readonly lensSettings?: LensSettings | undefined
   readonly lensOf?: ((name: string) => Lens) | undefined
@@ -31,16 +30,17 @@ export interface PlainAnswersDependencies {
 export class PlainAnswers {
   readonly #deps: PlainAnswersDependencies
   readonly #question: PlainQuestion
-  readonly #entries = new PairEntries(CANDIDATES_MAX)
-  readonly #context: LensContext
+  readonly #context: LensContext & { columns: ClaimColumns | undefined }
+  readonly #writer: AnswerWriter
   #nowMs: number | undefined
 
   constructor(deps: PlainAnswersDependencies) {
     this.#deps = deps
     this.#question = new PlainQuestion(deps.lensOf ?? registryLensOf, deps.limitMax)
+    this.#writer = new AnswerWriter(deps.replyBytesMax)
     const now = (): number => this.#nowMs ??= deps.clock.wallMs()
     // Asked for when a lens wants it: an answer that does not depend on the time can be kept (dependencies.ts).
-    this.#context = { ...deps.lensSettings, get nowMs() { return now() } }
+    this.#context = { ...deps.lensSettings, columns: undefined, get nowMs() { return now() } }
   }
 
   /**
@@ -57,58 +57,29 @@ export class PlainAnswers {
     // Before anything is read: the answer saw at least this much.
     const seenLsn = source.appliedLsn()
     if (question.minLsn > seenLsn) return undefined
-    if (!source.pair(question.prefix, this.#entries) || this.#hasParents()) return undefined
-    this.#nowMs = undefined
-    reply.begin()
-    if (isLatest) this.#answerLatest(lens.whyLatest)
-    else this.#answerThrough(lens)
-    return reply.finish(question.requestId, seenLsn)
-  }
-
-  #hasParents(): boolean {
-    const entries = this.#entries
-    for (let i = 0; i < entries.count; i++) if (entries.hasParent(i)) return true
-    return false
-  }
-
-  #isStanding(i: number): boolean {
-    return lifecyclePasses(LIFECYCLES_STANDING, this.#entries.lifecycle(i))
-  }
-
-  /** Entries are in order: the newest first, those of one HLC by ascending id, of which the last is the latest. */
-  #answerLatest(why: (hlc: bigint) => string): void {
-    const entries = this.#entries
-    let candidates = 0
-    let latest = -1
-    let isTie = true
-    for (let i = 0; i < entries.count; i++) {
-      if (!this.#isStanding(i)) continue
-      candidates++
-      isTie &&= latest < 0 || entries.isSameHlc(latest, i)
-      if (isTie) latest = i
+    const pair = source.pair(question.key, question.keyBytes)
+    if (pair === undefined || pair.hasParents) return undefined
+    if (pair.count === 0) {
+      reply.begin()
+      return reply.finish(question.requestId, seenLsn)
     }
-    if (latest < 0) return
-    const { subject, predicate } = this.#question
-    const winner = this.#read(latest)
-    this.#give({ subject, predicate, candidates, winner, why: `${why(winner.hlc)} ${countText(candidates, false)}` })
+    this.#nowMs = undefined
+    const answer = isLatest ? this.#latest(pair, lens.whyLatest) : this.#through(pair, lens)
+    return this.#writer.write(question.requestId, seenLsn, answer) ?? tooLong()
   }
 
-  #answerThrough(lens: Lens): void {
-    const candidates: StoredAssertion[] = []
-    for (let i = 0; i < this.#entries.count; i++) if (this.#isStanding(i)) candidates.push(this.#read(i))
-    if (candidates.length === 0) return
-    const { subject, predicate } = this.#question
-    const resolution = lens.resolve(candidates, this.#context)
-    this.#give(answerPartsOf({ subject, predicate, candidates: candidates.length, isCut: false, leftOut: 0 }, resolution, (winner) => winner))
+  #latest(pair: PlainPair, why: (hlc: bigint) => string): AnswerParts {
+    const { subject, predicate, count: candidates, latest } = pair
+    const winner = pair.claim(latest, this.#deps.reader)
+    return { subject, predicate, candidates, winner, why: `${why(winner.hlc)} ${countText(candidates, false)}` }
   }
 
-  #read(i: number): StoredAssertion {
-    const { reader } = this.#deps
-    return reader.readEntry === undefined ? reader.read(this.#entries.place(i)) : reader.readEntry(this.#entries, i)
-  }
-
-  #give(answer: Parameters<ReplyBuilder['add']>[0]): void {
-    if (!this.#deps.reply.add(answer)) tooLong()
+  #through(pair: PlainPair, lens: Lens): AnswerParts {
+    const { subject, predicate, count: candidates } = pair
+    const context = this.#context
+    const columns = context.columns = pair.columns(this.#deps.reader, context)
+    const resolution = lens.resolve(columns.of, context)
+    return answerPartsOf({ subject, predicate, candidates, isCut: false, leftOut: 0 }, resolution, (winner) => winner)
   }
 }
 

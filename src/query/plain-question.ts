@@ -30,10 +30,9 @@ export class PlainQuestion {
   readonly #limitMax: number
   requestId = 0n
   minLsn: Lsn = 0
-  /** Subject, zero, predicate, zero; memory of its own. */
-  prefix: Uint8Array = new Uint8Array(0)
-  subject: Uint8Array = new Uint8Array(0)
-  predicate: Uint8Array = new Uint8Array(0)
+  /** Subject, zero, predicate, zero, in its first `keyBytes` bytes. */
+  readonly key = new Uint8Array(SUBJECT_BYTES_MAX + PREDICATE_BYTES_MAX + 2)
+  keyBytes = 0
   lens: Lens
   /** The name of `lens`. */
   #lensName: Uint8Array
@@ -77,11 +76,8 @@ export class PlainQuestion {
     const subjectBytes = view.getUint32(subject, true)
     const predicateBytes = view.getUint32(predicate, true)
     if (subjectBytes === 0 || subjectBytes > SUBJECT_BYTES_MAX || predicateBytes === 0 || predicateBytes > PREDICATE_BYTES_MAX) return false
-    // Three copies: short arrays of their own are cheap, views of one are not.
-    this.prefix = new Uint8Array(subjectBytes + predicateBytes + 2)
-    this.subject = new Uint8Array(subjectBytes)
-    this.predicate = new Uint8Array(predicateBytes)
-    return copyText(bytes, subject + 4, this.subject, this.prefix, 0) && copyText(bytes, predicate + 4, this.predicate, this.prefix, subjectBytes + 1)
+    this.keyBytes = subjectBytes + predicateBytes + 2
+    return copyText(bytes, subject + 4, subjectBytes, this.key, 0) && copyText(bytes, predicate + 4, predicateBytes, this.key, subjectBytes + 1)
   }
 
   /** The lens of the last question is mostly that of this one. */
@@ -105,13 +101,13 @@ export class PlainQuestion {
   }
 }
 
-/** False where a zero is in it, which would reach into the next part of a key. */
-function copyText(from: Uint8Array, at: number, to: Uint8Array, key: Uint8Array, keyAt: number): boolean {
-  for (let i = 0; i < to.length; i++) {
+/** Copies a text and the zero behind it. False where a zero is in it, which would reach into the next part of a key. */
+function copyText(from: Uint8Array, at: number, length: number, key: Uint8Array, keyAt: number): boolean {
+  for (let i = 0; i < length; i++) {
     const byte = from[at + i]!
     if (byte === 0) return false
-    to[i] = byte
     key[keyAt + i] = byte
   }
+  key[keyAt + length] = 0
   return true
 }

@@ -244,6 +244,9 @@ export class ReplyBuilder {
   }
 }
 
+/** What a reply of this one answer takes, at most. */
+export const replyBytesAtMost = (answer: AnswerParts): number => answerBytes(answer) + REPLY_BYTES + PAGE_CURSOR_BYTES_MAX
+
 /** What an answer takes, at most. */
 function answerBytes({ subject, predicate, why, status = '', winner, sides = [], explanation }: AnswerParts): number {
   let bytes = ANSWER_BYTES + subject.length + predicate.length + textBytes(why) + textBytes(status)

@@ -8,10 +8,11 @@ import {
 } from '../store/keyspace.codec.ts'
 import { SP_TAIL_BYTES } from '../store/keyspace.layout.ts'
 import type { Lookups } from '../store/lookups.ts'
-import type { PairEntries } from '../store/pair-entries.ts'
+import type { PairLsns } from '../store/pair-lsns.ts'
 import { readAppliedHlc } from '../store/store-meta.ts'
 import type { Store } from '../store/store.ts'
-import type { CandidateSource, EntryCursor, EntryPosition, EntryRange, IndexEntry, Place } from './candidate-source.ts'
+import type { CandidateSource, EntryCursor, EntryPosition, EntryRange, IndexEntry, Place, PlainPair } from './candidate-source.ts'
+import { PairCache } from './pair-cache.ts'
 
 export interface StoreSourceDependencies {
   readonly store: Store
@@ -21,16 +22,22 @@ export interface StoreSourceDependencies {
   readonly durableLsn: () => Lsn
   /** How the index is read. */
   readonly index?: EntryReaderOptions
+  /** Which pairs are kept. Absent: none. */
+  readonly keep?: { readonly pairLsns: PairLsns, readonly startLsn: Lsn, readonly bytesMax: number }
 }
 
 /** What the store's indexes and the table of recent ids say. */
 export class StoreSource implements CandidateSource {
   readonly #deps: StoreSourceDependencies
   readonly #reader: EntryReader
+  readonly #pairs: PairCache
 
   constructor(deps: StoreSourceDependencies) {
+    const { store, index, keep = { bytesMax: 0 }, durableLsn } = deps
+    const reader = new EntryReader(store, index)
     this.#deps = deps
-    this.#reader = new EntryReader(deps.store, deps.index)
+    this.#reader = reader
+    this.#pairs = new PairCache({ ...keep, durableLsn, gather: (prefix, lastLsn, out) => reader.pair(prefix, lastLsn, out) })
   }
 
   appliedLsn(): Lsn {
@@ -47,13 +54,13 @@ export class StoreSource implements CandidateSource {
     return place !== undefined && place.lsn <= this.#deps.durableLsn() ? place : undefined
   }
 
-  pair(prefix: Uint8Array, out: PairEntries): boolean {
-    return this.#reader.pair(prefix, out)
+  pair(key: Uint8Array, length: number): PlainPair | undefined {
+    return this.#pairs.pair(key, length)
   }
 
-  /** Pages of the index that were looked at since the last call. */
-  takeLookups(): Readonly<Lookups> {
-    return this.#reader.takeLookups()
+  /** Pages of the index, and pairs, that were looked for since the last call. */
+  takeLookups(): Readonly<{ pages: Lookups, pairs: Lookups }> {
+    return { pages: this.#reader.takeLookups(), pairs: this.#pairs.takeLookups() }
   }
 
   entries({ subject, subjectIsPrefix, predicate, asOfHlc, from }: EntryRange): EntryCursor {

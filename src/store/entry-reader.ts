@@ -19,8 +19,6 @@ const PAGE_CACHE_BYTES = 1024 * PAGE_BYTES
 export interface EntryReaderOptions {
   /** `Marks.entryList`. Absent: each read asks the store for the list. */
   readonly listMark?: (() => number) | undefined
-  /** `PairLsns.lastLsn`: runs that begin later have nothing of the pair. Absent: all are looked at. */
-  readonly lastLsn?: ((pair: Uint8Array) => Lsn) | undefined
   /** Memory for pages that were read lately, in bytes. */
   readonly pageCacheBytes?: number
 }
@@ -52,7 +50,6 @@ interface Step {
 export class EntryReader implements PageSource {
   readonly #store: Store
   readonly #listMark: () => number
-  readonly #lastLsn: (pair: Uint8Array) => Lsn
   #version = -1
   /** Of the list that is at hand; no mark equals it before there is one. */
   #mark = -1
@@ -61,10 +58,9 @@ export class EntryReader implements PageSource {
   readonly #pages: EntryPageCache
   #lookups: Lookups = { kept: 0, read: 0 }
 
-  constructor(store: Store, { listMark = () => 0, lastLsn = () => Infinity, pageCacheBytes = PAGE_CACHE_BYTES }: EntryReaderOptions = {}) {
+  constructor(store: Store, { listMark = () => 0, pageCacheBytes = PAGE_CACHE_BYTES }: EntryReaderOptions = {}) {
     this.#store = store
     this.#listMark = listMark
-    this.#lastLsn = lastLsn
     this.#pages = new EntryPageCache(Math.max(1, Math.floor(pageCacheBytes / 2 / PAGE_BYTES)))
   }
 
@@ -76,11 +72,11 @@ export class EntryReader implements PageSource {
   /**
    * Puts the entries of one pair into `out`, the newest first, each once.
    * @param prefix subject, zero, predicate, zero. Read the applied mark before, where the answer must have what is applied.
+   * @param lastLsn leaves out the runs that begin behind it (`PairLsns.lastLsn`)
    * @returns false where there are more than `out` takes
    * @throws {DbError} `store_corrupt`, and as the store does.
    */
-  pair(prefix: Uint8Array, out: PairEntries): boolean {
-    const lastLsn = this.#lastLsn(prefix)
+  pair(prefix: Uint8Array, lastLsn: Lsn, out: PairEntries): boolean {
     for (let attempt = 0; attempt < ENTRY_ATTEMPTS_MAX; attempt++) {
       out.begin(prefix)
       const gathered = this.#gatherAtHand(prefix, lastLsn, out) ?? this.#gatherRead(prefix, lastLsn, out)

@@ -7,6 +7,8 @@ import { SP_TAIL_BYTES } from './keyspace.layout.ts'
  * nothing to do with the runs of the last seconds, which are many and small.
  */
 const SLOTS = 1 << 21
+/** Small integers are the cheapest keys of a Map. */
+const HASH_MASK = 2 ** 30 - 1
 const LSN_BITS = 2 ** 32
 
 /** The keys of what a batch of ingest has written, as `EntryArena` holds them. */
@@ -40,9 +42,18 @@ export class PairLsns {
     this.#slots = new Int32Array(buffer)
   }
 
-  /** Which slot is that of a pair. @param pair subject, zero, predicate, zero: how its index keys begin */
-  indexOf(pair: Uint8Array): number {
-    return this.#indexAt(pair, 0, pair.length)
+  /**
+   * A number of 30 bits for a pair.
+   * @param pair its first `length` bytes are subject, zero, predicate, zero: how the pair's index keys begin. It costs less where one array
+   * serves pair after pair.
+   */
+  hashOf(pair: Uint8Array, length: number): number {
+    return this.#hashAt(pair, 0, length)
+  }
+
+  /** Which slot is that of a pair. @param hash `hashOf` it */
+  indexOf(hash: number): number {
+    return hash & (SLOTS - 1)
   }
 
   /** What a slot holds: it changes with every batch of ingest that writes a pair of it. */
@@ -52,11 +63,11 @@ export class PairLsns {
 
   /**
    * Nothing was written for a pair with an LSN above this one, as far as it is applied.
+   * @param value of its slot
    * @param startLsn what was there before this process wrote anything
-   * @param durableLsn asked for after the slot is read: no slot is beyond it
+   * @param durableLsn asked for now, after the slot was read: no slot is beyond it
    */
-  lastLsn(pair: Uint8Array, startLsn: Lsn, durableLsn: () => Lsn): Lsn {
-    const value = this.value(this.indexOf(pair))
+  lastLsn(value: number, startLsn: Lsn, durableLsn: () => Lsn): Lsn {
     if (value === 0) return startLsn
     const newest = durableLsn()
     // The greatest LSN up to `newest` that ends so: one that was written long ago is taken to be newer than it is.
@@ -67,19 +78,21 @@ export class PairLsns {
   written(keys: WrittenKeys, lsn: Lsn): void {
     // 0 has a meaning of its own; 1 more is newer, which does no harm.
     const value = lsn | 0 || 1
+    const slots = this.#slots
     for (let i = 0; i < keys.count; i++) {
       const start = keys.keyStarts[i]!
-      Atomics.store(this.#slots, this.#indexAt(keys.bytes, start, keys.keyEnds[i]! - SP_TAIL_BYTES - start), value)
+      // Without Atomics: the applied mark, which is stored with them afterwards, makes these visible to whoever reads it first.
+      slots[this.indexOf(this.#hashAt(keys.bytes, start, keys.keyEnds[i]! - SP_TAIL_BYTES - start))] = value
     }
   }
 
-  #indexAt(bytes: Uint8Array, start: number, length: number): number {
+  #hashAt(bytes: Uint8Array, start: number, length: number): number {
     if (bytes !== this.#bytes) {
       this.#bytes = bytes
       this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     }
     const sum = wordSum(this.#view, start, length)
     // Low bits of a product depend on low bits only: fold the high ones in.
-    return (sum ^ sum >>> 16) & (SLOTS - 1)
+    return (sum ^ sum >>> 16) & HASH_MASK
   }
 }

@@ -70,6 +70,7 @@ const laneLengths = [0, 0, 0, 0]
 const laneItems = [0, 0, 0, 0]
 let lanesFilled = 0
 let laneView: DataView = new DataView(new ArrayBuffer(0))
+let idsView: DataView = new DataView(new ArrayBuffer(0))
 
 /**
  * The ids of a whole VERIFIED batch: `ids[32 * i]` and `codes[i]` for the i-th assertion. A refused one has its error
@@ -118,11 +119,13 @@ function claimIntoLane(index: number, lanes: LaneHasher, ids: Uint8Array): numbe
 function flushLanes(lanes: LaneHasher, ids: Uint8Array): void {
   // Lanes that are not filled hash what lies there, for nobody.
   lanes.hashLanes(laneLengths[0]!, laneLengths[1]!, laneLengths[2]!, laneLengths[3]!)
-  const { memory } = lanes
+  if (idsView.buffer !== ids.buffer || idsView.byteOffset !== ids.byteOffset || idsView.byteLength !== ids.length) {
+    idsView = new DataView(ids.buffer, ids.byteOffset, ids.length)
+  }
   for (let lane = 0; lane < lanesFilled; lane++) {
     const from = lanes.laneOutput + lane * HASH_BYTES
     const to = laneItems[lane]! * HASH_BYTES
-    for (let i = 0; i < HASH_BYTES; i++) ids[to + i] = memory[from + i]!
+    for (let i = 0; i < HASH_BYTES; i += 4) idsView.setUint32(to + i, laneView.getUint32(from + i, true), true)
   }
   lanesFilled = 0
 }

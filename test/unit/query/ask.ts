@@ -15,7 +15,7 @@ import { StoreSource } from '../../../src/query/store-source.ts'
 import { objectKindNumber, type Assertion, type ObjectValue } from '../../../src/record/assertion.ts'
 import { assertionIdOf } from '../../../src/record/claim.ts'
 import { decodeAssertion } from '../../../src/wire/assertion.codec.ts'
-import { verifyBuffer } from '../../../src/wire/verifier.ts'
+import { verifyBuffer, verifyFault } from '../../../src/wire/verifier.ts'
 import { NOW_MS, type TestLog } from './test-log.ts'
 
 export interface Ask {
@@ -127,7 +127,7 @@ function idOf(found: Found): string {
 /** Every reply is verified as an outside one would be, nested buffers too, before it is read. */
 export function ask(executor: QueryExecutor, request: Uint8Array): Shown {
   const bytes = executor.answer(request).slice()
-  if (verifyBuffer('QueryReply', bytes) !== 0) t.fail('a reply is not well-formed')
+  if (verifyBuffer('QueryReply', bytes) !== 0) t.fail('a reply is not well-formed: ' + verifyFault())
   const reply = QueryReply.getRootAsQueryReply(new ByteBuffer(bytes))
   const found = reply.found()
   return {
