@@ -55,14 +55,9 @@ async function headsUntil(endMs: number, monitor: LogMonitor): Promise<string | 
 /** Why the node's head does not go on from the monitor's; undefined where it does. */
 async function goesOn(monitor: LogMonitor): Promise<string | undefined> {
   const endMs = systemClock.monoMs() + HEAD_MS_MAX
-  for (let code = ''; ; await sleep(20)) {
-    try {
-      await monitor.advance()
-      return undefined
-    } catch (error) {
-      code = isDbError(error) ? error.code : String(error)
-    }
-    if (code === 'history_rewritten' || systemClock.monoMs() > endMs) return code
+  for (;; await sleep(20)) {
+    const code = await monitor.advance().then(() => undefined, (error: unknown) => (isDbError(error) ? error.code : String(error)))
+    if (code === undefined || code === 'history_rewritten' || systemClock.monoMs() > endMs) return code
   }
 }
 
