@@ -45,6 +45,8 @@ export function swarmOf(random: Random): Swarm {
     walSegmentBytes: oneOf(5, 6, 9, 16) * 4096, groupBytesMax: oneOf(2048, 8192, 16_384), walReserveBytes: oneOf(0, 16_384),
     walMarkIdleMs: oneOf(1, 20), ingestLagBytesMax: oneOf(8192, 65_536), recentIdsMax: oneOf(8, 24, 64), idFilterBytes: 4096,
     hlcDriftMaxMs: 60_000, tlogCheckpointMs: oneOf(10, 100),
+    // Its syncs of the data folder would else hide that somebody else's are missing.
+    tlogEnabled: oneOf('on', 'on', 'off'),
   })
   return {
     config, clients: 1 + below(5), window: oneOf(1, 2, 5, 12), batchMax, subjects: oneOf(2, 8), lives: 3 + below(4),
