@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts'
+import { bytesEqual } from '../base/bytes.ts'
 import type { Disk } from '../base/disk.ts'
 import { DbError } from '../base/errors.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
@@ -31,6 +32,8 @@ export interface TlogFollowerOptions {
   readonly publicKey: Uint8Array
   /** Ed25519 by the node's key. */
   readonly sign: (message: Uint8Array) => Uint8Array
+  /** Leaves after which the files are synced. Default: {@link TLOG_SYNC_LEAVES}. */
+  readonly syncLeaves?: number
 }
 
 /**
@@ -52,13 +55,16 @@ export class TlogFollower {
   #hasSought = false
   /** Of the last record that was taken. */
   #readLsn: Lsn = 0
-  /** The log has been read up to the last leaf that the files had. */
+  /** The log has been read up to the last leaf that the files had, and has it. */
   #hasMetLog = false
+  /** All leaves are from the log, and none from files that were there. */
+  #isMadeAnew: boolean
 
   /** @throws {DbError} `disk_full`, `io_error` */
   constructor(options: TlogFollowerOptions) {
     this.#options = options
     this.#writer = new TlogWriter(options.disk, options.dir)
+    this.#isMadeAnew = this.#writer.size === 0
     const last = parseCheckpoint(this.#writer.checkpoint)
     // A head of another realm is one of another log.
     if (last?.origin === options.origin) {
@@ -99,9 +105,12 @@ export class TlogFollower {
       if (log.header.kind === RECORD_KIND.batch) this.#take(log.header.lsnFirst, log.header.count)
     }
     this.#append()
-    this.#hasMetLog ||= !more || this.#readLsn >= this.size
-    this.#keepPromise()
-    return more
+    this.#hasMetLog ||= this.#readLsn >= this.size
+    // Where the files go on though the log has ended, they are of another one.
+    const fits = more || this.#hasMetLog
+    if (fits && this.#keepsPromise()) return more
+    this.#beginAnew()
+    return true
   }
 
   #take(lsnFirst: Lsn, count: number): void {
@@ -125,7 +134,9 @@ export class TlogFollower {
   /** The files are not of this log: they are made again, and then what was signed is held against them. */
   #beginAnew(): void {
     this.#writer.clear()
+    this.#isMadeAnew = true
     this.#idCount = 0
+    this.#readLsn = 0
     this.#promised ??= this.#signed === undefined ? undefined : parseCheckpoint(this.#signed.text)
     this.#options.log.seek(this.#options.placeOf(1))
   }
@@ -134,33 +145,41 @@ export class TlogFollower {
     if (this.#idCount === 0) return
     this.#writer.append(this.#ids, this.#idCount)
     this.#idCount = 0
-    if (this.size - this.#writer.syncedSize >= TLOG_SYNC_LEAVES) this.#writer.sync()
+    if (this.size - this.#writer.syncedSize >= (this.#options.syncLeaves ?? TLOG_SYNC_LEAVES)) this.#writer.sync()
   }
 
-  #keepPromise(): void {
+  /** @returns false where the tiles of an earlier process do not give what it has signed: then they may be what is wrong, and not the log. */
+  #keepsPromise(): boolean {
     const promised = this.#promised
     // Not before the files were held against the log.
-    if (promised === undefined || !this.#hasMetLog || this.size < promised.size) return
-    const root = this.#writer.rootAt(promised.size)
-    if (root.some((byte, i) => byte !== promised.root[i])) {
+    if (promised === undefined || !this.#hasMetLog || this.size < promised.size) return true
+    if (!bytesEqual(this.#writer.rootAt(promised.size), promised.root)) {
+      if (!this.#isMadeAnew) return false
       throw diverged(`its first ${promised.size} assertions are not those that this node has signed`, promised.size)
     }
     this.#promised = undefined
+    return true
   }
 
   /**
-   * Signs a head of all leaves, where there is none yet. It is durable when this returns.
+   * Signs a head of all leaves, where there is none yet, and where all of them were held against the log. It is durable when this returns.
    * @returns whether there is a new one
    * @throws {DbError} `disk_full`, `io_error`
    */
   sign(): boolean {
     const { origin, publicKey, sign } = this.#options
-    if (this.#promised !== undefined || this.#signed?.size === this.size) return false
+    if (!this.#hasMetLog || this.#promised !== undefined || this.#signed?.size === this.size) return false
     const head: TreeHead = { origin, size: this.size, root: this.#writer.rootAt(this.size) }
     const text = checkpointText(head, publicKey, sign(new TextEncoder().encode(headText(head))))
     this.#writer.writeHead(text)
     this.#signed = { text, size: head.size }
     return true
+  }
+
+  /** Makes the files again from the log: somebody has read what does not fit together. @throws {DbError} `disk_full`, `io_error` */
+  rebuild(): void {
+    this.#hasSought = true
+    this.#beginAnew()
   }
 
   /** Makes the files durable, so that the next start reads nothing again. @throws {DbError} `disk_full`, `io_error` */

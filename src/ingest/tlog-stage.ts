@@ -12,6 +12,8 @@ import { TlogFollower, diverged, type TlogFollowerOptions } from './tlog-followe
  * this stage.
  */
 const FOLLOW_MS = 100
+/** Tiles in doubt are made again this often at most: each time reads the whole log. */
+const REBUILD_MS_MIN = 60_000
 /** Pause after an error of the disk. */
 const RETRY_MS = 5000
 
@@ -39,10 +41,13 @@ export class TlogStage implements Stage {
   #nextLookMs = 0
   #nextSignMs = 0
   #publishedSize = -1
+  #doubts: number
+  #nextRebuildMs = 0
 
   constructor(options: TlogStageOptions) {
     this.#options = options
     this.blockedOn = options.bell
+    this.#doubts = options.board.doubts
   }
 
   step(): StepOutcome {
@@ -65,6 +70,7 @@ export class TlogStage implements Stage {
   #advance(nowMs: number): boolean {
     const { marks, metrics, checkpointMs } = this.#options
     const follower = this.#follower ??= this.#open()
+    this.#heedDoubts(follower, nowMs)
     const more = follower.read(marks.appliedPosition)
     metrics.set('tlog_size', follower.size)
     this.#publish(follower)
@@ -85,6 +91,17 @@ export class TlogStage implements Stage {
     }
     board.setState(TLOG_STATE.rebuilds)
     return follower
+  }
+
+  #heedDoubts(follower: TlogFollower, nowMs: number): void {
+    const { board, metrics } = this.#options
+    if (board.doubts === this.#doubts || nowMs < this.#nextRebuildMs) return
+    this.#doubts = board.doubts
+    this.#nextRebuildMs = nowMs + REBUILD_MS_MIN
+    metrics.inc('tlog_rebuilds_total')
+    board.setState(TLOG_STATE.rebuilds)
+    this.#publishedSize = -1
+    follower.rebuild()
   }
 
   #publish({ head }: TlogFollower): void {
@@ -119,9 +136,10 @@ export class TlogStage implements Stage {
   finish(): void {
     try {
       this.#follower?.sync()
-      this.#close()
     } catch (error) {
       if (!isDbError(error)) throw error
+    } finally {
+      this.#close()
     }
   }
 }

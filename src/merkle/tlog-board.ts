@@ -11,6 +11,7 @@ import { OWN_CHECKPOINT_BYTES_MAX } from './checkpoint.ts'
  * | 8 | 4 | number of the error code behind the state, 0 for none |
  * | 12 | 4 | bytes of the checkpoint, 0 for none |
  * | 16 | 8 | leaves of the checkpoint |
+ * | 24 | 4 | doubts: how often a reader found tiles that are not those of the head; the readers' |
  * | 64 | 640 | the checkpoint |
  */
 export const TLOG_STATE = Object.freeze({
@@ -18,7 +19,7 @@ export const TLOG_STATE = Object.freeze({
   off: 0,
   /** Signs what is there. */
   follows: 1,
-  /** Makes the tiles again from the WAL; the last checkpoint stands. */
+  /** Makes the tiles again from the WAL; the last checkpoint stands, and no proof is given. */
   rebuilds: 2,
   /** The disk refused; tries again. */
   fails: 3,
@@ -38,6 +39,7 @@ const SEQUENCE = 0
 const STATE = 1
 const ERROR = 2
 const TEXT_BYTES = 3
+const DOUBTS = 6
 const SIZE_AT = 16
 const TEXT_AT = 64
 /** A writer is done in microseconds; whoever reads looks again this often. */
@@ -56,7 +58,7 @@ export class TlogBoard {
 
   constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(TlogBoard.BYTES)) {
     this.buffer = buffer
-    this.#words = new Int32Array(buffer, 0, 4)
+    this.#words = new Int32Array(buffer, 0, 8)
     this.#size = new BigUint64Array(buffer, SIZE_AT, 1)
     this.#text = new Uint8Array(buffer, TEXT_AT, OWN_CHECKPOINT_BYTES_MAX)
   }
@@ -78,6 +80,16 @@ export class TlogBoard {
       Atomics.store(this.#words, TEXT_BYTES, bytes.length)
       Atomics.store(this.#size, 0, BigInt(size))
     })
+  }
+
+  /** A reader's: the tiles do not give the root of a head that was published, and are to be made again. */
+  doubt(): void {
+    Atomics.add(this.#words, DOUBTS, 1)
+  }
+
+  /** Changes with each {@link doubt}. */
+  get doubts(): number {
+    return Atomics.load(this.#words, DOUBTS)
   }
 
   read(): TlogHead {

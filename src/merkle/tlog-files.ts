@@ -1,9 +1,10 @@
-import { assert } from '../base/assert.ts'
+import { assert, must } from '../base/assert.ts'
 import type { Disk, DiskFile } from '../base/disk.ts'
 import { DbError, errnoOf } from '../base/errors.ts'
 import { HASH_BYTES } from './blake3.layout.ts'
 import { HEAD_SLOT_BYTES, HEAD_SLOT_STRIDE, decodeHeadSlot, encodeHeadSlot, type HeadSlot } from './tlog-head.codec.ts'
 import { TILE_BYTES, TILE_HASHES, TILE_LEVELS, TileEdge, leafHashesOf, levelHashes, tlogRoot, type HashSource } from './tlog-tiles.ts'
+import { emptyTlogRoot } from './tlog.ts'
 
 /**
  * Files of the log under `tlog/` (docs/formats/tlog.md): `ids` has the id of leaf i at byte 32 i, `level-1` and on the hashes of whole tiles, and
@@ -14,6 +15,8 @@ import { TILE_BYTES, TILE_HASHES, TILE_LEVELS, TileEdge, leafHashesOf, levelHash
 const NOTHING_SEEN = Object.freeze({ first: -1, count: 0, ids: new Uint8Array(0) })
 
 const HEAD_NAME = 'head'
+/** The next `head`, until it is durable. */
+const HEAD_TMP_NAME = 'head.tmp'
 const nameOf = (level: number): string => (level === 0 ? 'ids' : `level-${level}`)
 
 /** @throws {DbError} `disk_full`, `io_error` for what the system refuses */
@@ -98,30 +101,34 @@ export class TlogWriter {
   readonly edge = new TileEdge()
   readonly reader: TlogReader
   readonly #dir: string
-  readonly #levels: DiskFile[] = []
-  readonly #head: DiskFile
+  readonly #levels: readonly DiskFile[]
+  #head: DiskFile | undefined
   readonly #dirty = new Set<number>()
-  #slot: HeadSlot
+  #slot: HeadSlot = NO_SLOT
   /** Ids of the tile that `has` looked into last. */
   #seen: { readonly first: number, readonly count: number, readonly ids: Uint8Array } = NOTHING_SEEN
   /** Hashes that a level grew by in one append. */
   #grown: { first: number, hashes: Uint8Array[] }[] = []
 
   /**
-   * Opens, or makes, the files, and goes on behind the leaves that were durable if these are as they were; else behind none.
+   * Opens, or makes, the files, and goes on behind the leaves that were durable if these are as they were; else behind none. What
+   * `checkpoint` says then is on stable storage, whatever became of the last process's syncs.
    * @throws {DbError} `disk_full`, `io_error`
    */
   constructor(disk: Disk, dir: string) {
     this.#dir = dir
     this.reader = new TlogReader(disk, dir)
-    const { head, levels, slot } = doing('opening', dir, () => openAll(disk, dir))
-    this.#head = head
-    this.#levels.push(...levels)
-    this.#slot = slot
+    const { levels, slot } = doing('opening', dir, () => openAll(disk, dir))
+    this.#levels = levels
     try {
-      const size = this.#restores(slot) ? slot.filesSize : 0
-      if (size === 0) this.edge.restore(0, () => new Uint8Array(0))
-      doing('opening', dir, () => this.#levels.forEach((file, level) => file.truncate(levelHashes(level, size) * HASH_BYTES)))
+      const isWhole = this.#restores(slot)
+      if (!isWhole) this.edge.restore(0, () => new Uint8Array(0))
+      // Before anything is cut: what is made again from here on is not durable, however much it looks like what was.
+      this.#slot = isWhole ? slot : { ...slot, ...NO_LEAVES }
+      doing('opening', dir, () => {
+        ({ head: this.#head, slot: this.#slot } = renewHead(disk, dir, this.#slot))
+        this.#levels.forEach((file, level) => file.truncate(levelHashes(level, this.size) * HASH_BYTES))
+      })
       this.reader.forget()
     } catch (error) {
       this.close()
@@ -188,7 +195,10 @@ export class TlogWriter {
     this.edge.restore(0, () => new Uint8Array(0))
     this.reader.forget()
     this.#seen = NOTHING_SEEN
-    doing('writing', this.#dir, () => this.#levels.forEach((file) => file.truncate(0)))
+    doing('writing', this.#dir, () => {
+      this.#writeSlot({ ...this.#slot, ...NO_LEAVES })
+      this.#levels.forEach((file) => file.truncate(0))
+    })
   }
 
   /** Root of the first `size` leaves, from the files where that is not all. @throws {DbError} `io_error` */
@@ -213,61 +223,77 @@ export class TlogWriter {
 
   #writeSlot(slot: HeadSlot): void {
     const next = { ...slot, sequence: this.#slot.sequence + 1 }
-    this.#head.pwrite(encodeHeadSlot(next), 0, HEAD_SLOT_BYTES, (next.sequence % 2) * HEAD_SLOT_STRIDE)
-    this.#head.fdatasync()
+    const head = must(this.#head)
+    head.pwrite(encodeHeadSlot(next), 0, HEAD_SLOT_BYTES, (next.sequence % 2) * HEAD_SLOT_STRIDE)
+    head.fdatasync()
     this.#slot = next
   }
 
   close(): void {
     this.reader.close()
-    for (const file of [...this.#levels, this.#head]) file.close()
+    for (const file of this.#levels) file.close()
+    this.#head?.close()
   }
 }
 
-interface OpenFiles {
-  readonly head: DiskFile
-  readonly levels: DiskFile[]
-  readonly slot: HeadSlot
-}
+const NO_LEAVES = Object.freeze({ filesSize: 0, filesRoot: emptyTlogRoot() })
+const NO_SLOT: HeadSlot = Object.freeze({ sequence: 0, ...NO_LEAVES, checkpoint: '' })
 
-function openAll(disk: Disk, dir: string): OpenFiles {
+function openAll(disk: Disk, dir: string): { readonly levels: DiskFile[], readonly slot: HeadSlot } {
   disk.mkdir(dir)
   // At each start: the one that made the folder may have died before it came here.
   disk.syncDir(parentOf(dir))
-  const open: DiskFile[] = []
-  let isNew = false
-  const file = (name: string): DiskFile => {
-    const path = `${dir}/${name}`
-    const exists = disk.exists(path)
-    isNew ||= !exists
-    open.push(disk.open(path, exists ? 'write' : 'create'))
-    return open.at(-1)!
-  }
+  const levels: DiskFile[] = []
   try {
-    const head = file(HEAD_NAME)
-    const slot = readHead(head)
-    const levels = Array.from({ length: TILE_LEVELS }, (_, level) => file(nameOf(level)))
-    if (head.size() < 2 * HEAD_SLOT_STRIDE) {
-      // In full, so that a head costs no allocation.
-      const size = head.size()
-      head.pwrite(new Uint8Array(2 * HEAD_SLOT_STRIDE - size), 0, 2 * HEAD_SLOT_STRIDE - size, size)
-      head.fsync()
+    for (let level = 0; level < TILE_LEVELS; level++) {
+      const path = `${dir}/${nameOf(level)}`
+      levels.push(disk.open(path, disk.exists(path) ? 'write' : 'create'))
     }
-    if (isNew) disk.syncDir(dir)
-    return { head, levels, slot }
+    return { levels, slot: readHead(disk, `${dir}/${HEAD_NAME}`) }
   } catch (error) {
-    for (const opened of open) opened.close()
+    for (const file of levels) file.close()
     throw error
   }
 }
 
 const parentOf = (path: string): string => path.slice(0, Math.max(1, path.lastIndexOf('/')))
 
-function readHead(file: DiskFile): HeadSlot {
-  const slots = [0, 1].map((place) => {
-    const bytes = new Uint8Array(HEAD_SLOT_BYTES)
-    return file.pread(bytes, 0, HEAD_SLOT_BYTES, place * HEAD_SLOT_STRIDE) === HEAD_SLOT_BYTES ? decodeHeadSlot(bytes) : undefined
-  })
-  const [newest] = slots.filter((slot) => slot !== undefined).sort((a, b) => b.sequence - a.sequence)
-  return newest ?? { sequence: 0, filesSize: 0, filesRoot: new Uint8Array(HASH_BYTES), checkpoint: '' }
+function readHead(disk: Disk, path: string): HeadSlot {
+  if (!disk.exists(path)) return NO_SLOT
+  const file = disk.open(path, 'read')
+  try {
+    const slots = [0, 1].map((place) => {
+      const bytes = new Uint8Array(HEAD_SLOT_BYTES)
+      return file.pread(bytes, 0, HEAD_SLOT_BYTES, place * HEAD_SLOT_STRIDE) === HEAD_SLOT_BYTES ? decodeHeadSlot(bytes) : undefined
+    })
+    const [newest] = slots.filter((slot) => slot !== undefined).sort((a, b) => b.sequence - a.sequence)
+    return newest ?? NO_SLOT
+  } finally {
+    file.close()
+  }
+}
+
+/**
+ * Puts a synced copy in the place of `head`, and makes all names in the folder durable. After a sync that failed, in this process or an
+ * earlier one, the page cache shows a slot that the disk does not have; and the process that made the files may have died before
+ * their names were synced.
+ */
+function renewHead(disk: Disk, dir: string, slot: HeadSlot): { head: DiskFile, slot: HeadSlot } {
+  const path = `${dir}/${HEAD_NAME}`
+  const tmp = `${dir}/${HEAD_TMP_NAME}`
+  // In both places, so that one stands while the other is written; and in full, so that a head costs no allocation.
+  const bytes = new Uint8Array(2 * HEAD_SLOT_STRIDE)
+  const copies = [1, 2].map((step) => ({ ...slot, sequence: slot.sequence + step }))
+  for (const copy of copies) bytes.set(encodeHeadSlot(copy), (copy.sequence % 2) * HEAD_SLOT_STRIDE)
+  if (disk.exists(tmp)) disk.unlink(tmp)
+  const file = disk.open(tmp, 'create')
+  try {
+    file.pwrite(bytes, 0, bytes.length, 0)
+    file.fsync()
+  } finally {
+    file.close()
+  }
+  disk.rename(tmp, path)
+  disk.syncDir(dir)
+  return { head: disk.open(path, 'write'), slot: copies[1]! }
 }

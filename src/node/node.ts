@@ -94,18 +94,19 @@ export async function startNode(config: Config, log: Log): Promise<Node> {
 }
 
 /** While no thread has attached, an error gives the store back. */
-async function beforeThreads<T>(store: Store, work: () => T): Promise<T> {
+async function beforeThreads<T>(store: Store, work: () => Promise<T>): Promise<T> {
   try {
-    return work()
+    return await work()
   } catch (error) {
     await store.close()
     throw error
   }
 }
 
-function assemble(config: Config, log: Log, store: Store, reserve: SpaceReserve, startedMs: number): RunningNode {
+async function assemble(config: Config, log: Log, store: Store, reserve: SpaceReserve, startedMs: number): Promise<RunningNode> {
   const identity = loadOrCreateKeyPair(join(config.dataDir, 'node.key'))
-  const recovered = recoverLog(config, identity, log)
+  const recovered = await reserve.spendOnFullDisk(async () => recoverLog(config, identity, log), () =>
+    log.warn('a sync of the log had failed, and the disk is full: the space laid aside was given back for a copy of the log\'s end'))
   const recoveryMs = systemClock.monoMs() - startedMs
   const metrics = createMetrics(VERSION)
   const memory = createMemory(config, () => metrics.newBlock())

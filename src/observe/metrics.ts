@@ -192,6 +192,7 @@ export const METRICS = {
   tlog_checkpoints_total: counter('Tree heads signed.'),
   tlog_busy_seconds_total: counter('Time that the thread of the Merkle log worked.'),
   tlog_errors_total: counter('Times that the Merkle log could not go on; it tries again, unless it has diverged.'),
+  tlog_rebuilds_total: counter('Times that tiles of the Merkle log were found damaged when a proof was asked for, and made again from the WAL.'),
   tlog_diverged: gauge('1 where the WAL is not what this node has signed: no proofs are given any more.'),
 
   // Process. Those of prom-client (process_*, nodejs_*) come on top.

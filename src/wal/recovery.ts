@@ -16,7 +16,7 @@ import {
 import { examineTail } from './tail.ts'
 import {
   MANIFEST_TMP_NAME, NEXT_NAME, NEXT_TMP_NAME, OPENING_NAME, TAIL_TMP_SUFFIX, doing, isDiskFull, makeWalDir,
-  readManifest, removeIfThere, segmentIdOf, segmentPath, walCorrupt,
+  TRUSTED_NAME, readManifest, removeIfThere, segmentIdOf, segmentPath, syncOrDistrust, trust, walCorrupt,
 } from './wal-files.ts'
 
 export interface RecoverOptions extends OpeningOptions {
@@ -66,6 +66,8 @@ export interface Examined {
   readonly truncatedBytes: number
   readonly missingBytes: number
   readonly bytesRead: number
+  /** No sync of the open segment has failed since the last power cut or copy: what memory shows of it is on the disk, or can be synced. */
+  readonly isTrusted: boolean
   /** Names that a crash left behind; they hold no acked record. */
   readonly leftovers: readonly string[]
 }
@@ -116,7 +118,7 @@ class Examination {
     this.#onProgress?.({ segmentsDone: segmentsTotal, segmentsTotal, bytesRead: this.#bytesRead })
     return {
       manifest, tail, cleanShutdown: (manifest?.clean ?? false) || this.#isSealed, truncatedBytes: this.#truncatedBytes,
-      missingBytes: this.#missingBytes, bytesRead: this.#bytesRead, leftovers: this.#leftovers(names, manifest, tail),
+      missingBytes: this.#missingBytes, bytesRead: this.#bytesRead, isTrusted: names.includes(TRUSTED_NAME), leftovers: this.#leftovers(names, manifest, tail),
     }
   }
 
@@ -214,8 +216,8 @@ class Examination {
  * to. Killed at any point and started again, it comes to the same records.
  *
  * With a full disk it gets as far as space allows: `diskFull` is set, all records are readable, and the writer
- * completes the work when space has come back.
- * @throws {DbError} `wal_corrupt` (nothing was changed), `format_unsupported` (nothing was changed), `io_error`.
+ * completes the work when space has come back. Where a sync had failed before, that is no way: it is refused.
+ * @throws {DbError} `wal_corrupt` (nothing was changed), `disk_full`, `format_unsupported` (nothing was changed), `io_error`.
  */
 export function recoverWal(
   disk: Disk, dir: string, options: RecoverOptions, onProgress?: (progress: RecoveryProgress) => void,
@@ -245,12 +247,15 @@ function settle(disk: Disk, dir: string, examined: Examined, options: RecoverOpt
   for (const name of examined.leftovers) removeIfThere(disk, join(dir, name))
   if (tail !== undefined) {
     if (rewriteTail(disk, dir, tail) === 'disk_full') {
+      if (!examined.isTrusted) throw untrusted(dir, tail)
       clearTorn(disk, dir, tail.header.segmentId, tail.sealed.bytesUsed, examined.truncatedBytes)
       syncInPlace(disk, dir, tail)
       return result(true, tail)
     }
     manifest = { ...manifest, sealed: [...manifest.sealed, tail.sealed], openSegmentId: 0 }
   }
+  // What is written from here on goes to files whose syncs this process sees.
+  trust(disk, dir)
   // An open segment without records is made anew under its name: an id is never skipped.
   const opened = openNextSegment(disk, dir, manifest, chainAtEnd(manifest.sealed), options)
   if (opened === 'disk_full') {
@@ -272,13 +277,19 @@ function clearTorn(disk: Disk, dir: string, segmentId: number, offset: number, b
   const file = disk.open(segmentPath(dir, segmentId), 'write')
   try {
     file.pwrite(new Uint8Array(bytes), 0, bytes, offset)
-    file.fdatasync()
+    syncOrDistrust(disk, dir, file)
   } catch (error) {
     // Only where writing over a file takes space: then it stays as it is.
     if (!isDiskFull(error)) throw error
   } finally {
     file.close()
   }
+}
+
+function untrusted(dir: string, { header, sealed }: OpenTail): DbError {
+  return new DbError('disk_full',
+    `a sync of the log has failed, and there is no space for a copy of its last segment: what can be read of it may not be on the disk; free ${sealed.bytesUsed} bytes`,
+    { dir, segmentId: header.segmentId, bytesNeeded: sealed.bytesUsed })
 }
 
 function makeDir(disk: Disk, dir: string): void {
@@ -291,13 +302,13 @@ function makeDir(disk: Disk, dir: string): void {
 }
 
 /**
- * There is no space for a copy: at least what the kernel holds of the old file goes to the disk before anybody reads
- * it. What this can not mend is a page that an earlier process failed to sync and whose content is in memory only.
+ * There is no space for a copy: what the kernel holds of the old file goes to the disk before anybody reads it. No sync of it has failed, or
+ * pages would be in memory only, and clean.
  */
 function syncInPlace(disk: Disk, dir: string, tail: OpenTail): void {
   const file = disk.open(segmentPath(dir, tail.header.segmentId), 'write')
   try {
-    file.fdatasync()
+    syncOrDistrust(disk, dir, file)
   } finally {
     file.close()
   }

@@ -18,6 +18,12 @@ export const NEXT_TMP_NAME = 'NEXT.tmp'
  */
 export const OPENING_NAME = 'OPENING'
 
+/**
+ * An empty file that is there while no sync of the open segment has failed: its pages in memory are then those of the disk, or will be. Who
+ * meets a sync that fails takes it away, which needs no space and is seen by the next process; a power cut takes the pages, too.
+ */
+export const TRUSTED_NAME = 'TRUSTED'
+
 const SEGMENT_SUFFIX = '.wal'
 /** A rewritten tail before it takes its segment's name. */
 export const TAIL_TMP_SUFFIX = '.tmp'
@@ -64,6 +70,37 @@ export function doing<T>(what: string, work: () => T): T {
 
 export function removeIfThere(disk: Disk, path: string): void {
   if (disk.exists(path)) disk.unlink(path)
+}
+
+/** From now on the open segment may be read from memory, should there ever be no space to copy it. Without space for this, it may not. */
+export function trust(disk: Disk, dir: string): void {
+  const path = join(dir, TRUSTED_NAME)
+  if (disk.exists(path)) return
+  try {
+    disk.open(path, 'create').close()
+  } catch (error) {
+    if (!isDiskFull(error)) throw error
+  }
+}
+
+/** A sync of the open segment has failed: what memory shows of it may never be on the disk. */
+export function distrust(disk: Disk, dir: string): void {
+  try {
+    removeIfThere(disk, join(dir, TRUSTED_NAME))
+  } catch (error) {
+    // A file system that takes no change any more takes no start either.
+    if (errnoOf(error) === undefined) throw error
+  }
+}
+
+/** A sync of the open segment. @throws what `sync` throws, once nobody trusts the segment any more */
+export function syncOrDistrust(disk: Disk, dir: string, file: DiskFile): void {
+  try {
+    file.fdatasync()
+  } catch (error) {
+    distrust(disk, dir)
+    throw error
+  }
 }
 
 /** The whole of a small file, or undefined where there is none. @throws {DbError} `wal_corrupt` beyond `bytesMax`. */

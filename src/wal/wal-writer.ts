@@ -16,7 +16,7 @@ import { SEAL_BYTES, SEGMENT_RECORDS_OFFSET } from './segment.layout.ts'
 import { chainOf, type Chain } from './segment-cursor.ts'
 import { chainAtEnd, openNextSegment, rewriteTail, type OpenTail, type OpeningOptions } from './segment-opening.ts'
 import { readSegmentHeader } from './segment-scan.ts'
-import { isDiskFull, publishManifest, removeIfThere, segmentPath, stageManifest } from './wal-files.ts'
+import { distrust, isDiskFull, publishManifest, removeIfThere, segmentPath, stageManifest, syncOrDistrust } from './wal-files.ts'
 
 export interface WalWriterOptions extends OpeningOptions {
   /** Most bytes that share one fdatasync; a single record may be larger. */
@@ -280,6 +280,7 @@ export class WalWriter {
       try {
         this.#file!.fdatasync()
       } catch (error) {
+        distrust(this.#disk, this.#dir)
         this.#poison('durability_failed', error, 'syncing a commit group')
       }
       this.#written = false
@@ -386,7 +387,7 @@ export class WalWriter {
     const emptyId = this.#segment !== undefined && this.#durable.recordCount === 0 ? this.#segment.segmentId : 0
     if (this.#segment !== undefined && emptyId === 0) {
       this.#file!.truncate(this.#durable.offset)
-      this.#file!.fdatasync()
+      syncOrDistrust(this.#disk, this.#dir, this.#file!)
     }
     const manifest: Manifest = {
       ...this.#sealedManifest(), openSegmentId: 0, clean: true, generation: this.#manifest.generation + 1,

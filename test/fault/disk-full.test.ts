@@ -20,7 +20,8 @@ t.setTimeout(600_000)
 const CYCLES = trialCount(12)
 const IMAGE_BYTES = 192 * MiB
 const REFUSED_MS_MAX = 10_000
-const HEALED_MS_MAX = 5000
+/** RocksDB, which has met a full disk in the background, looks again after 5 s only, and nobody can tell it to. */
+const HEALED_MS_MAX = 10_000
 const REFUSAL_LATENCY_MS_MAX = 100
 const SETTINGS: Settings = { walSegmentBytes: 2 ** 19, frameBytesMax: 2 ** 17, groupBytesMax: 2 ** 17, walReserveBytes: 8 * MiB }
 const SHAPE = { connections: 16, batchMax: 8, claimsMax: 1_000_000, pauseMs: 10 }
@@ -63,6 +64,12 @@ function someAcked(trial: Trial): string[] {
   return ids
 }
 
+/** Who holds back what. */
+async function metricsOf(server: RunningServer): Promise<string[]> {
+  const text = await (await fetch(`${server.url}/metrics`, { signal: AbortSignal.timeout(5000) })).text()
+  return text.split('\n').filter((line) => /^stemedb_(applied|durable|ingest|commit_stall|writes_refused|wal_disk_free|wal_rotations|storage|ring)/.test(line))
+}
+
 async function postOne(server: RunningServer, note: string): Promise<{ status: number, code: unknown }> {
   const body = { subject: 'disk/full', predicate: 'is', object: 'so', confidence: 1, agent: `58${'66'.repeat(31)}`, note }
   const response = await fetch(`${server.url}/v1/assert`, {
@@ -101,7 +108,7 @@ t.test(`${CYCLES} times full and free again, under load`, async (t) => {
     const ackedBefore = ackedBatches(stream)
     free()
     const ms = await timeUntil(HEALED_MS_MAX, () => ackedBatches(stream) > ackedBefore + 3)
-    if (ms === undefined) wrong(`cycle ${cycle}: no ack ${HEALED_MS_MAX} ms after space came back`, { logs: server.logs() })
+    if (ms === undefined) wrong(`cycle ${cycle}: no ack ${HEALED_MS_MAX} ms after space came back`, { metrics: await metricsOf(server), logs: server.logs() })
     else done.healedMs.push(ms)
     await sleep(100)
   }

@@ -1,11 +1,15 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { systemClock } from '../../src/base/clock.ts'
+import { isDbError } from '../../src/base/errors.ts'
 import { MiB } from '../../src/base/units.ts'
+import { LogMonitor, httpProofs } from '../../src/client/client.ts'
 import { recordFault } from '../support/fault-record.ts'
 import { describeVerdict, isWhole } from '../support/history.ts'
 import { Trial, sleep, trialClock, trialCount, trialSeed, tryStart } from '../support/history.trial.ts'
 import { LOOP_TOOLS, LoopFs, type FileSystemKind } from '../support/loop-fs.ts'
-import { StartFailure } from '../support/server.ts'
+import { StartFailure, type RunningServer } from '../support/server.ts'
+import { nodeKeyOf } from '../system/proofs.ts'
 import { requireEatmydata, requireRoot, requireTool } from '../support/tools.ts'
 
 t.setTimeout(800_000)
@@ -29,7 +33,32 @@ async function on(t: Test, kind: FileSystemKind): Promise<{ fs: LoopFs, trial: T
   if (!requireRoot(t) || !requireTool(t, ...LOOP_TOOLS)) return undefined
   const fs = LoopFs.create(kind, IMAGE_BYTES)
   t.teardown(() => fs.remove())
-  return { fs, trial: await Trial.create({ dataDir: join(fs.mountDir, 'data') }, seed) }
+  return { fs, trial: await Trial.create({ dataDir: join(fs.mountDir, 'data'), settings: { tlogCheckpointMs: 10 } }, seed) }
+}
+
+/** What keeps a client from taking a head may pass; a head that is another log's does not. */
+const HEAD_MS_MAX = 20_000
+
+const monitorOf = (server: RunningServer, key: Uint8Array): LogMonitor => new LogMonitor(httpProofs(server.url), key)
+
+/** Takes heads until then, each proven to go on from the one before. @returns the last */
+async function headsUntil(endMs: number, monitor: LogMonitor): Promise<string | undefined> {
+  while (systemClock.monoMs() < endMs) {
+    await monitor.advance().catch((error: unknown) => {
+      if (isDbError(error) && error.code === 'history_rewritten') throw error
+    })
+    await sleep(5)
+  }
+  return monitor.head
+}
+
+/** Why the node's head does not go on from the monitor's; undefined where it does. */
+async function goesOn(monitor: LogMonitor): Promise<string | undefined> {
+  const endMs = systemClock.monoMs() + HEAD_MS_MAX
+  for (;; await sleep(20)) {
+    const code = await monitor.advance().then(() => undefined, (error: unknown) => (isDbError(error) ? error.code : String(error)))
+    if (code === undefined || code === 'history_rewritten' || systemClock.monoMs() > endMs) return code
+  }
 }
 
 for (const kind of ['ext4', 'xfs'] as const) {
@@ -43,17 +72,31 @@ for (const kind of ['ext4', 'xfs'] as const) {
     let cut = 0
     const mayGoOn = trialClock(USUAL_MS_PER_KIND)
     let server = await trial.start()
+    let heads = 0
+    const key = nodeKeyOf(join(fs.mountDir, 'data'))
     for (let isLast = false; !isLast;) {
       cut++
       open += await trial.resendOpen(server)
       await trial.beginStream(server, SHAPE)
-      await sleep(STREAM_MS_MIN + trial.random.u32() % STREAM_MS_SPAN)
+      const cutAtMs = systemClock.monoMs() + STREAM_MS_MIN + trial.random.u32() % STREAM_MS_SPAN
+      const kept = await headsUntil(cutAtMs, monitorOf(server, key))
+      await sleep(Math.max(0, cutAtMs - systemClock.monoMs()))
       fs.cutPower()
       await server.kill9()
       trial.endStream()
       fs.unmount()
       fs.mount()
       server = await trial.start()
+      if (kept !== undefined) {
+        heads++
+        const monitor = monitorOf(server, key)
+        await monitor.resume(kept)
+        const code = await goesOn(monitor)
+        if (code !== undefined) {
+          failures++
+          t.fail(`cut ${cut}: the head after it does not go on from the one before: ${code}`, { kept, logs: server.logs() })
+        }
+      }
       isLast = cut === CUTS_PER_KIND || (cut >= CUTS_MIN && !mayGoOn())
       const verdict = isLast ? await trial.checkAll(server) : await trial.checkNew(server)
       if (!isWhole(verdict)) {
@@ -63,9 +106,10 @@ for (const kind of ['ext4', 'xfs'] as const) {
     }
     await server.kill9()
     t.ok(trial.history.ackedCount >= 1000 && open > 0, `${trial.history.ackedCount} acks; ${open} batches were under way when the power went, and were sent again`)
+    t.ok(heads > 0, `${heads} tree heads that a client had seen before a cut were gone on from`)
     recordFault({
       id: 'D3', title: `power cut under load, ${kind}`, trials: cut, unit: 'power cuts', failures, seed,
-      figures: { acked: trial.history.ackedCount }, tooth: 'without fsync a power cut loses acks',
+      figures: { acked: trial.history.ackedCount, treeHeadsKept: heads }, tooth: 'without fsync a power cut loses acks',
     })
   })
 

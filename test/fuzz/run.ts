@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { MiB } from '../../src/base/units.ts'
+import { RunRecorder } from '../soak/record-file.ts'
 import { buildRoot } from '../support/root.ts'
 import { keepInput, readCorpus } from './corpus.ts'
 import { Coverage } from './coverage.ts'
@@ -9,7 +10,7 @@ import { fuzz, type FuzzTarget } from './fuzzer.ts'
 
 /**
  * `node dist/test/fuzz/run.js [--only target]... [--minutes 1] [--seed n]`: the targets that begin with one of the names, or all, in
- * turn, guided by coverage. A finding is written to test/fuzz/corpus/, which every test run replays, and the exit code is 1.
+ * turn, guided by coverage. What each has had is kept in the fault record, so that a long run may be many short ones. A finding is written to test/fuzz/corpus/, which every test run replays, and the exit code is 1.
  */
 const RSS_GROWTH_BYTES_MAX = 64 * MiB
 
@@ -28,16 +29,20 @@ if (chosen.length === 0 || !(seconds > 0) || !Number.isInteger(seed)) {
   process.exitCode = 2
 } else {
   console.log(`seed ${seed}`)
-  for (const target of chosen) await run(target)
+  const only = (values.only ?? []).map((name) => ` --only ${name}`).join('')
+  const recorder = new RunRecorder(`npm run test:fuzz -- --minutes ${values.minutes}${only} --seed ${seed}`)
+  for (const target of chosen) await run(target, recorder)
 }
 
-async function run(target: FuzzTarget): Promise<void> {
+async function run(target: FuzzTarget, recorder: RunRecorder): Promise<void> {
   const now = (): number => performance.now()
   const more = readCorpus().filter((file) => file.target === target.name).map(({ input }) => input)
   // Until it is warm memory grows by itself.
   await fuzz(target, { seconds: Math.min(2, seconds), seed: seed + 1, now })
   const rssBefore = process.memoryUsage.rss()
+  const startedMs = now()
   const report = await fuzz(target, { seconds, seed, now, coverage, more })
+  recorder.fuzzed({ target: target.name, seconds: Math.round((now() - startedMs) / 1000), inputs: report.inputs, findings: report.findings.length, seed })
   const growth = process.memoryUsage.rss() - rssBefore
   const { functions, unseenCharacters } = coverage.totals()
   console.log(`${target.name}: ${report.inputs} inputs, ${report.taken} taken, ${report.kept} kept, slowest ${report.slowestMs.toFixed(1)} ms, `

@@ -2,6 +2,7 @@ import type { Mutation } from '../support/mutant.ts'
 
 const COMMIT = 'src/commit/commit-stage.js'
 const WRITER = 'src/wal/wal-writer.js'
+const TLOG = 'src/merkle/tlog-files.js'
 const OPENING = 'src/wal/segment-opening.js'
 
 /** Bugs of a write path, each of which simulation must find. */
@@ -54,4 +55,11 @@ export const MUTANTS: Readonly<Record<string, readonly Mutation[]>> = {
   'the log\'s folder is synced only by the start that makes it': [{ file: 'src/wal/wal-files.js', from: 'disk.mkdir(dir);', to: 'if (disk.exists(dir)) return;\n    disk.mkdir(dir);' }],
   'a full disk is full for ever': [{ file: COMMIT, from: 'writer.diskFull ? 0 : full', to: 'writer.diskFull ? marks.refusal : full' }],
   'the preparer puts a segment over one that is ready': [{ file: 'src/wal/segment-preparer.js', from: '=== 1)\n            return \'ready\';', to: '=== 2)\n            return \'ready\';' }],
+  'a full disk is reason enough to trust what was not synced': [{ file: 'src/wal/recovery.js', from: 'if (!examined.isTrusted)', to: 'if (false)' }],
+  'a tree head is shown before its sync': [{ file: TLOG, from: 'head.fdatasync();', to: '' }],
+  'a start shows the tree head that the page cache has': [
+    { file: TLOG, from: 'function renewHead(disk, dir, slot) {', to: 'function renewHead(disk, dir, slot) {\n    if (disk.exists(`${dir}/${HEAD_NAME}`)) return { head: disk.open(`${dir}/${HEAD_NAME}`, "write"), slot };' },
+  ],
+  'the names of the proof log\'s files are not synced': [{ file: TLOG, from: 'disk.rename(tmp, path);\n    disk.syncDir(dir);', to: 'disk.rename(tmp, path);' }],
+  'the proof log\'s folder is not synced': [{ file: TLOG, from: 'disk.syncDir(parentOf(dir));', to: '' }],
 }

@@ -1,5 +1,6 @@
 import { isDbError } from '../../src/base/errors.ts'
 import { examineWal } from '../../src/wal/recovery.ts'
+import { NEXT_NAME } from '../../src/wal/wal-files.ts'
 import { claimSource } from '../support/history.claims.ts'
 import { Clients } from './clients.ts'
 import { drawTroubles } from './life-disk.ts'
@@ -53,7 +54,7 @@ export async function simulate(seed: number, counts: Counts = newCounts(), liste
 async function live(world: World, clients: Clients): Promise<void> {
   for (let life = 0; life < world.swarm.lives; life++) {
     const process = new Life(world, clients, drawTroubles(world))
-    if (world.hasLostPages) world.disk.capacityBytes = Infinity
+    if (world.hasLostPages && world.rarely(2)) fillUp(world)
     if (await process.start()) {
       world.hasLostPages = false
       end(world, process)
@@ -64,6 +65,13 @@ async function live(world: World, clients: Clients): Promise<void> {
     cutPower(world)
   }
   await rest(world, clients)
+}
+
+/** Not a byte is free, and the segment in reserve is gone: the store has taken its place, which opens first. */
+function fillUp({ disk, walDir }: World): void {
+  if (disk.exists(`${walDir}/${NEXT_NAME}`)) disk.unlink(`${walDir}/${NEXT_NAME}`)
+  disk.capacityBytes = Number.MAX_SAFE_INTEGER
+  disk.capacityBytes -= disk.freeBytes('/')
 }
 
 /** It runs for a while, and then it is stopped or killed, if it has not died by itself. */

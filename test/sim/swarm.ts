@@ -44,13 +44,15 @@ export function swarmOf(random: Random): Swarm {
     // Two frames with their ids, and not much more, so that segments change all the time.
     walSegmentBytes: oneOf(5, 6, 9, 16) * 4096, groupBytesMax: oneOf(2048, 8192, 16_384), walReserveBytes: oneOf(0, 16_384),
     walMarkIdleMs: oneOf(1, 20), ingestLagBytesMax: oneOf(8192, 65_536), recentIdsMax: oneOf(8, 24, 64), idFilterBytes: 4096,
-    hlcDriftMaxMs: 60_000, tlogEnabled: 'off',
+    hlcDriftMaxMs: 60_000, tlogCheckpointMs: oneOf(10, 100),
+    // Its syncs of the data folder would else hide that somebody else's are missing.
+    tlogEnabled: oneOf('on', 'on', 'off'),
   })
   return {
     config, clients: 1 + below(5), window: oneOf(1, 2, 5, 12), batchMax, subjects: oneOf(2, 8), lives: 3 + below(4),
     turnsMax: oneOf(150, 400, 900),
     weights: {
-      client: 2 * weight(), front: weight(), verify: weight(), wal: weight(), ingest: weight(), lens: weight(), merkle: 2,
+      client: 2 * weight(), front: weight(), verify: weight(), wal: weight(), ingest: weight(), lens: weight(), merkle: 2, tlog: weight(),
       preparer: weight(), world: 1,
     },
     othersMax: oneOf(0, 3, 8), resets: often(), clockSteps: often(), fullDisks: below(3) === 0, slowDisk: below(3) === 0,

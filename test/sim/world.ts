@@ -4,6 +4,7 @@ import { keyPairOfSeed, type KeyPair } from '../../src/verify/keys.ts'
 import { NODE_ID_BYTES } from '../../src/wal/segment.layout.ts'
 import type { FaultyDisk } from '../support/faulty-disk.ts'
 import { MemoryDisk } from '../support/memory-disk.ts'
+import { Heads } from './heads.ts'
 import { Oracle } from './oracle.ts'
 import { SimClock } from './sim-clock.ts'
 import { SimStore } from './sim-store.ts'
@@ -16,6 +17,8 @@ export const SOMETIMES = [
   'kills', 'powerCuts', 'storeWritesLost', 'deathsInRecovery', 'deathsWithinCalls', 'tornTails', 'orderlyStops', 'cleanStarts',
   'failedSyncs', 'failedWrites', 'failedReads', 'unknownOutcomes', 'diskFullAnswers', 'diskFullStarts', 'clockSetBack',
   'rotations', 'preparedSegments', 'idsFlushed', 'groupsOfSeveral', 'rests', 'readsWithinSyncs',
+  'fullStartsRefused',
+  'heads', 'headsOfEarlierLives', 'tlogErrors', 'tlogFilesFound',
 ] as const
 export type Sometimes = (typeof SOMETIMES)[number]
 export type Counts = Record<Sometimes, number>
@@ -39,13 +42,12 @@ export class World {
   readonly walDir = `${DATA_DIR}/wal`
   readonly store = new SimStore()
   readonly oracle: Oracle
+  /** Tree heads that anybody could see. */
+  readonly heads = new Heads()
   disk = new MemoryDisk()
   /** No more trouble: the node has to come to rest. */
   isCalm = false
-  /**
-   * A sync has failed, and the kernel still shows what the disk does not have. A start on a full disk can not mend that
-   * (docs/formats/wal.md, "With a full disk"), so the disk is not full then.
-   */
+  /** A sync has failed, and the kernel still shows what the disk does not have. */
   hasLostPages = false
 
   constructor(seed: number, counts: Counts, trace: Trace) {

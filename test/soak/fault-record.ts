@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { TARGETS } from '../fuzz/targets.ts'
 import { repoRoot } from '../support/root.ts'
 import { CHART_NAME, CHART_TEXT, drawSamples, SAMPLES_PATH } from './samples.ts'
 import { renderPage } from './page.ts'
@@ -9,12 +10,12 @@ import { readRecord, RECORD_PATH } from './record-file.ts'
 /** `npm run test:record`: docs/fault-record.md, and its chart, from what the runs have kept. Nothing else writes them. */
 const docs = join(repoRoot, 'docs')
 const runs = readRecord(RECORD_PATH)
-if (runs.every((run) => run.records.length === 0)) {
+if (runs.every((run) => run.records.length + run.fuzz.length === 0)) {
   console.error(`${RECORD_PATH} holds no record; run npm test or npm run test:soak first`)
   process.exitCode = 1
 } else {
   if (existsSync(SAMPLES_PATH)) writeFileSync(join(docs, CHART_NAME), drawSamples(readFileSync(SAMPLES_PATH, 'utf8')))
   const charts = existsSync(join(docs, CHART_NAME)) ? [{ file: CHART_NAME, text: CHART_TEXT }] : []
-  writeFileSync(join(docs, 'fault-record.md'), renderPage({ runs, ids: findProofs().flatMap(({ ids }) => ids), charts }))
+  writeFileSync(join(docs, 'fault-record.md'), renderPage({ runs, ids: findProofs().flatMap(({ ids }) => ids), targets: TARGETS.map(({ name }) => name), charts }))
   console.log('wrote docs/fault-record.md')
 }

@@ -1,5 +1,5 @@
 import type { FaultRecordLine } from '../support/fault-record.ts'
-import type { FailureLine, Run } from './record-file.ts'
+import { fuzzTotals, type FailureLine, type FuzzTotal, type Run } from './record-file.ts'
 
 /** All trials of one kind on one commit, from however many runs. */
 export interface Row {
@@ -91,12 +91,31 @@ export interface PageInput {
   readonly runs: readonly Run[]
   /** Ids that some test proves. */
   readonly ids: readonly string[]
+  /** Names of the fuzzer's targets. */
+  readonly targets: readonly string[]
   /** Charts beside the page, with what they show. */
   readonly charts: readonly { readonly file: string, readonly text: string }[]
 }
 
+/** What every decoder is to have had at least once, however many runs it took. */
+const FUZZ_MINUTES_MIN = 10
+
+function fuzzParts(totals: readonly FuzzTotal[]): string[] {
+  if (totals.length === 0) return []
+  const short = totals.filter(({ minutes }) => minutes < FUZZ_MINUTES_MIN)
+  return [
+    '## Fuzzing',
+    `What \`npm run test:fuzz\` has given each target, all runs together, guided by coverage. ${short.length === 0
+      ? `Each has had ${FUZZ_MINUTES_MIN} minutes.` : `Still short of ${FUZZ_MINUTES_MIN} minutes: ${short.length} of ${totals.length}.`}`,
+    table(['target', 'minutes', 'inputs', 'findings', 'seeds', 'commits', 'last on'], totals.map(({ target, minutes, inputs, findings, seeds, commits, lastMs }) => [
+      target, minutes.toFixed(1), whole(inputs), findings === 0 ? '0' : `**${findings}**`, `${seeds.slice(-3).join(', ')}${seeds.length > 3 ? ` and ${seeds.length - 3} before` : ''}`,
+      `${commits.slice(-3).map((commit) => `\`${commit}\``).join(', ')}${commits.length > 3 ? ` and ${commits.length - 3} before` : ''}`, lastMs === 0 ? '' : day(lastMs),
+    ])),
+  ]
+}
+
 /** docs/fault-record.md */
-export function renderPage({ runs, ids, charts }: PageInput): string {
+export function renderPage({ runs, ids, targets, charts }: PageInput): string {
   const rows = rowsOf(runs)
   const commits = new Set(rows.map(({ commit }) => commit))
   const counted = runs.filter((run) => commits.has(run.commit) && run.records.length > 0)
@@ -119,6 +138,7 @@ this kind of load, and no more than that. A \`+\` behind a commit: the tree had 
     '## Teeth',
     'Each test fails on a build or a disk that has the fault it looks for; in the same run it was shown one.',
     table(['id', 'what it must notice, and did'], teeth.map((row) => [row.id, row.records.at(-1)!.tooth!])),
+    ...fuzzParts(fuzzTotals(runs, targets)),
     ...charts.flatMap(({ file, text }) => [`![${text}](${file})`, text]),
     '## Runs',
     table(['began', 'until', 'command', 'commit', 'Node', 'machine'], counted.map((run) => [

@@ -25,9 +25,21 @@ export interface FailureLine {
   readonly why: string
 }
 
+/** What one target of `npm run test:fuzz` had. */
+export interface FuzzLine {
+  readonly kind: 'fuzz'
+  readonly target: string
+  readonly atMs: number
+  readonly seconds: number
+  readonly inputs: number
+  readonly findings: number
+  readonly seed: number
+}
+
 export interface Run extends RunLine {
   readonly records: readonly FaultRecordLine[]
   readonly failures: readonly FailureLine[]
+  readonly fuzz: readonly FuzzLine[]
 }
 
 const FSYNC_PROBES = 200
@@ -58,7 +70,7 @@ export class RunRecorder {
     this.#append(line)
   }
 
-  #append(line: RunLine | FailureLine): void {
+  #append(line: RunLine | FailureLine | FuzzLine): void {
     appendFileSync(RECORD_PATH, `${JSON.stringify(line)}\n`)
   }
 
@@ -66,19 +78,50 @@ export class RunRecorder {
   failed(failure: Omit<FailureLine, 'kind' | 'atMs'>): void {
     this.#append({ kind: 'failure', atMs: Date.now(), ...failure })
   }
+
+  /** Behind each target, so that what was done counts though the run is ended early. */
+  fuzzed(had: Omit<FuzzLine, 'kind' | 'atMs'>): void {
+    this.#append({ kind: 'fuzz', atMs: Date.now(), ...had })
+  }
+}
+
+/** What each target of the fuzzer had in all runs together. */
+export interface FuzzTotal {
+  readonly target: string
+  readonly minutes: number
+  readonly inputs: number
+  readonly findings: number
+  /** In the order of their runs. */
+  readonly seeds: readonly number[]
+  readonly commits: readonly string[]
+  readonly lastMs: number
+}
+
+/** @param targets in whose order; one that was never run is there with 0 minutes */
+export function fuzzTotals(runs: readonly Run[], targets: readonly string[]): FuzzTotal[] {
+  const lines = runs.flatMap(({ commit, fuzz }) => fuzz.map((line) => ({ ...line, commit })))
+  return targets.map((target) => {
+    const own = lines.filter((line) => line.target === target)
+    const sum = (of: (line: FuzzLine) => number): number => own.reduce((total, line) => total + of(line), 0)
+    return {
+      target, minutes: sum(({ seconds }) => seconds) / 60, inputs: sum(({ inputs }) => inputs), findings: sum(({ findings }) => findings),
+      seeds: own.map(({ seed }) => seed), commits: [...new Set(own.map(({ commit }) => commit))], lastMs: Math.max(0, ...own.map(({ atMs }) => atMs)),
+    }
+  })
 }
 
 /** All runs of a record's text, in order; records in front of the first run are nobody's and left out. */
 export function parseRecord(text: string): Run[] {
-  const runs: { records: FaultRecordLine[], failures: FailureLine[], run: RunLine }[] = []
+  const runs: { records: FaultRecordLine[], failures: FailureLine[], fuzz: FuzzLine[], run: RunLine }[] = []
   for (const line of text.split('\n')) {
     if (line === '') continue
-    const value = JSON.parse(line) as RunLine | FailureLine | (FaultRecordLine & { readonly kind?: undefined })
-    if (value.kind === 'run') runs.push({ run: value, records: [], failures: [] })
+    const value = JSON.parse(line) as RunLine | FailureLine | FuzzLine | (FaultRecordLine & { readonly kind?: undefined })
+    if (value.kind === 'run') runs.push({ run: value, records: [], failures: [], fuzz: [] })
     else if (value.kind === 'failure') runs.at(-1)?.failures.push(value)
+    else if (value.kind === 'fuzz') runs.at(-1)?.fuzz.push(value)
     else runs.at(-1)?.records.push(value)
   }
-  return runs.map(({ run, records, failures }) => ({ ...run, records, failures }))
+  return runs.map(({ run, records, failures, fuzz }) => ({ ...run, records, failures, fuzz }))
 }
 
 export const readRecord = (path: string): Run[] => (existsSync(path) ? parseRecord(readFileSync(path, 'utf8')) : [])

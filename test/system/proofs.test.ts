@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, cpSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -241,6 +241,31 @@ t.test('kill -9 at any moment: every later head goes on from every one that was 
       await again.stop()
     }
   })
+})
+
+t.test('tiles that rot under a running node are made again, and nothing wrong is given out meanwhile', async (t) => {
+  const dataDir = newDir(t)
+  const server = await serve(t, dataDir)
+  const key = nodeKeyOf(dataDir)
+  const ids = await write(server, 700, 'rot')
+  const head = await headOf(server, 700, key)
+  const spoil = openSync(join(dataDir, 'tlog', 'ids'), 'r+')
+  writeSync(spoil, new Uint8Array(32), 0, 32, 300 * 32)
+  closeSync(spoil)
+  const monitor = new LogMonitor(httpProofs(server.url), key)
+  await monitor.resume(head)
+  const codes = new Set<number>()
+  for (let tries = 0; tries < 500; tries++) {
+    const { status, text } = await get(`${server.url}/v1/proofs/inclusion/${ids[301]}`)
+    codes.add(status)
+    if (status === 200) break
+    t.match(text, /proof_pending/)
+    await new Promise<void>((resolve) => void systemClock.timer(20, resolve))
+  }
+  t.strictSame([...codes], [503, 200], 'what does not hold is not given out, and holds soon')
+  t.equal(await monitor.includes(ids[301]!), 301)
+  t.match((await get(`${server.url}/metrics`)).text, /^stemedb_tlog_rebuilds_total 1$/m)
+  t.equal((await get(`${server.url}/v1/proofs/checkpoint`)).text, head, 'the head stands')
 })
 
 t.test('without the log', async (t) => {

@@ -1,13 +1,14 @@
 import { ERROR_CODES, errorNameOf } from '../../base/error-codes.ts'
 import { must } from '../../base/assert.ts'
-import { toHex } from '../../base/bytes.ts'
-import { DbError } from '../../base/errors.ts'
+import { bytesEqual, toHex } from '../../base/bytes.ts'
+import { DbError, isDbError } from '../../base/errors.ts'
 import type { QueryRequest } from '../../fbs/stemedb/query-request.ts'
-import { encodeTlogProof, toBase64 } from '../../merkle/checkpoint.ts'
+import { encodeTlogProof, parseCheckpoint, toBase64 } from '../../merkle/checkpoint.ts'
+import { verifyTlogConsistency, verifyTlogInclusion } from '../../merkle/tlog.ts'
 import { TLOG_STATE, type TlogBoard } from '../../merkle/tlog-board.ts'
 import type { TlogReader } from '../../merkle/tlog-files.ts'
 import {
-  TILE_HASHES, levelHashes, tilePlaceOf, tlogConsistencyProof, tlogInclusionPath, tlogRoot, TILE_LEVELS,
+  TILE_HASHES, leafHashesOf, levelHashes, subtreeHashOf, tilePlaceOf, tlogConsistencyProof, tlogInclusionPath, tlogRoot, TILE_LEVELS,
 } from '../../merkle/tlog-tiles.ts'
 import { HASH_BYTES } from '../../record/limits.ts'
 import type { BatchIdReader } from '../batch-ids.ts'
@@ -57,6 +58,43 @@ function headOf({ board }: ProofLog): Head {
   return checkpoint
 }
 
+/**
+ * Makes a proof from tiles, and gives it out only where it `holds` against the head that was signed: a client could else not tell a disk
+ * that rots from a node that lies. Tiles that do not give what was signed are made again.
+ */
+function proven<T>({ board, tiles }: ProofLog, make: () => T, holds: (proof: T) => boolean): T {
+  const again = (): DbError => new DbError('proof_pending', 'the tiles of the log are being made again')
+  if (board.read().state === TLOG_STATE.rebuilds) throw again()
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const proof = attempted(make, holds)
+    if (proof !== undefined) return proof
+    // What this thread has kept may be older than what the files have become.
+    tiles.forget()
+  }
+  // A rebuild may have begun under these reads.
+  if (board.read().state !== TLOG_STATE.rebuilds) board.doubt()
+  throw again()
+}
+
+/** Undefined where it does not hold, or where the files end too early: what the system refuses is thrown. */
+function attempted<T>(make: () => T, holds: (proof: T) => boolean): T | undefined {
+  try {
+    const proof = make()
+    return holds(proof) ? proof : undefined
+  } catch (error) {
+    if (isDbError(error) && error.code === 'io_error' && error.details['errno'] === undefined) return undefined
+    throw error
+  }
+}
+
+const rootOf = ({ text }: Head): Uint8Array => must(parseCheckpoint(text), 'a node parses its own checkpoint').root
+
+/** Whether `root` is that of the first `size` leaves of the tree that was signed. */
+function isOfHead({ tiles }: ProofLog, head: Head, size: number, root: Uint8Array): boolean {
+  const proof = size === head.size ? [] : tlogConsistencyProof(tiles, size, head.size)
+  return verifyTlogConsistency(size, root, head.size, rootOf(head), proof)
+}
+
 function idOf(request: QueryRequest): Uint8Array {
   const id = request.id() ?? refuse('id', 'is missing')
   return id.bb!.bytes().slice(id.bb_pos, id.bb_pos + HASH_BYTES)
@@ -88,10 +126,19 @@ export function answerInclusion(request: QueryRequest, needs: Needs): object {
   const size = request.proofTo() === 0n ? head.size : sizeOf('size', request.proofTo(), head)
   if (lsn > head.size) throw pending(lsn, head)
   if (lsn > size) refuse('size', `is ${size}; the assertion is the ${lsn}th`)
-  return {
-    id: toHex(id), index: lsn - 1, size, root: toHex(tlogRoot(log.tiles, size)),
-    path: hexes(tlogInclusionPath(log.tiles, lsn - 1, size)), checkpoint: size === head.size ? head.text : null,
-  }
+  const { root, path } = includedAt(log, head, id, lsn - 1, size)
+  return { id: toHex(id), index: lsn - 1, size, root: toHex(root), path: hexes(path), checkpoint: size === head.size ? head.text : null }
+}
+
+interface RootAndPath {
+  readonly root: Uint8Array
+  readonly path: Uint8Array[]
+}
+
+function includedAt(log: ProofLog, head: Head, id: Uint8Array, index: number, size: number): RootAndPath {
+  const { tiles } = log
+  return proven(log, () => ({ root: tlogRoot(tiles, size), path: tlogInclusionPath(tiles, index, size) }),
+    ({ root, path }) => verifyTlogInclusion(id, index, size, path, root) && isOfHead(log, head, size, root))
 }
 
 function pending(lsn: number, head: Head): DbError {
@@ -105,10 +152,9 @@ export function answerConsistency(request: QueryRequest, needs: Needs): object {
   const to = request.proofTo() === 0n ? head.size : sizeOf('to', request.proofTo(), head)
   const from = sizeOf('from', request.proofFrom(), head)
   if (from > to) refuse('from', `is ${from}, and to is ${to}`)
-  return {
-    from, to, root: toHex(tlogRoot(log.tiles, to)),
-    path: hexes(tlogConsistencyProof(log.tiles, from, to)), checkpoint: to === head.size ? head.text : null,
-  }
+  const { root, path } = proven<RootAndPath>(log, () => ({ root: tlogRoot(log.tiles, to), path: tlogConsistencyProof(log.tiles, from, to) }),
+    (proof) => verifyTlogConsistency(from, tlogRoot(log.tiles, from), to, proof.root, proof.path) && isOfHead(log, head, to, proof.root))
+  return { from, to, root: toHex(root), path: hexes(path), checkpoint: to === head.size ? head.text : null }
 }
 
 /** A tile, or a bundle of entries (C2SP tlog-tiles), as bytes. */
@@ -121,14 +167,20 @@ export function answerTile(request: QueryRequest, needs: Needs): Uint8Array {
   const first = index * TILE_HASHES
   const has = level === 'entries' ? head.size : level < TILE_LEVELS ? levelHashes(level, head.size) : 0
   if (first + width > has) throw new DbError('not_found', 'no tree head that was signed has this tile')
-  if (level !== 'entries') return tiles.hashes(level, first, width).slice()
-  const ids = tiles.ids(first, width)
+  if (level !== 'entries') return proven(log, () => tiles.hashes(level, first, width).slice(), (hashes) => isTile(tiles, level, index, hashes))
+  const ids = proven(log, () => tiles.ids(first, width).slice(), (bytes) => isTile(tiles, 0, index, leafHashesOf(bytes, width)))
   const bundle = new Uint8Array(width * (2 + HASH_BYTES))
   for (let i = 0; i < width; i++) {
     bundle[i * (2 + HASH_BYTES) + 1] = HASH_BYTES
     bundle.set(ids.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES), i * (2 + HASH_BYTES) + 2)
   }
   return bundle
+}
+
+/** Whether a whole tile is what the level above says of it; a partial one is not there yet. */
+function isTile(tiles: TlogReader, level: number, index: number, hashes: Uint8Array): boolean {
+  if (hashes.length < TILE_HASHES * HASH_BYTES) return true
+  return bytesEqual(subtreeHashOf(hashes, TILE_HASHES), tiles.hashes(level + 1, index, 1))
 }
 
 /** How an assertion is signed: by itself, or as one of a batch, with its path to the root that was signed. */
@@ -150,7 +202,8 @@ export function answerSignature(request: QueryRequest, needs: Needs): object {
 /** All that proves an assertion without a node, as C2SP tlog-proof; the assertion and its signature are the extra data. */
 export function answerProofFile(request: QueryRequest, needs: Needs): Uint8Array {
   const log = logOf(needs)
-  const place = placeOf(idOf(request), needs)
+  const id = idOf(request)
+  const place = placeOf(id, needs)
   const head = headOf(log)
   const { lsn } = place
   if (lsn > head.size) throw pending(lsn, head)
@@ -158,6 +211,6 @@ export function answerProofFile(request: QueryRequest, needs: Needs): Uint8Array
   const extra = { assertion: toBase64(stored.bytes), ...signatureOf(stored, place, must(needs.proofs)) }
   return new TextEncoder().encode(encodeTlogProof({
     extra: new TextEncoder().encode(JSON.stringify(extra)), index: lsn - 1,
-    path: tlogInclusionPath(log.tiles, lsn - 1, head.size), checkpoint: head.text,
+    path: includedAt(log, head, id, lsn - 1, head.size).path, checkpoint: head.text,
   }))
 }

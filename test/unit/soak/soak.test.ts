@@ -2,7 +2,7 @@ import t from 'tap'
 import { canRunAgain, countFor, measuredTimes, RUN_SECONDS_MAX, secondsOf } from '../../soak/plan.ts'
 import { meaningOf, renderPage, rowsOf } from '../../soak/page.ts'
 import { proofOf, USUAL_TIMES, type Proof } from '../../soak/proofs.ts'
-import { parseRecord, type Run } from '../../soak/record-file.ts'
+import { fuzzTotals, parseRecord, type FuzzLine, type Run } from '../../soak/record-file.ts'
 import { drawSamples, growthOf, growthPerMinute, samplesFromCsv, samplesToCsv, type Sample } from '../../soak/samples.ts'
 import type { FaultRecordLine } from '../../support/fault-record.ts'
 
@@ -38,16 +38,31 @@ t.test('trials fill the time, within a run\'s bounds', async (t) => {
 const line = (more: Partial<FaultRecordLine> = {}): FaultRecordLine =>
   ({ id: 'D1', title: 'kill', trials: 100, unit: 'kills', failures: 0, seed: 7, file: 'fault/kill', atMs: 1000, ...more })
 const run = (commit: string, ...records: FaultRecordLine[]): Run =>
-  ({ kind: 'run', command: 'npm test', startedAtMs: 0, commit, node: 'v20', machine: '2 x cores', records, failures: [] })
+  ({ kind: 'run', command: 'npm test', startedAtMs: 0, commit, node: 'v20', machine: '2 x cores', records, failures: [], fuzz: [] })
 
 t.test('a record\'s text and its runs', async (t) => {
-  const { records: _records, failures: _failures, ...head } = run('aa')
+  const { records: _records, failures: _failures, fuzz: _fuzz, ...head } = run('aa')
   const failure = { kind: 'failure', file: 'fault/kill', atMs: 5, seed: 9, count: 3, why: 'lost' }
   const text = [line({ id: 'C1' }), head, line(), failure, head].map((value) => JSON.stringify(value)).join('\n')
   const runs = parseRecord(`${text}\n`)
   t.equal(runs.length, 2)
   t.match(runs[0], { commit: 'aa', records: [{ id: 'D1' }], failures: [{ why: 'lost' }] })
   t.equal(runs[0]!.records.length, 1, 'what stands before the first run is nobody\'s')
+})
+
+t.test('what each target of the fuzzer has had adds up over runs and commits', async (t) => {
+  const { records: _records, failures: _failures, fuzz: _fuzz, ...head } = run('aa')
+  const had = (target: string, seconds: number, seed: number): FuzzLine => ({ kind: 'fuzz', target, atMs: 1000 * seed, seconds, inputs: 10 * seconds, findings: 0, seed })
+  const lines = [head, had('batch', 240, 1), had('json', 60, 1), { ...head, commit: 'bb' }, had('batch', 180, 2), had('batch', 180, 3)]
+  const runs = parseRecord(lines.map((value) => JSON.stringify(value)).join('\n'))
+  t.strictSame(fuzzTotals(runs, ['batch', 'json', 'wal']), [
+    { target: 'batch', minutes: 10, inputs: 6000, findings: 0, seeds: [1, 2, 3], commits: ['aa', 'bb'], lastMs: 3000 },
+    { target: 'json', minutes: 1, inputs: 600, findings: 0, seeds: [1], commits: ['aa'], lastMs: 1000 },
+    { target: 'wal', minutes: 0, inputs: 0, findings: 0, seeds: [], commits: [], lastMs: 0 },
+  ])
+  const page = renderPage({ runs, ids: [], targets: ['batch', 'json', 'wal'], charts: [] })
+  t.match(page, 'Still short of 10 minutes: 2 of 3.')
+  t.match(page, '| batch | 10.0 | 6,000 | 0 | 1, 2, 3 | `aa`, `bb` | 1970-01-01 |')
 })
 
 t.test('rows: the newest commit, and an older one that was tried more', async (t) => {
@@ -71,6 +86,7 @@ t.test('what a row means', async (t) => {
 t.test('the page', async (t) => {
   const failed: Run = { ...run('new'), failures: [{ kind: 'failure', file: 'fault/kill', atMs: 5, seed: 9, count: 3, why: 'a | b' }] }
   const page = renderPage({
+    targets: [],
     runs: [run('new', line({ figures: { readyMs: 3 }, tooth: 'a tooth' }), line({ figures: { readyMs: 5 } , tooth: 'a tooth' })), { ...failed, records: [line({ id: 'D2' })] }],
     ids: ['D1', 'D9', 'C1', 'C1'], charts: [{ file: 'endurance.svg', text: 'memory' }],
   })

@@ -88,7 +88,9 @@ class Node {
     } catch (error) {
       // An injected EIO ends the life as the real process would end: by a typed error, nothing acked behind it.
       const isInjected = fate === 'EIO' && (isDbError(error) ? error.details['errno'] === 'EIO' : errnoOf(error) === 'EIO')
-      if (!(error instanceof ProcessDied) && !isInjected) throw error
+      // After a failed sync a full disk takes no start.
+      const isRefused = isFull && !isRecovered && isDbError(error) && error.code === 'disk_full'
+      if (!(error instanceof ProcessDied) && !isInjected && !isRefused) throw error
       if (isInjected) this.#seen.syncErrors++
       if (!isRecovered) this.#seen.diedInRecovery++
     }

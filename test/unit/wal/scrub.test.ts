@@ -203,6 +203,43 @@ t.test('the stage reads when it is due, and says once what is damaged and what i
   t.same(reports(), [{ segmentId: 0, damage: undefined }])
 })
 
+t.test('bits that flip at random, at any moment of a cycle and while the log grows, are reported within one cycle', async (t) => {
+  const cycleMs = 60_000
+  const { disk, wal } = logOf(3)
+  const { clock, scrub, reports } = stageOf(t, disk)
+  const random = seededRandom(2026)
+  const below = (bound: number): number => random.u32() % bound
+  const step = (): void => {
+    t.equal(scrub.step(), 'idle')
+    clock.nowMs += Math.max(1, scrub.idleMs())
+  }
+  for (const endMs = clock.nowMs + 2 * cycleMs; clock.nowMs < endMs;) step()
+  const missed: string[] = []
+  let latestMs = 0
+  const flips = 60
+  for (let n = 0; n < flips; n++) {
+    if (below(10) === 0) fillSegment(wal, 100 + n)
+    for (let steps = below(8); steps > 0; steps--) step()
+    t.same(reports(), [], 'nothing is said of a log that is whole')
+    const sealed = decodeManifest(disk.readFile(`${DIR}/MANIFEST`)).sealed
+    const { segmentId } = sealed[below(sealed.length)]!
+    const offset = below(disk.readFile(pathOf(segmentId)).length)
+    const mask = 1 << below(8)
+    const flippedMs = clock.nowMs
+    disk.flip(pathOf(segmentId), offset, mask)
+    let found: ScrubReport[] = []
+    while (found.length === 0 && clock.nowMs - flippedMs <= cycleMs) {
+      step()
+      found = reports()
+    }
+    if (found.length !== 1 || found[0]!.segmentId !== segmentId || found[0]!.damage === undefined) missed.push(`${segmentId}:${offset}`)
+    latestMs = Math.max(latestMs, clock.nowMs - flippedMs)
+    disk.flip(pathOf(segmentId), offset, mask)
+    for (const endMs = clock.nowMs + cycleMs; reports().length === 0 && clock.nowMs < endMs;) step()
+  }
+  t.same(missed, [], `${flips} flips, the last one found after ${latestMs} ms of ${cycleMs}`)
+})
+
 t.test('reports survive the crossing', async (t) => {
   const damage = { segmentId: 4_000_000_000, offset: 1_000_000_000, lsn: 2 ** 50, reason: 'ü'.repeat(400) }
   const crossed = decodeScrubReport(encodeScrubReport({ segmentId: damage.segmentId, damage }))

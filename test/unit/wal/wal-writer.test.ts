@@ -279,7 +279,7 @@ t.test('closed in order: the next start finds nothing to cut and nothing to rewr
     t.match(again.recovered, { cleanShutdown: true, truncatedBytes: 0, missingBytes: 0, lastLsn: 3, lastHlc: 7n })
     t.equal(again.wal.segmentId, 2, 'restarts without writes take no new segment')
     again.wal.seal()
-    t.same(disk.list(DIR), ['0000000001.wal', 'MANIFEST'])
+    t.same(disk.list(DIR), ['0000000001.wal', 'MANIFEST', 'TRUSTED'])
   }
   t.equal(disk.count('rename', SEGMENT_1), 1, 'the sealed segment was not rewritten')
   t.end()
