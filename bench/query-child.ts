@@ -23,6 +23,8 @@ const FILL_WINDOW = 4
 const FRAMES = 1024
 /** Replies that are decoded in full, to know that they are answers. */
 const LOOKED_AT = 500
+/** Of an open loop, before what is measured. */
+const OPEN_WARMUP_MS = 1000
 const DRAIN_MS_MAX = 20_000
 
 const SQRP = 0x50525153
@@ -107,6 +109,8 @@ class Reader {
   readonly #next: Int32Array
   /** By number of the message, modulo: when it was due. */
   readonly #due = new Float64Array(65_536)
+  /** Messages that were due before it are not measured. */
+  #measuredFromMonoMs = 0
   #sentFrames = 0
   #answers = 0
   #looked = 0
@@ -156,11 +160,12 @@ class Reader {
     }
   }
 
-  /** Messages fall due at even distances, on a grid of a millisecond. */
+  /** Messages fall due at even distances, on a grid of a millisecond. At first this process compiles its own code: that is nobody's latency. */
   async #openLoop(rate: number, start: number): Promise<void> {
+    this.#measuredFromMonoMs = start + OPEN_WARMUP_MS
     const { seconds, perFrame, connections } = this.#run
     const framesPerMs = rate / perFrame / 1000
-    const framesMax = Math.floor(framesPerMs * seconds * 1000)
+    const framesMax = Math.floor(framesPerMs * (seconds * 1000 + OPEN_WARMUP_MS))
     while (this.#sentFrames < framesMax) {
       const due = Math.min(framesMax, Math.floor(framesPerMs * Math.floor(systemClock.monoMs() - start)))
       while (this.#sentFrames < due) this.#sendDue(this.#sentFrames % connections, start + Math.ceil(this.#sentFrames / framesPerMs))
@@ -208,7 +213,8 @@ class Reader {
       // Replies have their id in the same slot as requests.
       const { requestId } = volatileFieldsOf(view)
       const id = requestId < 0 ? 0 : Number(view.getBigUint64(requestId, true))
-      this.#latencies.record(nowMonoMs - this.#due[Math.floor(id / this.#run.perFrame) % this.#due.length]!)
+      const due = this.#due[Math.floor(id / this.#run.perFrame) % this.#due.length]!
+      if (due >= this.#measuredFromMonoMs) this.#latencies.record(nowMonoMs - due)
     }
     if (this.#looked++ >= LOOKED_AT) return
     const decoded = decodeReply(reply.slice())

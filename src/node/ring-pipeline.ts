@@ -20,6 +20,8 @@ import type { NodeMemory } from './memory.ts'
 const DRAIN_FRAMES_MAX = 2048
 /** Longest sleep of the front's loop, in milliseconds: a bound, not a schedule. */
 const IDLE_MS_MAX = 1000
+/** Of questions that may wait for a lens thread before another one is woken: some ten of the usual ones, which take it 50 us. */
+const LENS_QUEUE_BYTES = 2048
 
 /** The front's end of all its rings: spreads work over the verify and lens threads, and hands out what comes back. */
 export class RingPipeline implements Pipeline {
@@ -43,7 +45,6 @@ export class RingPipeline implements Pipeline {
   readonly #ack = new AckView()
   readonly #afterSubmit: () => void
   #nextVerify = 0
-  #nextLens = 0
 
   /** @param afterSubmit called when work was put into a ring: the inline mode runs its stages then. */
   constructor(memory: NodeMemory, clock: Clock, metrics: ThreadMetrics, afterSubmit: () => void = () => {}) {
@@ -90,9 +91,9 @@ export class RingPipeline implements Pipeline {
   }
 
   ask(slot: number, generation: number, queries: number, frame: Uint8Array): boolean {
+    const first = this.#lensFor()
     for (let n = 0; n < this.#queries.length; n++) {
-      const ring = this.#queries[this.#nextLens]!
-      this.#nextLens = (this.#nextLens + 1) % this.#queries.length
+      const ring = this.#queries[(first + n) % this.#queries.length]!
       const at = ring.reserve(ASKER_FRAME_OFFSET + frame.length)
       if (at < 0) continue
       ring.view.setUint32(at + ASKER_SLOT_OFFSET, slot, true)
@@ -106,6 +107,18 @@ export class RingPipeline implements Pipeline {
     }
     this.#metrics.inc('ring_full_total', { ring: 'lens' })
     return false
+  }
+
+  /** The first lens thread that has next to nothing to do: waking another one costs more than a few questions. Otherwise the one that has least. */
+  #lensFor(): number {
+    let least = 0
+    let leastBytes = Infinity
+    for (let i = 0; i < this.#queries.length; i++) {
+      const bytes = this.#queries[i]!.usedBytes()
+      if (bytes < LENS_QUEUE_BYTES) return i
+      if (bytes < leastBytes) [least, leastBytes] = [i, bytes]
+    }
+    return least
   }
 
   feed(command: Uint8Array): boolean {

@@ -31,9 +31,14 @@ class RingSide {
     this.space = new Bell(buffer, RING_SPACE_BELL_OFFSET)
   }
 
+  /** Bytes in use. */
+  usedBytes(): number {
+    return (Atomics.load(this.tail, 0) - Atomics.load(this.head, 0)) >>> 0
+  }
+
   /** Part of the ring in use, 0..1. */
   fill(): number {
-    return ((Atomics.load(this.tail, 0) - Atomics.load(this.head, 0)) >>> 0) / this.dataBytes
+    return this.usedBytes() / this.dataBytes
   }
 }
 
