@@ -5,7 +5,6 @@ import { TlogReader } from '../merkle/tlog-files.ts'
 import { AnswerCache } from '../query/answer-cache.ts'
 import { ClaimCache } from '../query/claim-cache.ts'
 import { Dependencies, NotedClock, NotedSource } from '../query/dependencies.ts'
-import { BatchIdReader } from '../query/batch-ids.ts'
 import { LensStage } from '../query/lens-stage.ts'
 import { LogAssertionReader } from '../query/log-assertion-reader.ts'
 import { LOG_BLOCK_BYTES, LogCache } from '../query/log-cache.ts'
@@ -63,7 +62,6 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
       log: config.tlogEnabled === 'off' ? undefined : {
         board: new TlogBoard(place.memory.tlogBoard), tiles: new TlogReader(place.machine.disk, tlogDirOf(config)),
       },
-      batch: new BatchIdReader(readRange),
       realm: config.realm,
     },
   })

@@ -11,7 +11,7 @@ import {
   TILE_HASHES, leafHashesOf, levelHashes, subtreeHashOf, tilePlaceOf, tlogConsistencyProof, tlogInclusionPath, tlogRoot, TILE_LEVELS,
 } from '../../merkle/tlog-tiles.ts'
 import { HASH_BYTES } from '../../record/limits.ts'
-import type { BatchIdReader } from '../batch-ids.ts'
+import { idsOfBatch } from '../batch-ids.ts'
 import { batchPath } from '../statement.ts'
 import { SIGNED_BY_AGENT, SIGNED_BY_BATCH, type AssertionReader, type CandidateSource, type Place, type StoredAssertion } from '../candidate-source.ts'
 
@@ -19,7 +19,6 @@ import { SIGNED_BY_AGENT, SIGNED_BY_BATCH, type AssertionReader, type CandidateS
 export interface ProofDependencies {
   /** Undefined where the node keeps no log of proofs. */
   readonly log: ProofLog | undefined
-  readonly batch: BatchIdReader
   readonly realm: string
 }
 
@@ -184,19 +183,20 @@ function isTile(tiles: TlogReader, level: number, index: number, hashes: Uint8Ar
 }
 
 /** How an assertion is signed: by itself, or as one of a batch, with its path to the root that was signed. */
-function signatureOf(stored: StoredAssertion, place: Place, { batch, realm }: ProofDependencies): object {
+function signatureOf(stored: StoredAssertion, place: Place, { reader, proofs }: Needs): object {
+  const { realm } = must(proofs)
   const { id, signature, signedBy } = stored
   const agent = toHex(stored.assertion.agent)
   const common = { id: toHex(id), agent, realm }
   if (signature === undefined) return { ...common, signed_by: 'nobody' }
   if (signedBy === SIGNED_BY_AGENT) return { ...common, signed_by: 'assertion', signature: toHex(signature) }
-  const ids = batch.read(place, id)
+  const ids = idsOfBatch(reader, place, id)
   return { ...common, signed_by: signedBy === SIGNED_BY_BATCH ? 'batch' : 'nobody', signature: toHex(signature), ...batchPath(ids, place.index) }
 }
 
 export function answerSignature(request: QueryRequest, needs: Needs): object {
   const place = placeOf(idOf(request), needs)
-  return signatureOf(needs.reader.read(place), place, must(needs.proofs))
+  return signatureOf(needs.reader.read(place), place, needs)
 }
 
 /** All that proves an assertion without a node, as C2SP tlog-proof; the assertion and its signature are the extra data. */
@@ -208,7 +208,7 @@ export function answerProofFile(request: QueryRequest, needs: Needs): Uint8Array
   const { lsn } = place
   if (lsn > head.size) throw pending(lsn, head)
   const stored = needs.reader.read(place)
-  const extra = { assertion: toBase64(stored.bytes), ...signatureOf(stored, place, must(needs.proofs)) }
+  const extra = { assertion: toBase64(stored.bytes), ...signatureOf(stored, place, needs) }
   return new TextEncoder().encode(encodeTlogProof({
     extra: new TextEncoder().encode(JSON.stringify(extra)), index: lsn - 1,
     path: includedAt(log, head, id, lsn - 1, head.size).path, checkpoint: head.text,
