@@ -184,6 +184,8 @@ t.test('SSE by curl: history, then what comes, heartbeats, and on from Last-Even
   const { server } = await serve(t, { subscriptionHeartbeatMs: 300 })
   const writer = await clientOf(t, server)
   await writer.assertMany(countingUp(5).map((n) => draft(`a/${n}`, n)))
+  // Until it is indexed: before, the first answer of a lens would be that there is none.
+  t.equal((await get(`${server.url}/v1/query?subject=a/1&min_lsn=5`)).status, 200)
   const follow = (url: string, ...args: string[]): { text: () => string, ended: Promise<unknown> } => {
     const child = spawn('curl', ['-sN', '--max-time', '30', '-H', 'accept: text/event-stream', ...args, `${server.url}${url}`])
     t.teardown(() => child.kill())
