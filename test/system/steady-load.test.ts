@@ -23,7 +23,7 @@ const SECONDS = trialCount(12)
 t.setTimeout((2 * SECONDS + 300) * 1000)
 
 /** Below it caches are still filling, and a slope of memory means nothing. */
-const JUDGED_SECONDS_MIN = 300
+const JUDGED_SECONDS_MIN = 1200
 const IS_JUDGED = SECONDS >= JUDGED_SECONDS_MIN
 const WARMUP_SECONDS = IS_JUDGED ? Math.min(900, SECONDS * 0.3) : SECONDS * 0.25
 const LOOK_MS = IS_JUDGED ? 5000 : 500
