@@ -1,5 +1,6 @@
 import { assert, must } from '../base/assert.ts'
 import type { Disk, DiskFile } from '../base/disk.ts'
+import { writeSynced } from '../base/disk-files.ts'
 import { DbError, errnoOf } from '../base/errors.ts'
 import { HASH_BYTES } from './blake3.layout.ts'
 import { HEAD_SLOT_BYTES, HEAD_SLOT_STRIDE, decodeHeadSlot, encodeHeadSlot, type HeadSlot } from './tlog-head.codec.ts'
@@ -285,14 +286,7 @@ function renewHead(disk: Disk, dir: string, slot: HeadSlot): { head: DiskFile, s
   const bytes = new Uint8Array(2 * HEAD_SLOT_STRIDE)
   const copies = [1, 2].map((step) => ({ ...slot, sequence: slot.sequence + step }))
   for (const copy of copies) bytes.set(encodeHeadSlot(copy), (copy.sequence % 2) * HEAD_SLOT_STRIDE)
-  if (disk.exists(tmp)) disk.unlink(tmp)
-  const file = disk.open(tmp, 'create')
-  try {
-    file.pwrite(bytes, 0, bytes.length, 0)
-    file.fsync()
-  } finally {
-    file.close()
-  }
+  writeSynced(disk, tmp, bytes)
   disk.rename(tmp, path)
   disk.syncDir(dir)
   return { head: disk.open(path, 'write'), slot: copies[1]! }

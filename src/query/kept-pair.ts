@@ -38,7 +38,6 @@ export class KeptPair implements PlainPair {
   readonly #places: DataView
   /** By rank, those that somebody has read. */
   readonly #claims: (StoredAssertion | undefined)[]
-  #unread: number
   #columns: ClaimColumns | undefined
   readonly #grew: (bytes: number) => void
 
@@ -55,7 +54,7 @@ export class KeptPair implements PlainPair {
     this.#grew = grew
     this.hasParents = hasParents(entries)
     const standing = this.hasParents ? [] : standingOf(entries)
-    this.count = this.#unread = standing.length
+    this.count = standing.length
     this.latest = latestOf(standing, entries)
     this.#claims = new Array<StoredAssertion | undefined>(this.count).fill(undefined)
     this.#places = new DataView(new ArrayBuffer(PLACE_BYTES * this.count))
@@ -65,7 +64,7 @@ export class KeptPair implements PlainPair {
   /** What it takes, about. */
   get bytes(): number {
     let bytes = PAIR_OVERHEAD_BYTES + this.#prefix.length + (PLACE_BYTES + COLUMN_BYTES) * this.count
-    if (this.#unread < this.count) for (const claim of this.#claims) if (claim !== undefined) bytes += claimBytes(claim)
+    for (const claim of this.#claims) if (claim !== undefined) bytes += claimBytes(claim)
     return bytes
   }
 
@@ -82,14 +81,13 @@ export class KeptPair implements PlainPair {
     if (claim !== undefined) return claim
     const stored = reader.read(readPlace(this.#places, PLACE_BYTES * i))
     this.#claims[i] = stored
-    this.#unread--
     this.#grew(claimBytes(stored))
     return stored
   }
 
   columns(reader: AssertionReader, context: LensContext): ClaimColumns {
     if (this.#columns !== undefined && this.#columns.tolerance === toleranceOf(context)) return this.#columns
-    for (let i = 0; this.#unread > 0 && i < this.count; i++) this.claim(i, reader)
+    for (let i = 0; i < this.count; i++) this.claim(i, reader)
     return this.#columns = columnsOf(this.#claims as readonly StoredAssertion[], context)
   }
 }

@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path'
 import type { Disk, DiskFile } from '../base/disk.ts'
+import { removeIfThere, writeSynced } from '../base/disk-files.ts'
 import { DbError, errnoOf } from '../base/errors.ts'
 import { MiB } from '../base/units.ts'
 import type { Lsn } from '../base/lsn.ts'
@@ -68,10 +69,6 @@ export function doing<T>(what: string, work: () => T): T {
   }
 }
 
-export function removeIfThere(disk: Disk, path: string): void {
-  if (disk.exists(path)) disk.unlink(path)
-}
-
 /** From now on the open segment may be read from memory, should there ever be no space to copy it. Without space for this, it may not. */
 export function trust(disk: Disk, dir: string): void {
   const path = join(dir, TRUSTED_NAME)
@@ -124,18 +121,6 @@ export function readManifest(disk: Disk, dir: string): Manifest | undefined {
     const bytes = readWhole(disk, join(dir, MANIFEST_NAME), bytesMax)
     return bytes === undefined ? undefined : decodeManifest(bytes)
   })
-}
-
-/** A new file with these bytes, synced; its name is not. Takes the place of a leftover. */
-export function writeSynced(disk: Disk, path: string, bytes: Uint8Array): void {
-  removeIfThere(disk, path)
-  const file = disk.open(path, 'create')
-  try {
-    file.pwrite(bytes, 0, bytes.length, 0)
-    file.fsync()
-  } finally {
-    file.close()
-  }
 }
 
 /** The part of a replacement that needs space: the new manifest beside the old one. */

@@ -172,3 +172,21 @@ export function executorOver(log: TestLog, change: Partial<QueryDependencies> = 
   const records = (asOfHlc: Hlc | undefined): RecordReader => recordReader({ source, reader, clock }, asOfHlc)
   return new QueryExecutor({ source, reader, records, clock, limitMax: 1000, replyBytesMax: 1 << 20, ...change })
 }
+
+/** Pages of a query that are followed, at most. */
+const PAGES_MAX = 1000
+
+/** All pages of a query. `between` runs after each. Throws where a page is refused, or where there are more than `pagesMax`. */
+export function pagesOf(executor: QueryExecutor, query: Ask, between: (page: number) => void = () => {}, pagesMax = PAGES_MAX): Shown[] {
+  const pages: Shown[] = []
+  let cursor: Uint8Array | undefined
+  do {
+    const page = ask(executor, requestOf({ ...query, ...cursor !== undefined && { cursor } }))
+    if (page.refused !== '' || page.truncated !== (page.cursor !== undefined)) throw new Error(`${page.refused} ${page.detail}`)
+    pages.push(page)
+    cursor = page.cursor
+    between(pages.length)
+  } while (cursor !== undefined && pages.length < pagesMax)
+  if (cursor !== undefined) throw new Error('the pages do not end')
+  return pages
+}

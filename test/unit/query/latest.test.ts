@@ -17,7 +17,7 @@ import { assertionIdOf, hashReady } from '../../../src/record/claim.ts'
 import { recordReader } from '../../../src/query/record-reader.ts'
 import { emptyRecordHeader, encodeRecordHeader } from '../../../src/wal/record.codec.ts'
 import { RECORD_HEADER_BYTES, RECORD_KIND } from '../../../src/wal/record.layout.ts'
-import { ask, clock, executorOver, requestOf, type Ask, type Shown } from './ask.ts'
+import { ask, clock, executorOver, pagesOf as allPagesOf, requestOf, type Ask, type Shown } from './ask.ts'
 import { claim, TestLog } from './test-log.ts'
 
 await hashReady
@@ -31,19 +31,7 @@ let made = 0
 const claimOf = (subject: string, agent: number, more: Partial<Assertion> = {}): Assertion =>
   claim({ subject, agent: AGENTS[agent]!, object: { kind: 'number', value: made++ }, ...more })
 
-function pagesOf(executor: QueryExecutor, query: Ask, between: () => void = () => {}): Shown[] {
-  const pages: Shown[] = []
-  let cursor: Uint8Array | undefined
-  do {
-    const page = ask(executor, requestOf({ ...query, ...cursor !== undefined && { cursor } }))
-    if (page.refused !== '' || page.truncated !== (page.cursor !== undefined)) throw new Error(`${page.refused} ${page.detail}`)
-    pages.push(page)
-    cursor = page.cursor
-    between()
-  } while (cursor !== undefined && pages.length < PAGES_MAX)
-  if (cursor !== undefined) throw new Error('the pages do not end')
-  return pages
-}
+const pagesOf = (executor: QueryExecutor, query: Ask, between?: () => void): Shown[] => allPagesOf(executor, query, between, PAGES_MAX)
 
 const listed = (pages: readonly Shown[]): string[] => pages.flatMap((page) => page.listed)
 const answered = (pages: readonly Shown[]): string[] => pages.flatMap(({ answers }) => answers.map(({ subject, predicate, id, candidates }) => `${subject} ${predicate} ${id.slice(0, 8)} ${candidates}`))

@@ -4,30 +4,12 @@ import { toHex } from '../../../src/base/bytes.ts'
 import { hlcOf, type Hlc } from '../../../src/base/hlc.ts'
 import { decodePageCursor, encodePageCursor } from '../../../src/query/page-cursor.ts'
 import { QUERY_LIST } from '../../../src/query/plan.ts'
-import type { QueryExecutor } from '../../../src/query/execute.ts'
 import type { Assertion } from '../../../src/record/assertion.ts'
 import { assertionIdOf, hashReady } from '../../../src/record/claim.ts'
-import { ask, executorOver, requestOf, type Ask, type Shown } from './ask.ts'
+import { ask, executorOver, pagesOf, requestOf, type Ask, type Shown } from './ask.ts'
 import { NOW_MS, TestLog, claim } from './test-log.ts'
 
 await hashReady
-
-const PAGES_MAX = 1000
-
-/** All pages of a query. `between` runs after each. */
-function pagesOf(executor: QueryExecutor, query: Ask, between: (page: number) => void = () => {}): Shown[] {
-  const pages: Shown[] = []
-  let cursor: Uint8Array | undefined
-  do {
-    const page = ask(executor, requestOf({ ...query, ...cursor !== undefined && { cursor } }))
-    if (page.refused !== '' || page.truncated !== (page.cursor !== undefined)) throw new Error(`${page.refused} ${page.detail}`)
-    pages.push(page)
-    cursor = page.cursor
-    between(pages.length)
-  } while (cursor !== undefined && pages.length < PAGES_MAX)
-  if (cursor !== undefined) throw new Error('the pages do not end')
-  return pages
-}
 
 const pairsOf = (pages: readonly Shown[]): string[] => pages.flatMap(({ answers }) => answers.map(({ subject, predicate, id, candidates }) => `${subject} ${predicate} ${id} ${candidates}`))
 const listOf = (pages: readonly Shown[]): string[] => pages.flatMap(({ listed }) => listed)

@@ -268,7 +268,7 @@ const MUTANTS: Readonly<Record<string, readonly Mutation[]>> = {
     [{ file: 'segment-opening.js', from: 'disk.syncDir(dir);\n    publishManifest', to: 'publishManifest' }],
   'the manifest\'s name is not synced':
     [{ file: 'wal-files.js', from: 'join(dir, MANIFEST_NAME));\n    disk.syncDir(dir);', to: 'join(dir, MANIFEST_NAME));' }],
-  'the manifest is not synced': [{ file: 'wal-files.js', from: 'file.fsync();', to: '' }],
+  'the manifest is not synced': [{ file: '../base/disk-files.js', from: 'file.fsync();', to: '' }],
   'the header of a new segment is not synced': [{ file: 'segment-opening.js', from: 'file.fdatasync();', to: '' }],
   'a failed sync is tried again': [{
     file: 'wal-writer.js', from: 'this.#file.fdatasync();',

@@ -5,7 +5,7 @@ import type { WalModules } from './kit.ts'
 
 export type { Mutation } from '../../support/mutant.ts'
 
-/** The WAL's modules with bugs in them; a mutation's `file` is one of src/wal. */
+/** The WAL's modules with bugs in them; a mutation's `file` is one of src/wal, or beside it. */
 export async function loadMutant(mutations: readonly Mutation[]): Promise<{ modules: WalModules, remove: () => void }> {
   const { root, remove } = mutatedBuild(['src/base', 'src/wal'], mutations.map((mutation) => ({ ...mutation, file: `src/wal/${mutation.file}` })))
   const load = async (name: string): Promise<unknown> => import(pathToFileURL(join(root, 'src', 'wal', name)).href)
