@@ -6,6 +6,7 @@ import type { Lsn, WalPosition } from '../base/lsn.ts'
 import { HASH_BYTES } from '../record/limits.ts'
 import { checkpointText, headText, parseCheckpoint, type TreeHead } from '../merkle/checkpoint.ts'
 import { TlogWriter } from '../merkle/tlog-files.ts'
+import type { IdSequence } from '../store/recent-id-sequence.ts'
 import { RECORD_KIND } from '../wal/record.layout.ts'
 import { LogEntryView } from '../wire/log-entry.codec.ts'
 import type { LogReader } from './ingest-loop.ts'
@@ -14,6 +15,8 @@ import type { LogReader } from './ingest-loop.ts'
 export const TLOG_STEP_BYTES_MAX = 1024 * 1024
 /** Ids that one append takes: as many as a record may have. */
 const IDS_MAX = 65_536
+/** Of recent ids, in one step. */
+const RECENT_IDS_STEP_MAX = 16_384
 /**
  * Leaves after which the files are synced, and that a start may have to read again: 8 MiB of ids. More seldom would make starts longer, more
  * often would take the disk's time from the WAL.
@@ -28,6 +31,8 @@ export interface TlogFollowerOptions {
   readonly log: LogReader & { close(): void }
   /** Where the record with this LSN stands, or one before it. */
   readonly placeOf: (lsn: Lsn) => WalPosition
+  /** `RecentIdSequence.read`: ids of durable assertions that are still in memory, which spares reading and checking their records. */
+  readonly recentIds: (fromLsn: Lsn, untilLsn: Lsn, out: Uint32Array) => IdSequence | undefined
   readonly origin: string
   readonly publicKey: Uint8Array
   /** Ed25519 by the node's key. */
@@ -48,11 +53,13 @@ export class TlogFollower {
   readonly #writer: TlogWriter
   readonly #view = new LogEntryView()
   readonly #ids = new Uint8Array(IDS_MAX * HASH_BYTES)
+  readonly #recentIds = new Uint32Array(this.#ids.buffer, 0, RECENT_IDS_STEP_MAX * HASH_BYTES / 4)
   #idCount = 0
   /** The last head that this node has signed, until the tree has come to its size. */
   #promised: TreeHead | undefined
   #signed: { readonly text: string, readonly size: number } | undefined
-  #hasSought = false
+  /** Where to go on reading, if that is not where the reader stands: a record with leaves that the tree has. */
+  #seekTo: WalPosition | undefined
   /** Of the last record that was taken. */
   #readLsn: Lsn = 0
   /** The log has been read up to the last leaf that the files had, and has it. */
@@ -65,6 +72,8 @@ export class TlogFollower {
     this.#options = options
     this.#writer = new TlogWriter(options.disk, options.dir)
     this.#isMadeAnew = this.#writer.size === 0
+    // From the segment of the last leaf on, so that the files are held against the log that they are said to be of.
+    this.#seekTo = options.placeOf(Math.max(1, this.#writer.size))
     const last = parseCheckpoint(this.#writer.checkpoint)
     // A head of another realm is one of another log.
     if (last?.origin === options.origin) {
@@ -90,26 +99,42 @@ export class TlogFollower {
 
   /**
    * Takes the next ids of the WAL.
-   * @returns false at `until`
+   * @param until end of what may be read, and `untilLsn` of what may be taken from memory
+   * @returns false at the end
    * @throws {DbError} `proof_log_diverged` where the WAL is not what was signed; `wal_corrupt`, `disk_full`, `io_error`
    */
-  read(until: WalPosition): boolean {
-    const { log, placeOf } = this.#options
-    // From the segment of the last leaf on, so that the files are held against the log that they are said to be of.
-    if (!this.#hasSought) log.seek(placeOf(Math.max(1, this.size)))
-    this.#hasSought = true
-    let bytes = 0
-    let more = true
-    while (bytes < TLOG_STEP_BYTES_MAX && (more = log.next(until))) {
-      bytes += log.payload.length
-      if (log.header.kind === RECORD_KIND.batch) this.#take(log.header.lsnFirst, log.header.count)
-    }
+  read(until: WalPosition, untilLsn: Lsn): boolean {
+    const more = this.#readRecent(untilLsn) ?? this.#readLog(until)
     this.#append()
     this.#hasMetLog ||= this.#readLsn >= this.size
     // Where the files go on though the log has ended, they are of another one.
     const fits = more || this.#hasMetLog
     if (fits && this.#keepsPromise()) return more
     this.#beginAnew()
+    return true
+  }
+
+  /** As {@link read}; undefined where the next leaf is not in memory. Not before the files were held against the log. */
+  #readRecent(untilLsn: Lsn): boolean | undefined {
+    if (!this.#hasMetLog) return undefined
+    const found = this.#options.recentIds(this.size + 1, untilLsn, this.#recentIds)
+    if (found === undefined) return undefined
+    this.#idCount = found.count
+    this.#readLsn = this.size + found.count
+    this.#seekTo = { segmentId: found.segmentId, offset: found.recordOffset }
+    return this.#readLsn < untilLsn
+  }
+
+  #readLog(until: WalPosition): boolean {
+    const { log } = this.#options
+    let bytes = 0
+    while (bytes < TLOG_STEP_BYTES_MAX) {
+      if (this.#seekTo !== undefined) log.seek(this.#seekTo)
+      this.#seekTo = undefined
+      if (!log.next(until)) return false
+      bytes += log.payload.length
+      if (log.header.kind === RECORD_KIND.batch) this.#take(log.header.lsnFirst, log.header.count)
+    }
     return true
   }
 
@@ -138,7 +163,7 @@ export class TlogFollower {
     this.#idCount = 0
     this.#readLsn = 0
     this.#promised ??= this.#signed === undefined ? undefined : parseCheckpoint(this.#signed.text)
-    this.#options.log.seek(this.#options.placeOf(1))
+    this.#seekTo = this.#options.placeOf(1)
   }
 
   #append(): void {
@@ -178,7 +203,6 @@ export class TlogFollower {
 
   /** Makes the files again from the log: somebody has read what does not fit together. @throws {DbError} `disk_full`, `io_error` */
   rebuild(): void {
-    this.#hasSought = true
     this.#beginAnew()
   }
 

@@ -71,7 +71,7 @@ export class TlogStage implements Stage {
     const { marks, metrics, checkpointMs } = this.#options
     const follower = this.#follower ??= this.#open()
     this.#heedDoubts(follower, nowMs)
-    const more = follower.read(marks.appliedPosition)
+    const more = follower.read(marks.appliedPosition, marks.appliedLsn)
     metrics.set('tlog_size', follower.size)
     this.#publish(follower)
     if (nowMs >= this.#nextSignMs && follower.sign()) {

@@ -11,6 +11,7 @@ import type { Log } from '../observe/log.ts'
 import { threadMetrics } from '../observe/thread-metrics.ts'
 import { Bell } from '../ring/bell.ts'
 import { Marks } from '../ring/marks.ts'
+import { RecentIdSequence } from '../store/recent-id-sequence.ts'
 import type { Stage } from '../thread/stage.ts'
 import { signMessage } from '../verify/ed25519.ts'
 import { keyPairOfSeed } from '../verify/keys.ts'
@@ -38,11 +39,13 @@ export async function buildTlogStage(
   const { config, index, memory, nodeId, nodeSeed, recovered } = start
   const { secretKey } = keyPairOfSeed(nodeSeed)
   const bell = new Bell(memory.bells.tlog)
+  const recentIds = new RecentIdSequence(memory.recentIds, config.recentIdsMax)
   const stage = new TlogStage({
     disk: machine.disk,
     dir: tlogDirOf(config),
     openLog: () => new WalReader(machine.disk, walDirOf(config), { nodeId: walNodeIdOf(nodeId) }),
     placeOf: (lsn) => placeOf(recovered, lsn),
+    recentIds: (fromLsn, untilLsn, out) => recentIds.read(fromLsn, untilLsn, out),
     origin: originOf(config.realm, nodeId),
     publicKey: nodeId,
     sign: (message) => signMessage(secretKey, message),

@@ -26,6 +26,8 @@ export class IdFilter {
   readonly #header: Int32Array
   readonly #words: Int32Array
   readonly #blockShift: number
+  /** What this side has seen of the header's word: it never goes back. */
+  #isComplete = false
 
   /** @param buffer of {@link IdFilter.bytesFor}; a new one is all zero. */
   constructor(buffer: SharedArrayBuffer) {
@@ -51,7 +53,7 @@ export class IdFilter {
 
   /** False until {@link markComplete}: until then every id may be contained. */
   get complete(): boolean {
-    return Atomics.load(this.#header, COMPLETE_INDEX) === 1
+    return this.#isComplete ||= Atomics.load(this.#header, COMPLETE_INDEX) === 1
   }
 
   get addedCount(): number {
@@ -84,12 +86,12 @@ export class IdFilter {
   }
 
   mayContain(hi: number, lo: number): boolean {
+    // Before the words are read: a filter that became complete behind them would have others by then.
+    if (!this.complete) return true
     const words = this.#words
     const block = (hi >>> this.#blockShift) * BLOCK_WORDS
     for (let i = 0; i < BLOCK_WORDS; i++) {
-      if ((words[block + i]! & (1 << (Math.imul(lo, SALTS[i]!) >>> 27))) === 0) {
-        return Atomics.load(this.#header, COMPLETE_INDEX) === 0
-      }
+      if ((words[block + i]! & (1 << (Math.imul(lo, SALTS[i]!) >>> 27))) === 0) return false
     }
     return true
   }

@@ -3,11 +3,9 @@ import type { Lsn } from '../base/lsn.ts'
 import type { IdHash } from './id-hash.ts'
 import {
   COUNT_INDEX, ENTRY_BYTES, ENTRY_HLC, ENTRY_INDEX, ENTRY_LSN_HI, ENTRY_LSN_LO, ENTRY_RECORD_OFFSET,
-  ENTRY_SEGMENT_ID, GENERATION_INDEX, RECENT_HEADER_BYTES, VERSION_INDEX, WRITING_INDEX, recentIdsBytes, slotCountOf,
+  ENTRY_SEGMENT_ID, ENTRY_WORDS, GENERATION_INDEX, ID_WORDS, RECENT_HEADER_BYTES, VERSION_INDEX, WRITING_INDEX, entriesOf, entryLsn, recentIdsBytes,
+  slotCountOf,
 } from './recent-ids.layout.ts'
-
-const ENTRY_WORDS = ENTRY_BYTES / 4
-const ID_WORDS = 8
 
 /** Where an id stands: in which record, as the how-manieth assertion of its batch, and under which stamp. */
 export interface IdPlace {
@@ -62,20 +60,15 @@ export class RecentIds {
   constructor(buffer: SharedArrayBuffer, entriesMax: number, hash: IdHash, flushedLsn: () => Lsn) {
     assert(buffer.byteLength === recentIdsBytes(entriesMax), 'recent ids: the buffer has the size of entriesMax')
     const slotCount = slotCountOf(entriesMax)
-    const entriesBytes = entriesMax * ENTRY_BYTES
-    const generationBytes = entriesBytes + slotCount * 4
-    const entries = (g: number): Uint32Array =>
-      new Uint32Array(buffer, RECENT_HEADER_BYTES + g * generationBytes, entriesBytes / 4)
-    const slots = (g: number): Int32Array =>
-      new Int32Array(buffer, RECENT_HEADER_BYTES + g * generationBytes + entriesBytes, slotCount)
+    const slots = (entries: Uint32Array): Int32Array => new Int32Array(buffer, entries.byteOffset + entries.byteLength, slotCount)
     this.buffer = buffer
     this.entriesMax = entriesMax
     this.#hash = hash
     this.#flushedLsn = flushedLsn
     this.#header = new Int32Array(buffer, 0, RECENT_HEADER_BYTES / 4)
-    this.#entries = [entries(0), entries(1)]
+    this.#entries = entriesOf(buffer, entriesMax)
     this.#entries64 = [as64(this.#entries[0]), as64(this.#entries[1])]
-    this.#slots = [slots(0), slots(1)]
+    this.#slots = [slots(this.#entries[0]), slots(this.#entries[1])]
     this.#slotShift = 32 - Math.log2(slotCount)
     this.#slotMask = slotCount - 1
   }
@@ -119,12 +112,15 @@ export class RecentIds {
   insert(
     ids: Uint8Array, offset: number, hi: number, lsn: Lsn, hlc: bigint, segmentId: number, recordOffset: number, index: number,
   ): boolean {
-    let g = this.#writing
-    if (this.#count(g) === this.entriesMax) {
+    // The writer's own words, which nobody else changes: an atomic operation is a call, and these would be most of the cost.
+    const header = this.#header
+    let g = header[WRITING_INDEX] as 0 | 1
+    let count = header[COUNT_INDEX + g]!
+    if (count === this.entriesMax) {
       if (!this.#turn()) return false
-      g = this.#writing
+      g = header[WRITING_INDEX] as 0 | 1
+      count = 0
     }
-    const count = this.#count(g)
     const words = this.#entries[g]
     const at = count * ENTRY_WORDS
     const view = this.#viewOf(ids)
@@ -139,7 +135,7 @@ export class RecentIds {
     let slot = hi >>> this.#slotShift
     while (slots[slot] !== 0) slot = (slot + 1) & this.#slotMask
     Atomics.store(slots, slot, count + 1)
-    Atomics.store(this.#header, COUNT_INDEX + g, count + 1)
+    Atomics.store(header, COUNT_INDEX + g, count + 1)
     return true
   }
 
@@ -240,9 +236,7 @@ export class RecentIds {
   }
 
   #lsnAt(g: 0 | 1, entry: number): Lsn {
-    if (entry < 0) return 0
-    const at = entry * ENTRY_WORDS
-    return this.#entries[g][at + ENTRY_LSN_LO / 4]! + this.#entries[g][at + ENTRY_LSN_HI / 4]! * 0x1_0000_0000
+    return entry < 0 ? 0 : entryLsn(this.#entries[g], entry)
   }
 
   /** Clears the flushed generation and goes on in it; false where it is not flushed. */

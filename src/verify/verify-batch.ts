@@ -69,6 +69,13 @@ export class BatchVerifier {
   readonly #batchMessage: Uint8Array
   readonly #batchMessageView: DataView
   readonly #singleMessage: Uint8Array
+  /** By index: what `#policyCodeOf` said. */
+  readonly #policyCodes: Uint16Array
+  /** By index: where its agent stands in the batch's bytes. */
+  readonly #agentStarts: Int32Array
+  /** The first assertion that is not by the agent who has signed the batch, or -1. */
+  #strangerIndex = -1
+  #nowMs = 0
   #detail = ''
 
   /** `await initHash()` (record/blake3.ts) once on this thread before the first batch: long claims need it. */
@@ -82,6 +89,8 @@ export class BatchVerifier {
     this.#batchMessage = batchMessage(policy.realmHash, 0, root)
     this.#batchMessageView = new DataView(this.#batchMessage.buffer)
     this.#singleMessage = singleMessage(policy.realmHash, root)
+    this.#policyCodes = new Uint16Array(policy.batchAssertionsMax)
+    this.#agentStarts = new Int32Array(policy.batchAssertionsMax)
   }
 
   /**
@@ -129,7 +138,9 @@ export class BatchVerifier {
     if (isSigned && batch.agentOffset < 0) return this.#refuse(FIELD_MISSING, 'agent: a signed batch names its agent')
     if (!isSigned && batch.agentOffset >= 0) return this.#refuse(SIGNATURE_MISSING, 'signature: a batch that names its agent is signed')
 
-    const withoutId = claimIdsInto(batch, result.ids, result.codes, blake3Kernel())
+    this.#nowMs = nowMs
+    this.#strangerIndex = -1
+    const withoutId = claimIdsInto(batch, result.ids, result.codes, blake3Kernel(), this.#look)
     if (isSigned) {
       const refused = withoutId > 0 ? this.#refuseFirst() : this.#checkBatchSignature()
       if (refused !== 0) return refused
@@ -138,7 +149,7 @@ export class BatchVerifier {
     } else {
       result.root.fill(0)
     }
-    return this.#checkEach(isSigned, nowMs)
+    return this.#checkEach(isSigned)
   }
 
   #refuse(code: number, detail: string): number {
@@ -157,9 +168,7 @@ export class BatchVerifier {
 
   /** The field (as in the schema) for which the assertion at `index` of the last batch has no id. Empty where it has one. */
   faultFieldOf(index: number): string {
-    const batch = this.#batch
-    const view = this.#assertion.reset(batch.bytes, batch.itemOffset(index), batch.itemLength(index))
-    return claimIdInto(view, new Uint8Array(HASH_BYTES), 0) === 0 ? '' : claimFaultField()
+    return claimIdInto(this.#viewOf(index), new Uint8Array(HASH_BYTES), 0) === 0 ? '' : claimFaultField()
   }
 
   #checkBatchSignature(): number {
@@ -171,20 +180,35 @@ export class BatchVerifier {
     return verifySignatureAt(batch.bytes, batch.agentOffset, batch.bytes, batch.signatureOffset, this.#batchMessage)
   }
 
+  /** What is to be known of an assertion beside its id, while its fields are at hand. */
+  readonly #look = (view: AssertionView, index: number): void => {
+    this.#policyCodes[index] = this.#policyCodeOf(view)
+    this.#agentStarts[index] = view.agentStart
+    const { view: bytes, agentOffset } = this.#batch
+    if (agentOffset >= 0 && this.#strangerIndex < 0 && !isSameKey(bytes, agentOffset, view.agentStart)) this.#strangerIndex = index
+  }
+
+  /** 0 or a code; `RECORD_INVALID` for every record, whether it is sound or not. */
+  #policyCodeOf(view: AssertionView): number {
+    const { vectorLengthMax, hlcDriftMaxMs } = this.#policy
+    if (view.vectorLength > vectorLengthMax) return FIELD_TOO_LONG
+    if (view.assertedAtMs > this.#nowMs + hlcDriftMaxMs) return FIELD_INVALID
+    return isRecordSubjectAt(view) ? RECORD_INVALID : 0
+  }
+
   /** Policy and single signatures; fills `codes` and `acceptedCount`. Returns a code for the whole batch, or 0. */
-  #checkEach(isSigned: boolean, nowMs: number): number {
+  #checkEach(isSigned: boolean): number {
     const { result } = this
-    const batch = this.#batch
-    const view = this.#assertion
+    if (this.#strangerIndex >= 0) {
+      result.refusedIndex = this.#strangerIndex
+      return this.#refuse(AGENT_MISMATCH, `assertions/${this.#strangerIndex}/agent`)
+    }
     let accepted = 0
-    for (let i = 0; i < batch.count; i++) {
+    for (let i = 0; i < this.#batch.count; i++) {
       if (result.codes[i] !== 0) continue
-      view.reset(batch.bytes, batch.itemOffset(i), batch.itemLength(i))
-      if (isSigned && !isSameKey(batch.view, batch.agentOffset, view.agentStart)) {
-        result.refusedIndex = i
-        return this.#refuse(AGENT_MISMATCH, `assertions/${i}/agent`)
-      }
-      const code = this.#checkPolicy(nowMs) || this.#checkSignature(i, isSigned)
+      const policyCode = this.#policyCodes[i]!
+      const isRefused = policyCode !== 0 && !(policyCode === RECORD_INVALID && this.#isSoundRecord(i))
+      const code = isRefused ? policyCode : this.#checkSignature(i, isSigned)
       result.codes[i] = code
       if (code === 0) accepted++
     }
@@ -192,24 +216,26 @@ export class BatchVerifier {
     return 0
   }
 
-  #checkPolicy(nowMs: number): number {
-    const { vectorLengthMax, hlcDriftMaxMs } = this.#policy
-    if (this.#assertion.vectorLength > vectorLengthMax) return FIELD_TOO_LONG
-    if (this.#assertion.assertedAtMs > nowMs + hlcDriftMaxMs) return FIELD_INVALID
-    return isRecordSubjectAt(this.#assertion) && recordProblem(assertionOfView(this.#assertion)) !== undefined ? RECORD_INVALID : 0
+  #viewOf(index: number): AssertionView {
+    const batch = this.#batch
+    return this.#assertion.reset(batch.bytes, batch.itemOffset(index), batch.itemLength(index))
+  }
+
+  #isSoundRecord(index: number): boolean {
+    return recordProblem(assertionOfView(this.#viewOf(index))) === undefined
   }
 
   /** An assertion's own signature is checked wherever it has one, also in a signed batch: it is stored and served. */
   #checkSignature(index: number, isSigned: boolean): number {
-    const view = this.#assertion
+    const { bytes } = this.#batch
     const at = this.#batch.itemSignatureOffset(index)
     if (at < 0) {
       if (isSigned) return 0
-      return checkKeyAt(view.bytes, view.agentStart) || (this.#policy.signaturesRequired ? SIGNATURE_MISSING : 0)
+      return checkKeyAt(bytes, this.#agentStarts[index]!) || (this.#policy.signaturesRequired ? SIGNATURE_MISSING : 0)
     }
     const { ids } = this.result
     for (let i = 0; i < HASH_BYTES; i++) this.#singleMessage[SINGLE_ID_OFFSET + i] = ids[index * HASH_BYTES + i]!
-    return verifySignatureAt(view.bytes, view.agentStart, view.bytes, at, this.#singleMessage)
+    return verifySignatureAt(bytes, this.#agentStarts[index]!, bytes, at, this.#singleMessage)
   }
 }
 

@@ -4,7 +4,7 @@ import t from 'tap'
 import { bytesEqual } from '../../../src/base/bytes.ts'
 import type { Disk } from '../../../src/base/disk.ts'
 import { isDbError } from '../../../src/base/errors.ts'
-import type { WalPosition } from '../../../src/base/lsn.ts'
+import type { Lsn, WalPosition } from '../../../src/base/lsn.ts'
 import { seededRandom, type Random } from '../../../src/base/random.ts'
 import type { LogReader } from '../../../src/ingest/ingest-loop.ts'
 import * as realFollower from '../../../src/ingest/tlog-follower.ts'
@@ -93,18 +93,37 @@ class TestReader implements LogReader {
   close(): void { /* nothing is open */ }
 }
 
-const followerOf = ({ TlogFollower }: Follower, disk: Disk, log: TestLog): realFollower.TlogFollower => new TlogFollower({
-  disk, dir: DIR, log: new TestReader(log), origin: ORIGIN, publicKey: new Uint8Array(32), sign: () => new Uint8Array(64), syncLeaves: SYNC_LEAVES,
+type RecentIds = realFollower.TlogFollowerOptions['recentIds']
+
+const NOTHING_RECENT: RecentIds = () => undefined
+
+/** The newest `held` ids of the records so far, at most `most` at a time: a step may end within a record. */
+const recentIdsOf = (log: TestLog, records: () => number, held: number, most: () => number): RecentIds => (fromLsn, untilLsn, out) => {
+  const leaves = leavesOf(log, records())
+  if (fromLsn > Math.min(leaves, untilLsn) || fromLsn <= leaves - held) return undefined
+  const end = Math.min(leaves, untilLsn, fromLsn - 1 + Math.min(out.length / 8, most()))
+  const bytes = new Uint8Array(out.buffer, out.byteOffset, out.byteLength)
+  for (let index = fromLsn - 1, to = 0; index < end; index++, to += 32) bytes.set(log.ids[index]!, to)
+  return { count: end - fromLsn + 1, segmentId: 1, recordOffset: Math.floor((end - 1) / RECORD_LEAVES) }
+}
+
+const leavesOf = (log: TestLog, records: number): number => Math.min(log.ids.length, records * RECORD_LEAVES)
+
+const followerOf = (
+  { TlogFollower }: Follower, disk: Disk, log: TestLog, recentIds = NOTHING_RECENT,
+): realFollower.TlogFollower => new TlogFollower({
+  disk, dir: DIR, log: new TestReader(log), recentIds, origin: ORIGIN, publicKey: new Uint8Array(32), sign: () => new Uint8Array(64), syncLeaves: SYNC_LEAVES,
   // The segment of a leaf begins some records before it.
   placeOf: (lsn) => ({ segmentId: 1, offset: Math.max(0, Math.floor((lsn - 1) / RECORD_LEAVES) - 3) }),
 })
 
-const until = (records: number): WalPosition => ({ segmentId: 1, offset: records })
+/** What a follower is told to read up to. */
+const until = (records: number, log = LOG): [WalPosition, Lsn] => [{ segmentId: 1, offset: records }, leavesOf(log, records)]
 
 class Broken extends Error {}
 
-interface Sometimes { heads: number, deaths: number, cuts: number, reopened: number, flips: number, rebuilds: number, kept: number }
-const newSometimes = (): Sometimes => ({ heads: 0, deaths: 0, cuts: 0, reopened: 0, flips: 0, rebuilds: 0, kept: 0 })
+interface Sometimes { heads: number, deaths: number, cuts: number, reopened: number, flips: number, rebuilds: number, kept: number, recent: number }
+const newSometimes = (): Sometimes => ({ heads: 0, deaths: 0, cuts: 0, reopened: 0, flips: 0, rebuilds: 0, kept: 0, recent: 0 })
 
 const FAULTS: readonly { calls: readonly DiskCall[], fault: Fault }[] = [
   { calls: ['pwrite', 'fdatasync', 'fsync', 'rename', 'syncDir', 'truncate', 'open', 'unlink', 'mkdir'], fault: 'die-before' },
@@ -159,7 +178,7 @@ class Node {
       let follower: realFollower.TlogFollower | undefined
       for (let turn = 5 + this.#below(20); turn > 0; turn--) {
         try {
-          follower ??= followerOf(this.#follower, disk, this.#log)
+          follower ??= followerOf(this.#follower, disk, this.#log, this.#recentIds())
           this.#turn(follower)
         } catch (error) {
           if (!isDbError(error) || error.code === 'proof_log_diverged') throw error
@@ -176,11 +195,20 @@ class Node {
     }
   }
 
+  /** Of a process that has held more or less of the log since it began. */
+  #recentIds(): RecentIds {
+    const most = (): number => {
+      this.#seen.recent++
+      return 1 + this.#below(100)
+    }
+    return recentIdsOf(this.#log, () => this.#records, this.#below(3) * this.#below(400), most)
+  }
+
   #turn(follower: realFollower.TlogFollower): void {
     this.#records = Math.min(this.#log.payloads.length, this.#records + this.#below(6))
     // A step of the stage takes as much, and no more.
     const before = follower.size
-    const more = follower.read(until(Math.max(0, this.#records - this.#below(2) * this.#below(4))))
+    const more = follower.read(...until(Math.max(0, this.#records - this.#below(2) * this.#below(4))))
     if (follower.size < before || before === 0) this.#flipped = false
     this.#show(follower)
     if (this.#below(2) === 0 && follower.sign()) this.#show(follower)
@@ -245,7 +273,7 @@ class Node {
   }
 
   #catchUp(follower: realFollower.TlogFollower): void {
-    for (let step = 0; follower.read(until(this.#records)); step++) if (step > 1000) throw new Broken('it reads for ever')
+    for (let step = 0; follower.read(...until(this.#records)); step++) if (step > 1000) throw new Broken('it reads for ever')
     follower.sign()
     this.#show(follower)
     if (follower.head?.size !== LEAVES) throw new Broken(`the head is that of ${follower.head?.size}`)
@@ -318,6 +346,8 @@ const MUTANTS: Readonly<Record<string, readonly Mutation[]>> = {
   'tiles that were damaged count as durable while they are made again': [{ file: FILES, from: 'isWhole ? slot : { ...slot, ...NO_LEAVES }', to: 'slot' }],
   'tiles that are made again pass for those that were': [{ file: FILES, from: 'this.#writeSlot({ ...this.#slot, ...NO_LEAVES });', to: '' }],
   'tiles are taken as they are': [{ file: FILES, from: 'const isWhole = this.#restores(slot);', to: 'const isWhole = this.#restores(slot) || true;' }],
+  'recent ids are taken from one leaf too early': [{ file: FOLLOWER, from: 'recentIds(this.size + 1,', to: 'recentIds(this.size,' }],
+  'the log is read again from behind recent ids': [{ file: FOLLOWER, from: 'offset: found.recordOffset }', to: 'offset: found.recordOffset + 1 }' }],
   'a head is signed before the tree has come to the last': [{ file: FOLLOWER, from: '|| this.#promised !== undefined ', to: '' }],
 }
 
@@ -330,14 +360,33 @@ for (const [name, mutations] of Object.entries(MUTANTS)) {
   })
 }
 
+/** Files of one log, and another one in which all that they do not have is recent. */
+function rootOverOtherFiles(follower: Follower): Uint8Array {
+  const part = { ...LOG, ids: LOG.ids.slice(0, 608), payloads: LOG.payloads.slice(0, 19) }
+  const other = logOf(LEAVES, 1)
+  const recent = recentIdsOf(other, () => other.payloads.length, LEAVES - 608, () => LEAVES)
+  const follow = followerOf(follower, stopped(part, 0), other, recent)
+  while (follow.read(...until(other.payloads.length))) { /* to the end */ }
+  follow.sign()
+  return parseCheckpoint(follow.head!.text)!.root
+}
+
+t.test('recent ids do not go on from files that were not held against the log', async (t) => {
+  const { roots } = logOf(LEAVES, 1)
+  t.same(rootOverOtherFiles(realFollower), roots[LEAVES])
+  const { root, remove } = mutatedBuild(['src'], [{ file: FOLLOWER, from: 'if (!this.#hasMetLog)\n            return undefined;', to: '' }])
+  t.teardown(remove)
+  t.notSame(rootOverOtherFiles(await import(pathToFileURL(join(root, FOLLOWER)).href) as Follower), roots[LEAVES], 'tooth')
+})
+
 /** A log of proofs over all of `log`, with or without a head, stopped in order. */
 function stopped(log: TestLog, signAt: number): MemoryDisk {
   const disk = new MemoryDisk()
   disk.mkdir('/data')
   const follower = followerOf(realFollower, disk, log)
-  follower.read(until(signAt / RECORD_LEAVES))
+  follower.read(...until(signAt / RECORD_LEAVES))
   if (signAt > 0) follower.sign()
-  while (follower.read(until(log.payloads.length))) { /* to the end */ }
+  while (follower.read(...until(log.payloads.length))) { /* to the end */ }
   follower.sync()
   follower.close()
   return disk
@@ -348,7 +397,7 @@ t.test('files that go on where the log ends are of another log: no head is signe
   const older = { ...LOG, ids: LOG.ids.slice(0, 608), payloads: LOG.payloads.slice(0, 19) }
   const follower = followerOf(realFollower, disk, older)
   t.equal(follower.size, LEAVES)
-  while (follower.read(until(19))) follower.sign()
+  while (follower.read(...until(19))) follower.sign()
   follower.sign()
   t.equal(follower.head?.size, 608)
   t.same(parseCheckpoint(follower.head!.text)!.root, LOG.roots[608])
@@ -360,7 +409,7 @@ t.test('another log\'s files, of which no head is known, are not signed before t
   const follower = followerOf(realFollower, disk, other)
   t.equal(follower.size, LEAVES)
   t.notOk(follower.sign(), 'not before it has read the log')
-  while (follower.read(until(other.payloads.length))) follower.sign()
+  while (follower.read(...until(other.payloads.length))) follower.sign()
   t.ok(follower.sign())
   t.same(parseCheckpoint(follower.head!.text)!.root, other.roots[LEAVES])
 })
@@ -368,7 +417,7 @@ t.test('another log\'s files, of which no head is known, are not signed before t
 t.test('a log that is not what was signed is refused for ever', async (t) => {
   const disk = stopped(LOG, 416)
   const follower = followerOf(realFollower, disk, logOf(LEAVES, 1))
-  t.throws(() => { while (follower.read(until(LOG.payloads.length))) { /* to the end */ } }, { code: 'proof_log_diverged' })
+  t.throws(() => { while (follower.read(...until(LOG.payloads.length))) { /* to the end */ } }, { code: 'proof_log_diverged' })
   t.equal(follower.head, undefined)
   t.notOk(follower.sign())
 })

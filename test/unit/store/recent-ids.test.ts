@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { IdHash } from '../../../src/store/id-hash.ts'
+import { RecentIdSequence } from '../../../src/store/recent-id-sequence.ts'
 import { RecentIds } from '../../../src/store/recent-ids.ts'
 import { ENTRY_BYTES, recentIdsBytes, slotCountOf } from '../../../src/store/recent-ids.layout.ts'
 
@@ -28,6 +29,27 @@ t.test('sizes', async (t) => {
   t.throws(() => new RecentIds(new SharedArrayBuffer(100), 1024, new IdHash(key), () => 0))
 })
 
+/** Every id that no run has is in the sequence; what it has of others is right. */
+function checkSequence(sequence: RecentIdSequence, flushedLsn: number, last: number, entriesMax: number): void {
+  for (let from = Math.max(1, last - 3 * entriesMax); from <= last + 1; from++) {
+    for (const [until, room] of [[last, 3], [from + 1, 8], [from - 1, 8]] as const) {
+      const out = new Uint32Array(room * 8)
+      const found = sequence.read(from, Math.min(until, last), out)
+      if (found === undefined) {
+        if (from > flushedLsn && from <= Math.min(until, last)) throw new Error(`ids from ${from} on are gone`)
+        continue
+      }
+      const end = from + found.count - 1
+      if (found.count < 1 || found.count > room || end > Math.min(until, last)) throw new Error(`${found.count} ids from ${from} on`)
+      for (let n = from; n <= end; n++) {
+        if (Buffer.compare(idOf(n), new Uint8Array(out.buffer, (n - from) * 32, 32)) !== 0) throw new Error(`id ${n} is another`)
+      }
+      const { segmentId, recordOffset } = placeOf(end)
+      if (found.segmentId !== segmentId || found.recordOffset !== recordOffset) throw new Error(`id ${end} is elsewhere`)
+    }
+  }
+}
+
 t.test('is an exact table with room for two generations, against a Map', async () => {
   const operation = fc.oneof(
     { weight: 8, arbitrary: fc.record({ kind: fc.constant('insert' as const), count: fc.integer({ min: 1, max: 12 }) }) },
@@ -38,6 +60,7 @@ t.test('is an exact table with room for two generations, against a Map', async (
     let last = 0
     const writer = RecentIds.create(entriesMax, new IdHash(key), () => flushedLsn)
     const reader = new RecentIds(writer.buffer, entriesMax, new IdHash(key), () => flushedLsn)
+    const sequence = new RecentIdSequence(writer.buffer, entriesMax)
     for (const op of operations) {
       if (op.kind === 'insert') {
         // Full is when both generations hold what is not flushed.
@@ -65,6 +88,7 @@ t.test('is an exact table with room for two generations, against a Map', async (
           found.recordOffset !== want.recordOffset || found.index !== want.index) throw new Error(`id ${n} is gone`)
       }
       if (reader.find(idOf(last + 1), 0) !== undefined) throw new Error('an id that was never there')
+      checkSequence(sequence, flushedLsn, last, entriesMax)
     }
     return true
   }), { numRuns: 200 })
@@ -134,12 +158,14 @@ t.test('a reader in another thread finds every id or finds it flushed, and never
   const worker = new Worker(`
     const { workerData, parentPort } = require('node:worker_threads')
     const { root, buffer, key, entriesMax, shared } = workerData
-    Promise.all([import(root + 'recent-ids.js'), import(root + 'id-hash.js')]).then(([{ RecentIds }, { IdHash }]) => {
+    Promise.all([import(root + 'recent-ids.js'), import(root + 'id-hash.js'), import(root + 'recent-id-sequence.js')]).then(([{ RecentIds }, { IdHash }, { RecentIdSequence }]) => {
       const load = (index) => Number(Atomics.load(shared, index))
       const recents = new RecentIds(buffer, entriesMax, new IdHash(key), () => load(0))
       const id = new Uint8Array(32)
       const words = new Uint32Array(id.buffer)
-      const seen = { wrong: 0, hits: 0, lost: 0 }
+      const sequence = new RecentIdSequence(buffer, entriesMax)
+      const out = new Uint32Array(8 * 40)
+      const seen = { wrong: 0, hits: 0, lost: 0, sequences: 0 }
       parentPort.postMessage('ready')
       for (let n = 0; load(2) === 0; n++) {
         const last = load(1)
@@ -151,13 +177,18 @@ t.test('a reader in another thread finds every id or finds it flushed, and never
           seen.hits++
           if (found.lsn !== lsn || found.index !== lsn % 65535 || found.recordOffset !== lsn || found.hlc !== BigInt(lsn)) seen.wrong++
         } else if (lsn > load(0)) seen.lost++
+        const some = sequence.read(lsn, last, out)
+        if (some === undefined) continue
+        seen.sequences++
+        for (let i = 0; i < some.count * 8; i++) if (out[i] !== lsn + (i >> 3)) seen.wrong++
+        if (some.recordOffset !== lsn + some.count - 1) seen.wrong++
       }
       parentPort.postMessage(seen)
     })`, {
     eval: true,
     workerData: { root: new URL('../../../src/store/', import.meta.url).href, buffer: recents.buffer, key, entriesMax, shared },
   })
-  const message = (): Promise<{ wrong: number, hits: number, lost: number }> =>
+  const message = (): Promise<{ wrong: number, hits: number, lost: number, sequences: number }> =>
     new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject))
   await message()
   const id = new Uint8Array(32)
@@ -175,5 +206,6 @@ t.test('a reader in another thread finds every id or finds it flushed, and never
   t.equal(seen.wrong, 0)
   t.equal(seen.lost, 0)
   t.ok(seen.hits > 1000, `${seen.hits} hits`)
+  t.ok(seen.sequences > 1000, `${seen.sequences} sequences`)
   await new Promise((resolve) => worker.once('exit', resolve))
 })
