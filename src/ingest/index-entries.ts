@@ -14,7 +14,7 @@ import {
 import { encodeLogHlcValue, encodeLogPoint, logHlcKey, logLsnKey } from '../store/keyspace.codec.ts'
 import { SP_SEPARATOR } from '../store/keyspace.layout.ts'
 import type { StoreBatch } from '../store/store.ts'
-import { AssertionView } from '../wire/assertion-view.ts'
+import { IndexedFieldsView } from '../wire/assertion-view.ts'
 import { BatchView } from '../wire/batch.codec.ts'
 import { LogEntryView } from '../wire/log-entry.codec.ts'
 import { AgentRanges } from './agent-ranges.ts'
@@ -55,7 +55,7 @@ assert(ENTRY_INDEX === ENTRY_LSN + 6 && ENTRY_LIFECYCLE_KIND === ENTRY_SOURCE_CL
 export class IndexEntries {
   readonly #entry = new LogEntryView()
   readonly #batchView = new BatchView()
-  readonly #assertion = new AssertionView()
+  readonly #assertion = new IndexedFieldsView()
   readonly #agents: AgentRanges
   /** The entries of column `sp` of all records since `clear`. */
   readonly arena = new EntryArena()
@@ -147,7 +147,7 @@ export class IndexEntries {
     record: LogRecord, batchView: BatchView, index: number, lsn: Lsn, hlcHigh: number, hlcLow: number,
   ): void {
     const { bytes, view } = batchView
-    const assertion = this.#assertion.reset(bytes, batchView.itemOffset(index), batchView.itemLength(index))
+    const assertion = this.#assertion.reset(view, batchView.itemOffset(index), batchView.itemLength(index))
     const { arena } = this
     arena.room()
     const { words } = arena
@@ -160,18 +160,20 @@ export class IndexEntries {
     const parent = assertion.parentStart < 0 ? 0 : ENTRY_HAS_PARENT
     words[at + CLASS_LIFECYCLE] = assertion.sourceClass | (assertion.lifecycle | parent | assertion.objectKind << ENTRY_OBJECT_KIND_SHIFT) << 8
     const { bytes: ids, idsOffset } = this.#entry
-    arena.added(this.#writeKey(assertion, ~hlcHigh, ~hlcLow, ids, idsOffset + index * 32))
+    arena.added(this.#writeKey(assertion, bytes, view, ~hlcHigh, ~hlcLow, ids, idsOffset + index * 32))
     this.#agents.add(bytes, view, assertion.agentStart, lsn, record.segmentId, record.offset)
   }
 
-  /** @param notHigh @param notLow halves of the inverted HLC. @returns the key's bytes */
-  #writeKey(assertion: AssertionView, notHigh: number, notLow: number, ids: Uint8Array, idOffset: number): number {
+  /** @param source what `view` shows, too @param notHigh @param notLow halves of the inverted HLC. @returns the key's bytes */
+  #writeKey(
+    assertion: IndexedFieldsView, source: Uint8Array, view: DataView, notHigh: number, notLow: number, ids: Uint8Array, idOffset: number,
+  ): number {
     const { bytes: key, end } = this.arena
     const start = end + ENTRY_KEY
-    this.#writeText(assertion.view, assertion.bytes, assertion.subjectStart, assertion.subjectLength, start)
+    this.#writeText(view, source, assertion.subjectStart, assertion.subjectLength, start)
     let at = start + assertion.subjectLength
     key[at++] = SP_SEPARATOR
-    for (let i = 0, from = assertion.predicateStart; i < assertion.predicateLength; i++) key[at++] = assertion.bytes[from + i]!
+    for (let i = 0, from = assertion.predicateStart; i < assertion.predicateLength; i++) key[at++] = source[from + i]!
     key[at++] = SP_SEPARATOR
     for (let shift = 24; shift >= 0; shift -= 8) key[at++] = notHigh >>> shift
     for (let shift = 24; shift >= 0; shift -= 8) key[at++] = notLow >>> shift

@@ -19,6 +19,12 @@ function wordHasControl(word: number): boolean {
   return (((word - 0x20202020) & ~word) | ((del - 0x01010101) & ~del)) & 0x80808080 ? true : false
 }
 
+/** Whether a word of four bytes, whatever they are, holds a slash (haszero, likewise). */
+function wordHasSlash(word: number): boolean {
+  const slash = word ^ 0x2f2f2f2f
+  return ((slash - 0x01010101) & ~slash & 0x80808080) !== 0
+}
+
 const isControl = (byte: number): boolean => byte < 0x20 || byte === 0x7f
 
 /**
@@ -81,6 +87,8 @@ export function checkSubjectPath(view: DataView, start: number, length: number):
   const end = start + length
   let segmentStart = start
   for (let at = start; at < end; at++) {
+    while (at + 4 <= end && !wordHasSlash(view.getUint32(at, true))) at += 4
+    if (at === end) break
     if (view.getUint8(at) !== SLASH) continue
     if (at === segmentStart) return INVALID
     const isScheme = segmentStart === start && at + 1 < end && view.getUint8(at - 1) === COLON

@@ -149,6 +149,46 @@ function fieldStart(view: DataView, table: number, vtable: number, vtableBytes: 
   return offset === 0 ? ABSENT : table + offset
 }
 
+/**
+ * The few fields of a VERIFIED Assertion that the index by subject needs, found at half the cost of {@link AssertionView}, whose members they
+ * are named after.
+ */
+export class IndexedFieldsView {
+  start = 0
+  length = 0
+  subjectStart = ABSENT
+  subjectLength = 0
+  predicateStart = ABSENT
+  predicateLength = 0
+  objectKind = 0
+  sourceClass = 0
+  lifecycle = 0
+  parentStart = ABSENT
+  agentStart = ABSENT
+
+  /** Looks at the Assertion buffer of `length` bytes at `start` of `view`. */
+  reset(view: DataView, start: number, length: number): this {
+    this.start = start
+    this.length = length
+    const table = start + view.getUint32(start, true)
+    const vtable = table - view.getInt32(table, true)
+    const vtableBytes = view.getUint16(vtable, true)
+    this.subjectStart = targetStart(view, fieldStart(view, table, vtable, vtableBytes, 0))
+    this.subjectLength = targetLength(view, this.subjectStart)
+    this.predicateStart = targetStart(view, fieldStart(view, table, vtable, vtableBytes, 1))
+    this.predicateLength = targetLength(view, this.predicateStart)
+    let field = fieldStart(view, table, vtable, vtableBytes, 2)
+    this.objectKind = field < 0 ? 0 : view.getUint8(field)
+    field = fieldStart(view, table, vtable, vtableBytes, 7)
+    this.sourceClass = field < 0 ? 0 : view.getUint8(field)
+    field = fieldStart(view, table, vtable, vtableBytes, 10)
+    this.lifecycle = field < 0 ? 0 : view.getUint8(field)
+    this.parentStart = fieldStart(view, table, vtable, vtableBytes, 12)
+    this.agentStart = fieldStart(view, table, vtable, vtableBytes, 13)
+    return this
+  }
+}
+
 /** First element of the string or vector that the field points to. */
 function targetStart(view: DataView, field: number): number {
   return field < 0 ? ABSENT : field + view.getUint32(field, true) + 4

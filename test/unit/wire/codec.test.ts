@@ -8,7 +8,7 @@ import { LIFECYCLES, OBJECT_KINDS, type Assertion } from '../../../src/record/as
 import { assertionIdOf, claimBytesOf, initHash } from '../../../src/record/claim.ts'
 import { blake3Kernel } from '../../../src/merkle/blake3.ts'
 import { CHUNK_BYTES, LANE_INPUT, LANE_OUTPUT } from '../../../src/merkle/blake3.layout.ts'
-import { AssertionView } from '../../../src/wire/assertion-view.ts'
+import { AssertionView, IndexedFieldsView } from '../../../src/wire/assertion-view.ts'
 import { decodeAssertion, encodeAssertion } from '../../../src/wire/assertion.codec.ts'
 import { BATCH_FLAG_RECEIPT, BatchView, batchBytes, encodeBatch, peekRequestId, type BatchInput } from '../../../src/wire/batch.codec.ts'
 import { claimIdInto, claimIdsInto, claimOfView } from '../../../src/wire/claim-id.ts'
@@ -276,6 +276,21 @@ t.test('ids of a batch: four at a time, one at a time, and alone are the same', 
     }
     return true
   }), { numRuns: 100 })
+})
+
+t.test('the few fields that the index needs are those of the whole view', async () => {
+  const names = ['start', 'length', 'subjectStart', 'subjectLength', 'predicateStart', 'predicateLength', 'objectKind', 'sourceClass', 'lifecycle',
+    'parentStart', 'agentStart'] as const
+  const whole = new AssertionView()
+  const few = new IndexedFieldsView()
+  fc.assert(fc.property(arbitraryAssertion, fc.nat(7), (assertion, shift) => {
+    const encoded = encodeAssertion(assertion)
+    const bytes = new Uint8Array(shift * 8 + encoded.length)
+    bytes.set(encoded, shift * 8)
+    whole.reset(bytes, shift * 8, encoded.length)
+    few.reset(new DataView(bytes.buffer), shift * 8, encoded.length)
+    return names.every((name) => few[name] === whole[name])
+  }), { numRuns: 300 })
 })
 
 t.test('a claim of exactly a lane, one byte more, and the longest', async (t) => {
