@@ -55,50 +55,54 @@ export function parsePageKey(key: Uint8Array): { run: number, page: number } | u
 /** Page of a fingerprint's upper half. A shift by 32 would be one by 0. */
 export const pageOf = (hi: number, pageBits: number): number => pageBits === 0 ? 0 : hi >>> (32 - pageBits)
 
-/** Entries in arrays by column, to be sorted and packed. */
-export class IdColumns {
+// Words of an entry in memory. The upper half comes first, then the lower: `id-sort.ts` goes by them.
+const HI = 0
+const LO = 1
+const SEGMENT_ID = 2
+const RECORD_OFFSET = 3
+const INDEX = 4
+/** 32-bit words of an entry of {@link IdEntries}. */
+export const ID_ENTRY_WORDS = 5
+
+/** Entries in memory, to be sorted and packed: one behind the other, as whoever packs them comes by in an order that is none of theirs. */
+export class IdEntries {
   count = 0
-  hi: Uint32Array
-  lo: Uint32Array
-  segmentId: Uint32Array
-  recordOffset: Uint32Array
-  index: Uint16Array
+  words: Uint32Array
 
   constructor(capacity: number) {
-    this.hi = new Uint32Array(capacity)
-    this.lo = new Uint32Array(capacity)
-    this.segmentId = new Uint32Array(capacity)
-    this.recordOffset = new Uint32Array(capacity)
-    this.index = new Uint16Array(capacity)
+    this.words = new Uint32Array(capacity * ID_ENTRY_WORDS)
   }
 
   push(hi: number, lo: number, segmentId: number, recordOffset: number, index: number): void {
-    if (this.count === this.hi.length) this.#grow()
-    const i = this.count++
-    this.hi[i] = hi
-    this.lo[i] = lo
-    this.segmentId[i] = segmentId
-    this.recordOffset[i] = recordOffset
-    this.index[i] = index
+    const at = this.count++ * ID_ENTRY_WORDS
+    if (at === this.words.length) this.#grow()
+    const { words } = this
+    words[at + HI] = hi
+    words[at + LO] = lo
+    words[at + SEGMENT_ID] = segmentId
+    words[at + RECORD_OFFSET] = recordOffset
+    words[at + INDEX] = index
+  }
+
+  hi(i: number): number {
+    return this.words[i * ID_ENTRY_WORDS + HI]!
   }
 
   /** Writes entry `i` at `offset` of a page. */
   pack(i: number, view: DataView, offset: number): void {
-    view.setUint32(offset + RUN_ENTRY_HI, this.hi[i]!, true)
-    view.setUint32(offset + RUN_ENTRY_LO, this.lo[i]!, true)
-    view.setUint32(offset + RUN_ENTRY_SEGMENT_ID, this.segmentId[i]!, true)
-    view.setUint32(offset + RUN_ENTRY_RECORD_OFFSET, this.recordOffset[i]!, true)
-    view.setUint16(offset + RUN_ENTRY_INDEX, this.index[i]!, true)
+    const { words } = this
+    const at = i * ID_ENTRY_WORDS
+    view.setUint32(offset + RUN_ENTRY_HI, words[at + HI]!, true)
+    view.setUint32(offset + RUN_ENTRY_LO, words[at + LO]!, true)
+    view.setUint32(offset + RUN_ENTRY_SEGMENT_ID, words[at + SEGMENT_ID]!, true)
+    view.setUint32(offset + RUN_ENTRY_RECORD_OFFSET, words[at + RECORD_OFFSET]!, true)
+    view.setUint16(offset + RUN_ENTRY_INDEX, words[at + INDEX]!, true)
   }
 
   #grow(): void {
-    const capacity = Math.max(1024, this.hi.length * 2)
-    const grown = <A extends Uint32Array | Uint16Array>(to: A, from: A): A => { to.set(from); return to }
-    this.hi = grown(new Uint32Array(capacity), this.hi)
-    this.lo = grown(new Uint32Array(capacity), this.lo)
-    this.segmentId = grown(new Uint32Array(capacity), this.segmentId)
-    this.recordOffset = grown(new Uint32Array(capacity), this.recordOffset)
-    this.index = grown(new Uint16Array(capacity), this.index)
+    const words = new Uint32Array(Math.max(1024 * ID_ENTRY_WORDS, this.words.length * 2))
+    words.set(this.words)
+    this.words = words
   }
 }
 

@@ -3,7 +3,7 @@ import { DbError } from '../base/errors.ts'
 import type { IdHash } from './id-hash.ts'
 import { pageBitsOf, IDS_PAGE, RUN_ENTRY_BYTES } from './id-runs.layout.ts'
 import {
-  ID_LIST_KEY, IdColumns, IdPage, decodeIdRunList, encodeIdRunList, pageKey, pageOf, type IdRun, type IdRunList,
+  ID_LIST_KEY, IdEntries, IdPage, decodeIdRunList, encodeIdRunList, pageKey, pageOf, type IdRun, type IdRunList,
 } from './id-runs.codec.ts'
 import { FingerprintSorter } from './id-sort.ts'
 import { ENTRY_INDEX, ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID, ENTRY_BYTES } from './recent-ids.layout.ts'
@@ -84,7 +84,7 @@ export class IdRunWriter {
   readonly #store: Store
   readonly #hash: IdHash
   readonly #sorter = new FingerprintSorter()
-  readonly #columns = new IdColumns(0)
+  readonly #entries = new IdEntries(0)
   readonly #batch: StoreBatch
   readonly #key = pageKey(0, 0)
   #pageBytes = new Uint8Array(512 * RUN_ENTRY_BYTES)
@@ -117,13 +117,13 @@ export class IdRunWriter {
    * Idempotent until then.
    */
   flush(finished: FinishedIds, batch: StoreBatch): () => void {
-    const columns = this.#columns
-    columns.count = 0
+    const entries = this.#entries
+    entries.count = 0
     const ids = new Uint8Array(finished.words.buffer, finished.words.byteOffset, finished.count * ENTRY_BYTES)
     for (let i = 0; i < finished.count; i++) {
       const at = i * (ENTRY_BYTES / 4)
       this.#hash.compute(ids, i * ENTRY_BYTES)
-      columns.push(this.#hash.hi, this.#hash.lo, finished.words[at + ENTRY_SEGMENT_ID / 4]!,
+      entries.push(this.#hash.hi, this.#hash.lo, finished.words[at + ENTRY_SEGMENT_ID / 4]!,
         finished.words[at + ENTRY_RECORD_OFFSET / 4]!, finished.words[at + ENTRY_INDEX / 4]!)
     }
     const run: IdRun = {
@@ -184,23 +184,23 @@ export class IdRunWriter {
     const chunk = merge.nextChunk
     const keys = inputs.map((run) => pageKey(run.id, Math.floor(chunk / 2 ** (chunkBits - run.pageBits))))
     const values = this.#store.multiGet('ids', keys)
-    const columns = this.#columns
-    columns.count = 0
+    const entries = this.#entries
+    entries.count = 0
     for (const bytes of values) {
       if (bytes === undefined) continue
       const page = new IdPage(bytes)
       for (let i = 0; i < page.count; i++) {
         const hi = page.hi(i)
         if (pageOf(hi, chunkBits) !== chunk) continue
-        columns.push(hi, page.lo(i), page.segmentId(i), page.recordOffset(i), page.index(i))
+        entries.push(hi, page.lo(i), page.segmentId(i), page.recordOffset(i), page.index(i))
       }
     }
     this.#batch.clear()
     this.#putPages(output, this.#batch)
     if (this.#batch.count > 0) this.#batch.write()
     merge.nextChunk++
-    merge.written += columns.count
-    return columns.count
+    merge.written += entries.count
+    return entries.count
   }
 
   #finishMerge(merge: Merge): void {
@@ -223,17 +223,17 @@ export class IdRunWriter {
 
   /** Packs the collected entries, which all belong to `run`, into its pages. */
   #putPages(run: IdRun, batch: StoreBatch): void {
-    const columns = this.#columns
-    const order = this.#sorter.order(columns.hi, columns.lo, columns.count)
-    for (let i = 0; i < columns.count;) {
-      const page = pageOf(columns.hi[order[i]!]!, run.pageBits)
+    const entries = this.#entries
+    const order = this.#sorter.order(entries.words, entries.count)
+    for (let i = 0; i < entries.count;) {
+      const page = pageOf(entries.hi(order[i]!), run.pageBits)
       let end = i + 1
-      while (end < columns.count && pageOf(columns.hi[order[end]!]!, run.pageBits) === page) end++
+      while (end < entries.count && pageOf(entries.hi(order[end]!), run.pageBits) === page) end++
       const length = (end - i) * RUN_ENTRY_BYTES
       if (this.#pageBytes.length < length) this.#pageBytes = new Uint8Array(length * 2)
       const bytes = this.#pageBytes.subarray(0, length)
       const view = new DataView(bytes.buffer, 0, length)
-      for (let at = 0; i < end; i++, at += RUN_ENTRY_BYTES) columns.pack(order[i]!, view, at)
+      for (let at = 0; i < end; i++, at += RUN_ENTRY_BYTES) entries.pack(order[i]!, view, at)
       batch.put('ids', pageKey(run.id, page, this.#key), bytes)
     }
   }

@@ -1,7 +1,7 @@
 import { EntryArena } from '../../src/store/entry-arena.ts'
 import { EntryNode, NodePacker } from '../../src/store/entry-node.codec.ts'
 import { ENTRY_KEY, ENTRY_VALUE_BYTES } from '../../src/store/entry-runs.layout.ts'
-import { IdColumns, IdPage, pageKey, parsePageKey } from '../../src/store/id-runs.codec.ts'
+import { IdEntries, IdPage, pageKey, parsePageKey } from '../../src/store/id-runs.codec.ts'
 import { RUN_ENTRY_BYTES } from '../../src/store/id-runs.layout.ts'
 import { decodeAgentEntry, decodeLogHlcEntry, decodeLogPoint, decodeSpKey, decodeSpValue } from '../../src/store/keyspace.codec.ts'
 import { AGENT_KEY_BYTES, LOG_KEY_BYTES } from '../../src/store/keyspace.layout.ts'
@@ -57,11 +57,11 @@ const entryNodeTarget: FuzzTarget = {
 }
 
 function page(count: number): Uint8Array {
-  const columns = new IdColumns(count)
+  const entries = new IdEntries(count)
   const bytes = new Uint8Array(count * RUN_ENTRY_BYTES)
   for (let i = 0; i < count; i++) {
-    columns.push(i * 3, i, 1, 512 * i, i)
-    columns.pack(i, viewOf(bytes), i * RUN_ENTRY_BYTES)
+    entries.push(i * 3, i, 1, 512 * i, i)
+    entries.pack(i, viewOf(bytes), i * RUN_ENTRY_BYTES)
   }
   return bytes
 }

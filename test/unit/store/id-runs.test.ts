@@ -6,12 +6,13 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { compareBytes, toHex } from '../../../src/base/bytes.ts'
+import { seededRandom } from '../../../src/base/random.ts'
 import { IdFilter } from '../../../src/store/id-filter.ts'
 import { IdHash } from '../../../src/store/id-hash.ts'
 import { IdLookup } from '../../../src/store/id-lookup.ts'
 import { FingerprintSorter } from '../../../src/store/id-sort.ts'
 import { PAGE_ENTRIES_MEAN, pageBitsOf } from '../../../src/store/id-runs.layout.ts'
-import { IdPage, ID_LIST_KEY, decodeIdRunList, encodeIdRunList, pageKey, pageOf, parsePageKey } from '../../../src/store/id-runs.codec.ts'
+import { IdEntries, IdPage, ID_ENTRY_WORDS, ID_LIST_KEY, decodeIdRunList, encodeIdRunList, pageKey, pageOf, parsePageKey } from '../../../src/store/id-runs.codec.ts'
 import { IdRunReader, IdRunWriter, MERGE_FAN_IN, fingerprintScan } from '../../../src/store/id-runs.ts'
 import { RecentIds } from '../../../src/store/recent-ids.ts'
 import { MemoryStore } from '../../../src/store/store-memory.ts'
@@ -89,15 +90,28 @@ class Directory {
 
 t.test('the sorter orders by both halves as unsigned numbers', async (t) => {
   const sorter = new FingerprintSorter()
-  const word = fc.oneof(fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 0xffff_ffff }))
+  const word = fc.oneof(
+    fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0xffff_fff0, max: 0xffff_ffff }), fc.integer({ min: 0, max: 0xffff_ffff }),
+  )
   fc.assert(fc.property(fc.array(fc.tuple(word, word), { maxLength: 200 }), (pairs) => {
-    const hi = Uint32Array.from(pairs, (p) => p[0])
-    const lo = Uint32Array.from(pairs, (p) => p[1])
-    const order = [...sorter.order(hi, lo, pairs.length).subarray(0, pairs.length)]
+    const entries = new IdEntries(0)
+    for (const [hi, lo] of pairs) entries.push(hi, lo, 1, 2, 3)
+    const order = [...sorter.order(entries.words, pairs.length).subarray(0, pairs.length)]
     const got = order.map((i) => pairs[i]!.join())
     const want = [...pairs].sort((a, b) => a[0] - b[0] || a[1] - b[1]).map((p) => p.join())
     return got.join(';') === want.join(';') && new Set(order).size === pairs.length
   }))
+  // As many as there are buckets for, and more; of a part of all fingerprints too, as a merge has them.
+  const random = seededRandom(1)
+  for (const [count, shift] of [[1000, 0], [300_000, 0], [300_000, 12], [5000, 31]] as const) {
+    const entries = new IdEntries(count)
+    for (let i = 0; i < count; i++) entries.push(random.u32() >>> shift, random.u32(), 1, 2, 3)
+    const order = sorter.order(entries.words, count).subarray(0, count)
+    const value = (i: number): bigint => (BigInt(entries.hi(i)) << 32n) | BigInt(entries.words[i * ID_ENTRY_WORDS + 1]!)
+    let ascends = new Set(order).size === count
+    for (let n = 1; n < count; n++) ascends &&= value(order[n - 1]!) <= value(order[n]!)
+    t.ok(ascends, `${count} entries, ${shift} bits less`)
+  }
   t.pass()
 })
 
