@@ -1,3 +1,4 @@
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
@@ -11,6 +12,7 @@ import { LoopFs } from '../support/loop-fs.ts'
 import { buildRoot } from '../support/root.ts'
 import { StartFailure, type RunningServer, type Settings } from '../support/server.ts'
 import { requireRoot, requireTool } from '../support/tools.ts'
+import { TRUSTED_NAME } from '../../src/wal/wal-files.ts'
 
 t.setTimeout(600_000)
 
@@ -141,6 +143,52 @@ t.test(`${CYCLES} times full and free again, under load`, async (t) => {
     trial.endStream()
     await restarted.kill9()
   })
+})
+
+/** A node was killed after a sync that failed, and somebody else has filled the disk: what stands in the page cache must be copied, or not believed. */
+async function killedInDoubt(t: Test, settings: Settings): Promise<{ trial: Trial, fs: LoopFs, free: () => void } | undefined> {
+  const made = await on(t, settings)
+  if (made === undefined) return undefined
+  const { fs, trial } = made
+  const server = await trial.start()
+  await timeUntil(HEALED_MS_MAX, () => !needsReserve(settings) || existsSync(join(fs.mountDir, 'data', 'RESERVE')))
+  const stream = await trial.beginStream(server, SHAPE)
+  await timeUntil(HEALED_MS_MAX, () => ackedBatches(stream) > 20)
+  stream.pause()
+  await stream.settle()
+  trial.endStream()
+  await server.kill9()
+  rmSync(join(fs.mountDir, 'data', 'wal', TRUSTED_NAME))
+  return { trial, fs, free: fs.fill() }
+}
+
+const needsReserve = ({ walReserveBytes }: Settings): boolean => walReserveBytes !== 0
+
+t.test('a log in doubt, on a full disk: its last segment is copied into the space that was laid aside', async (t) => {
+  const killed = await killedInDoubt(t, SETTINGS)
+  if (killed === undefined) return
+  const { trial, fs } = killed
+  t.ok(fs.freeBytes() < 4096, `${fs.freeBytes()} bytes free`)
+  const server = await trial.start()
+  const verdict = await trial.checkAll(server)
+  t.ok(isWhole(verdict) && verdict.counts.acked > 0, describeVerdict(verdict), isWhole(verdict) ? {} : { logs: server.logs() })
+  t.notOk(existsSync(join(fs.mountDir, 'data', 'RESERVE')), 'the reserve is spent')
+  t.ok(existsSync(join(fs.mountDir, 'data', 'wal', TRUSTED_NAME)), 'what was copied and synced is believed')
+  await server.kill9()
+})
+
+t.test('a log in doubt, on a full disk, with nothing laid aside: no start before there is space, and nothing is lost by trying', async (t) => {
+  const killed = await killedInDoubt(t, { ...SETTINGS, walReserveBytes: 0 })
+  if (killed === undefined) return
+  const { trial, free } = killed
+  const refused = await tryStart(trial)
+  t.match(refused, { name: 'StartFailure', message: /"code":"disk_full"/ })
+  if (!(refused instanceof StartFailure)) await refused.kill9()
+  free()
+  const server = await trial.start()
+  const verdict = await trial.checkAll(server)
+  t.ok(isWhole(verdict) && verdict.counts.acked > 0, describeVerdict(verdict), isWhole(verdict) ? {} : { logs: server.logs() })
+  await server.kill9()
 })
 
 t.test('the tooth: a server that takes a full disk for success', async (t) => {
