@@ -1,6 +1,6 @@
 import type { Candidate, Lens, LensContext, Resolution } from '../../src/lens/lens.ts'
 import { lensOf } from '../../src/lens/registry.ts'
-import type { CandidateSource, EntryCursor, EntryRange, IndexEntry } from '../../src/query/candidate-source.ts'
+import type { CandidateSource, EntryCursor, EntryRange, IndexEntry, LatestCursor, LatestRange, Place } from '../../src/query/candidate-source.ts'
 import type { QueryDependencies } from '../../src/query/execute.ts'
 import type { RecordReader } from '../../src/query/record-reader.ts'
 import type { Mutation } from './engine.ts'
@@ -33,6 +33,29 @@ function withEntries(change: { entry?: (entry: IndexEntry) => IndexEntry | undef
       },
     }
     return { ...deps, source: mutant }
+  }
+}
+
+/** The order of the log, for questions that name no subject, asked or seen otherwise. */
+function withLatest(change: { place?: (place: Place) => Place | undefined, range?: (range: LatestRange) => LatestRange }): Mutation {
+  const { place: changePlace = (place) => place, range: changeRange = (range) => range } = change
+  return (deps) => {
+    const { source } = deps
+    const latest = (range: LatestRange): LatestCursor => {
+      const cursor = source.latest(changeRange(range))
+      const next = (): Place | undefined => {
+        for (let place = cursor.next(); place !== undefined; place = cursor.next()) {
+          const changed = changePlace(place)
+          if (changed !== undefined) return changed
+        }
+        return undefined
+      }
+      return { next, close: () => cursor.close() }
+    }
+    return {
+      ...deps,
+      source: { appliedLsn: () => source.appliedLsn(), appliedHlc: () => source.appliedHlc?.(), byId: (id) => source.byId(id), entries: (range) => source.entries(range), latest },
+    }
   }
 }
 
@@ -104,6 +127,10 @@ export const MUTANTS: Readonly<Record<string, Mutation>> = {
     const { source } = deps
     return { ...deps, source: { appliedLsn: () => source.appliedLsn(), byId: (id) => source.byId(id), entries: (range) => source.entries(range), latest: (range) => source.latest(range) } }
   },
+  'the newest of the log are not seen': withLatest({ range: ({ lastHlc, ...range }) => ({ ...range, lastHlc: lastHlc === undefined ? undefined : lastHlc - 1n }) }),
+  'a time range of the log begins one too late': withLatest({ range: ({ fromHlc, ...range }) => ({ ...range, fromHlc: fromHlc === undefined ? undefined : fromHlc + 1n }) }),
+  'the first of each batch is not in the log': withLatest({ place: (place) => place.index === 0 ? undefined : place }),
+  'a page of the log begins with the last of the one before': withLatest({ range: ({ belowLsn, ...range }) => ({ ...range, belowLsn: belowLsn === undefined ? undefined : belowLsn + 1 }) }),
   'consensus counts duplicates twice': withLens('consensus', counted),
   'skeptic counts duplicates twice': withLens('skeptic', counted),
   'independent counts keys': withLens('independent', instead('consensus')),
