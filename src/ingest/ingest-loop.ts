@@ -7,7 +7,7 @@ import type { EntryRunWriter } from '../store/entry-runs.ts'
 import type { IdHash } from '../store/id-hash.ts'
 import type { IdRunWriter } from '../store/id-runs.ts'
 import { META_APPLIED_KEY, META_IDS_FLUSHED_KEY } from '../store/keyspace.layout.ts'
-import { ENTRY_BYTES, ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID } from '../store/recent-ids.layout.ts'
+import { ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID, ENTRY_WORDS } from '../store/recent-ids.layout.ts'
 import type { FinishedIds } from '../store/recent-ids.ts'
 import { encodeApplied, encodeIdsFlushed, endRebuilding, type AppliedMark, type IdsFlushedMark } from '../store/store-meta.ts'
 import type { Store, StoreBatch } from '../store/store.ts'
@@ -244,7 +244,7 @@ export class IngestLoop {
     const finished = finishedIds(this.#applied.lsn)
     if (finished === undefined) return 0
     if (runs.mustMerge && runs.mergeStep(INGEST_ASSERTIONS_SOFT_MAX * MERGE_PER_ASSERTION)) return 1
-    const last = (finished.count - 1) * (ENTRY_BYTES / 4)
+    const last = (finished.count - 1) * ENTRY_WORDS
     const position = {
       segmentId: finished.words[last + ENTRY_SEGMENT_ID / 4]!, offset: finished.words[last + ENTRY_RECORD_OFFSET / 4]!,
     }

@@ -6,7 +6,7 @@ import {
   ID_LIST_KEY, IdEntries, IdPage, decodeIdRunList, encodeIdRunList, pageKey, pageOf, type IdRun, type IdRunList,
 } from './id-runs.codec.ts'
 import { FingerprintSorter } from './id-sort.ts'
-import { ENTRY_INDEX, ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID, ENTRY_BYTES } from './recent-ids.layout.ts'
+import { ENTRY_INDEX, ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID, ENTRY_BYTES, ENTRY_WORDS } from './recent-ids.layout.ts'
 import type { FinishedIds } from './recent-ids.ts'
 import { clearLeftoverRuns } from './run-leftovers.ts'
 import { EMPTY_RUN_LIST, runListVersion } from './run-list.codec.ts'
@@ -121,7 +121,7 @@ export class IdRunWriter {
     entries.count = 0
     const ids = new Uint8Array(finished.words.buffer, finished.words.byteOffset, finished.count * ENTRY_BYTES)
     for (let i = 0; i < finished.count; i++) {
-      const at = i * (ENTRY_BYTES / 4)
+      const at = i * ENTRY_WORDS
       this.#hash.compute(ids, i * ENTRY_BYTES)
       entries.push(this.#hash.hi, this.#hash.lo, finished.words[at + ENTRY_SEGMENT_ID / 4]!,
         finished.words[at + ENTRY_RECORD_OFFSET / 4]!, finished.words[at + ENTRY_INDEX / 4]!)

@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
 import { systemClock } from '../../src/base/clock.ts'
 import { MiB } from '../../src/base/units.ts'
+import { TRUSTED_NAME } from '../../src/wal/wal-files.ts'
 import { recordFault } from '../support/fault-record.ts'
 import { readClaims, type Stream } from '../support/history.driver.ts'
 import { describeVerdict, isWhole } from '../support/history.ts'
@@ -12,7 +13,6 @@ import { LoopFs } from '../support/loop-fs.ts'
 import { buildRoot } from '../support/root.ts'
 import { StartFailure, type RunningServer, type Settings } from '../support/server.ts'
 import { requireRoot, requireTool } from '../support/tools.ts'
-import { TRUSTED_NAME } from '../../src/wal/wal-files.ts'
 
 t.setTimeout(600_000)
 
@@ -151,7 +151,7 @@ async function killedInDoubt(t: Test, settings: Settings): Promise<{ trial: Tria
   if (made === undefined) return undefined
   const { fs, trial } = made
   const server = await trial.start()
-  await timeUntil(HEALED_MS_MAX, () => !needsReserve(settings) || existsSync(join(fs.mountDir, 'data', 'RESERVE')))
+  await timeUntil(HEALED_MS_MAX, () => settings.walReserveBytes === 0 || existsSync(join(fs.mountDir, 'data', 'RESERVE')))
   const stream = await trial.beginStream(server, SHAPE)
   await timeUntil(HEALED_MS_MAX, () => ackedBatches(stream) > 20)
   stream.pause()
@@ -161,8 +161,6 @@ async function killedInDoubt(t: Test, settings: Settings): Promise<{ trial: Tria
   rmSync(join(fs.mountDir, 'data', 'wal', TRUSTED_NAME))
   return { trial, fs, free: fs.fill() }
 }
-
-const needsReserve = ({ walReserveBytes }: Settings): boolean => walReserveBytes !== 0
 
 t.test('a log in doubt, on a full disk: its last segment is copied into the space that was laid aside', async (t) => {
   const killed = await killedInDoubt(t, SETTINGS)

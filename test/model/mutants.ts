@@ -10,29 +10,31 @@ import type { Mutation } from './engine.ts'
  * the text of the engine.
  */
 
+/** A source as it is, for one of its members to be put in the place of. */
+const passing = (source: CandidateSource): CandidateSource => ({
+  appliedLsn: () => source.appliedLsn(), appliedHlc: () => source.appliedHlc?.(), byId: (id) => source.byId(id),
+  entries: (range) => source.entries(range), latest: (range) => source.latest(range),
+})
+
+/** The next of a cursor that `change` leaves something of. */
+const changedNext = <T>(cursor: { next(): T | undefined }, change: (item: T) => T | undefined) => (): T | undefined => {
+  for (let item = cursor.next(); item !== undefined; item = cursor.next()) {
+    const changed = change(item)
+    if (changed !== undefined) return changed
+  }
+  return undefined
+}
+
 /** The index with entries seen otherwise, ranges asked otherwise. */
 function withEntries(change: { entry?: (entry: IndexEntry) => IndexEntry | undefined, range?: (range: EntryRange) => EntryRange }): Mutation {
   const { entry: changeEntry = (entry) => entry, range: changeRange = (range) => range } = change
   return (deps) => {
     const { source } = deps
-    const mutant: CandidateSource = {
-      appliedLsn: () => source.appliedLsn(),
-      appliedHlc: () => source.appliedHlc?.(),
-      byId: (id) => source.byId(id),
-      latest: (range) => source.latest(range),
-      entries: (range) => {
-        const cursor = source.entries(changeRange(range))
-        const next = (): IndexEntry | undefined => {
-          for (let entry = cursor.next(); entry !== undefined; entry = cursor.next()) {
-            const changed = changeEntry(entry)
-            if (changed !== undefined) return changed
-          }
-          return undefined
-        }
-        return { ...bound(cursor), next }
-      },
+    const entries = (range: EntryRange): EntryCursor => {
+      const cursor = source.entries(changeRange(range))
+      return { ...bound(cursor), next: changedNext(cursor, changeEntry) }
     }
-    return { ...deps, source: mutant }
+    return { ...deps, source: { ...passing(source), entries } }
   }
 }
 
@@ -43,19 +45,9 @@ function withLatest(change: { place?: (place: Place) => Place | undefined, range
     const { source } = deps
     const latest = (range: LatestRange): LatestCursor => {
       const cursor = source.latest(changeRange(range))
-      const next = (): Place | undefined => {
-        for (let place = cursor.next(); place !== undefined; place = cursor.next()) {
-          const changed = changePlace(place)
-          if (changed !== undefined) return changed
-        }
-        return undefined
-      }
-      return { next, close: () => cursor.close() }
+      return { next: changedNext(cursor, changePlace), close: () => cursor.close() }
     }
-    return {
-      ...deps,
-      source: { appliedLsn: () => source.appliedLsn(), appliedHlc: () => source.appliedHlc?.(), byId: (id) => source.byId(id), entries: (range) => source.entries(range), latest },
-    }
+    return { ...deps, source: { ...passing(source), latest } }
   }
 }
 
@@ -124,8 +116,8 @@ export const MUTANTS: Readonly<Record<string, Mutation>> = {
   'the oldest of everything is lost': withEntries({ entry: (entry) => entry.lsn === 1 ? undefined : entry }),
   'tiers are off by one in the index': withEntries({ entry: (entry) => ({ ...entry, sourceClass: Math.max(0, entry.sourceClass - 1) }) }),
   'pages see what is written between them': (deps) => {
-    const { source } = deps
-    return { ...deps, source: { appliedLsn: () => source.appliedLsn(), byId: (id) => source.byId(id), entries: (range) => source.entries(range), latest: (range) => source.latest(range) } }
+    const { appliedHlc: _appliedHlc, ...source } = passing(deps.source)
+    return { ...deps, source }
   },
   'the newest of the log are not seen': withLatest({ range: ({ lastHlc, ...range }) => ({ ...range, lastHlc: lastHlc === undefined ? undefined : lastHlc - 1n }) }),
   'a time range of the log begins one too late': withLatest({ range: ({ fromHlc, ...range }) => ({ ...range, fromHlc: fromHlc === undefined ? undefined : fromHlc + 1n }) }),

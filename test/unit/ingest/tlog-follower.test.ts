@@ -118,7 +118,7 @@ const followerOf = (
 })
 
 /** What a follower is told to read up to. */
-const until = (records: number, log = LOG): [WalPosition, Lsn] => [{ segmentId: 1, offset: records }, leavesOf(log, records)]
+const until = (records: number): [WalPosition, Lsn] => [{ segmentId: 1, offset: records }, leavesOf(LOG, records)]
 
 class Broken extends Error {}
 
