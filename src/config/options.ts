@@ -85,7 +85,7 @@ export const OPTIONS = {
 
   ingestLagBytesMax: number('store', 256 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'WAL bytes that may wait for the indexes; beyond it the commit stage waits and clients feel back-pressure.'),
   idFilterBytes: number('store', 32 * MiB, 64 * KiB, 4 * GiB, 'bytes', 'Memory of the filter that tells new ids from known ones; a power of two. 32 MiB serve 25 million ids at about 1% false alarms, each of which costs a read.'),
-  recentIdsMax: number('store', 262_144, 1024, 16_777_216, 'ids', 'Ids held in memory before they are written to the store as one sorted run.'),
+  recentIdsMax: number('store', 524_288, 1024, 16_777_216, 'ids', 'Ids held in memory before they are written to the store as one sorted run. Commits wait where ingest is more than so many behind.'),
   answerCacheBytes: number('store', 32 * MiB, 0, 16 * GiB, 'bytes', 'Memory of each lens thread for answers that it has given; an answer is used again until something is written that it depends on. What depends on the time, by decay, is kept for a second at most. 0: none.'),
   memtableBytes: number('store', 256 * MiB, 1 * MiB, 4 * GiB, 'bytes', 'RocksDB memtable budget. The larger, the fewer times RocksDB writes an entry again; its own log grows to several times as much.'),
   blockCacheBytes: number('store', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'RocksDB block cache.'),

@@ -21,7 +21,7 @@ t.setTimeout(3_600_000)
 const SECONDS = trialCount(8)
 const seed = trialSeed()
 const FACTORS = [2, 5] as const
-const ROUNDS_MAX = 3
+const ROUNDS_MAX = 5
 const BATCH = 64
 /** Small rings: what waits in them is what an accepted batch waits for. */
 const RING_BYTES = 1 * MiB
@@ -31,6 +31,11 @@ const CONNECTIONS = 600
 /** The aim is 0.8; who shares the two cores of the machine takes from the two processes of an overload more than from one peak. */
 const GOODPUT_RATIO_MIN = 0.6
 const LATENCY_RATIO_MAX = 5
+/**
+ * What the unloaded p99 counts as at least. A table that RocksDB syncs holds a sync of the log up for so long (64 MiB at the 1 GB/s
+ * of our disks), and whether the two quiet seconds saw one is chance: they found 4 to 158 ms.
+ */
+const UNLOADED_P99_MS_MIN = 40
 /** Rings that a batch goes through: to verify, to commit; and the groups that sync and gather. Twice that for the noise of the machine. */
 const QUEUED_BYTES = 2 * (2 * RING_BYTES + 2 * 256 * 1024)
 const REFUSAL_MS_MAX = 50
@@ -74,7 +79,7 @@ function judge({ peakPerSecond, report }: Round, quietP99Ms: number): Judged {
   return {
     goodput: report.acceptedPerSecond / peakPerSecond,
     latencyMs: report.latency.p99Ms,
-    latencyMsMax: LATENCY_RATIO_MAX * quietP99Ms + drainMs,
+    latencyMsMax: LATENCY_RATIO_MAX * Math.max(quietP99Ms, UNLOADED_P99_MS_MIN) + drainMs,
     refusalMs: report.refusalLatency.p99Ms,
   }
 }
@@ -105,7 +110,7 @@ t.test(`${FACTORS.join(' and ')} times the capacity, ${SECONDS} s each`, async (
   const of = (factor: number, pick: (one: Judged) => number): number => median(judged(factor).map(pick))
   const held = (factor: number): boolean => of(factor, (j) => j.goodput) >= GOODPUT_RATIO_MIN
     && of(factor, (j) => j.latencyMs / j.latencyMsMax) <= 1 && of(factor, (j) => Math.min(j.refusalMs / REFUSAL_MS_MAX, j.refusalMs / j.latencyMs)) <= REFUSAL_RATIO_MAX
-  // Another process on the machine may have had its share of one round: the median of three decides.
+  // Another process on the machine may have had its share of one round: the median of up to five decides.
   for (const factor of FACTORS) while (!held(factor) && judged(factor).length < ROUNDS_MAX) await overload(factor)
 
   for (const factor of FACTORS) {

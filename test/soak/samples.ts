@@ -21,10 +21,20 @@ export interface Sample {
   readonly loopDelayP99Ms: number
   /** Assertions a second since the look before. */
   readonly acceptedPerSecond: number
+  /** Of the log, what the indexes do not have yet. */
+  readonly ingestLagMiB: number
+  /** What the log of proofs does not have yet. */
+  readonly tlogLag: number
+  /** 1 while RocksDB refuses writes. */
+  readonly writeStopped: number
+  /** 0, or why the node refuses writes (docs/reference/metrics.md). */
+  readonly writesRefused: number
+  readonly diskFreeMiB: number
 }
 
 const COLUMNS: readonly (keyof Sample)[] = [
   'seconds', 'residentMiB', 'openFiles', 'dataFiles', 'threads', 'timers', 'walSegments', 'walWrittenMiB', 'loopDelayP99Ms', 'acceptedPerSecond',
+  'ingestLagMiB', 'tlogLag', 'writeStopped', 'writesRefused', 'diskFreeMiB',
 ]
 
 export const SAMPLES_PATH = join(repoRoot, 'scratch', 'endurance.csv')
@@ -82,5 +92,6 @@ export function drawSamples(csv: string): string {
     chart('Log', 'MiB, segments', line('written, MiB', 'walWrittenMiB'), line('segments', 'walSegments')),
     chart('Event loop of the front', 'ms', line('delay, p99', 'loopDelayP99Ms')),
     chart('Rate', 'assertions/s', line('accepted', 'acceptedPerSecond')),
+    chart('Behind the log', 'MiB', line('indexes', 'ingestLagMiB')),
   ])
 }

@@ -58,6 +58,11 @@ export class NodeWatch {
       walWrittenMiB: metricOf(text, 'stemedb_wal_bytes_written_total') / MiB,
       loopDelayP99Ms: metricOf(text, 'nodejs_eventloop_lag_p99_seconds') * 1000,
       acceptedPerSecond: Number.isNaN(this.#accepted) ? 0 : (accepted - this.#accepted) / ((nowMs - this.#lastMs) / 1000),
+      ingestLagMiB: metricOf(text, 'stemedb_ingest_lag_bytes') / MiB,
+      tlogLag: metricOf(text, 'stemedb_tlog_lag_assertions'),
+      writeStopped: metricOf(text, 'stemedb_rocksdb_write_stopped'),
+      writesRefused: metricOf(text, 'stemedb_writes_refused'),
+      diskFreeMiB: metricOf(text, 'stemedb_wal_disk_free_bytes') / MiB,
     })
     this.#accepted = accepted
     this.#lastMs = nowMs

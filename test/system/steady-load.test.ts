@@ -87,8 +87,10 @@ function underLoad(samples: readonly Sample[]): Sample[] {
   return samples.slice(samples.findIndex(isLoaded), samples.findLastIndex(isLoaded))
 }
 
-/** Bytes of disk below a folder, that of files that went meanwhile left out. */
-/** But for RocksDB's own log, which has a bound of its own: it is kept until the memtables of its slowest column are written. */
+/**
+ * Bytes of disk below a folder, that of files that went meanwhile left out; but for RocksDB's own log, which has a
+ * bound of its own: it is kept until the memtables of its slowest column are written.
+ */
 function diskBytes(dir: string): number {
   return readdirSync(dir, { recursive: true, encoding: 'utf8' })
     .filter((name) => !name.endsWith('.log'))
@@ -138,7 +140,7 @@ t.test(`${SECONDS} s at half of the maximum`, async (t) => {
   quiet = growth
   t.comment(JSON.stringify(growth))
   const check = (holds: boolean, what: string): void => { if (!t.ok(holds, what)) done.failures++ }
-  check(report.accepted > 0 && report.unacked === 0 && report.refused === 0 && report.connectionErrors.length === 0, `${report.accepted} accepted, ${report.refused} refused, ${report.unacked} unacked`)
+  check(report.accepted > 0 && report.unacked === 0 && report.refused === 0 && report.connectionErrors.length === 0, `${report.accepted} accepted, ${report.refused} refused ${JSON.stringify(report.refusedBy)}, ${report.unacked} unacked, ${JSON.stringify(report.connectionErrors)}`)
   check(answered > 0, `${answered} queries were answered meanwhile`)
   check(growth.openFiles <= COUNT_GROWTH_MAX, `${growth.openFiles} more open files`)
   check(growth.threads <= COUNT_GROWTH_MAX, `${growth.threads} more threads`)

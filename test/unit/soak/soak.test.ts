@@ -98,7 +98,8 @@ t.test('the page', async (t) => {
 })
 
 const sample = (seconds: number, more: Partial<Sample> = {}): Sample => ({
-  seconds, residentMiB: 100, openFiles: 10, dataFiles: 3, threads: 12, timers: 4, walSegments: 2, walWrittenMiB: seconds, loopDelayP99Ms: 11.5, acceptedPerSecond: 1000, ...more,
+  seconds, residentMiB: 100, openFiles: 10, dataFiles: 3, threads: 12, timers: 4, walSegments: 2, walWrittenMiB: seconds, loopDelayP99Ms: 11.5, acceptedPerSecond: 1000,
+  ingestLagMiB: 0.5, tlogLag: 3, writeStopped: 0, writesRefused: 0, diskFreeMiB: 9000, ...more,
 })
 
 t.test('samples: there and back, and how they grow', async (t) => {
@@ -110,5 +111,5 @@ t.test('samples: there and back, and how they grow', async (t) => {
   t.equal(growthOf(samples, 'openFiles'), 0)
   t.equal(growthOf([1, 1, 1, 2, 2, 2, 5, 5, 5].map((timers, i) => sample(i, { timers })), 'timers'), 4)
   const svg = drawSamples(samplesToCsv(samples))
-  t.equal(svg.match(/<polyline/g)?.length, 9)
+  t.equal(svg.match(/<polyline/g)?.length, 10)
 })
