@@ -343,6 +343,17 @@ function addConfig(program: Command, console: Console, finish: (code: number) =>
   action(command, console, finish, async ([form], options: OutputOptions) => (await import('./config-command.ts')).runConfig(form ?? 'show', options, console))
 }
 
+function addDashboard(program: Command, console: Console, finish: (code: number) => void): void {
+  const command = common(program.command('dashboard')
+    .summary('print a dashboard for Grafana')
+    .description('Prints a dashboard of every metric that a node serves, to import into Grafana (Dashboards, New, Import).')
+    .addHelpText('after', `
+Example:
+  stemedb dashboard > stemedb.json
+${EXIT_HELP}`))
+  action(command, console, finish, async () => (await import('./dashboard.ts')).runDashboard(console))
+}
+
 /**
  * Runs one command line (without node and script).
  * @returns the exit code
@@ -361,7 +372,7 @@ First minute:
   stemedb assert sky colour blue --confidence 0.9      # in another
   stemedb query sky
 ${EXIT_HELP}`)
-  const groups = [addServe, addAssert, addReading, addExploring, addFeed, addImport, addLoad, addTune, addVerify, addKeygen, addData, addConfig]
+  const groups = [addServe, addAssert, addReading, addExploring, addFeed, addImport, addLoad, addTune, addVerify, addKeygen, addData, addConfig, addDashboard]
   for (const add of groups) add(program, console, finish)
   const quiet = (command: Command): void => {
     command.exitOverride().configureOutput({
