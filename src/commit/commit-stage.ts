@@ -3,11 +3,13 @@ import type { Clock } from '../base/clock.ts'
 import { ERROR_CODES } from '../base/error-codes.ts'
 import { hlcNext, type Hlc } from '../base/hlc.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
+import type { STALL_REASONS } from '../observe/metrics.ts'
 import type { ThreadMetrics } from '../observe/thread-metrics.ts'
 import type { Bell } from '../ring/bell.ts'
 import type { Marks } from '../ring/marks.ts'
 import type { RingReader } from '../ring/ring.ts'
 import type { Stage, StepOutcome } from '../thread/stage.ts'
+import { gatherMsOf } from '../wal/group-commit.ts'
 import type { WalWriter } from '../wal/wal-writer.ts'
 import type { AckQueue } from './ack-queue.ts'
 import { EntryAppender, NO_DUPLICATES, type Duplicates } from './entry-appender.ts'
@@ -25,6 +27,8 @@ const SPACE_CHECK_MS = 250
 /** What a client is told to wait before it tries a full disk again, in milliseconds. */
 const DISK_FULL_RETRY_MS = 1000
 
+type StallReason = (typeof STALL_REASONS)[number]
+
 export interface CommitDependencies {
   /** One ring for each verify thread. */
   readonly verified: readonly RingReader[]
@@ -39,6 +43,11 @@ export interface CommitDependencies {
   readonly ingestLagBytesMax: number
   readonly walSegmentBytes: number
   readonly walMarkIdleMs: number
+  readonly groupBytesMax: number
+  /** Longest time that a group gathers on; 0: it never does. */
+  readonly groupGatherMsMax: number
+  /** Holds this thread up. */
+  readonly sleep: (ms: number) => void
   /** Whether the data directory has the space that writes need. */
   readonly hasSpace: () => boolean
   /** Where the log ended at start. */
@@ -48,7 +57,8 @@ export interface CommitDependencies {
 
 /**
  * Gives order and durability: takes verified batches from its rings, appends as many as there are as one group, syncs
- * once, moves the durable mark, and acks. While it syncs, the next group gathers in the rings; nothing waits for a timer.
+ * once, moves the durable mark, and acks. While it syncs, the next group gathers in the rings. Only what has waited long
+ * already waits a little more, for others to share its sync (`gatherMsOf`).
  *
  * A failed append or sync is final: what waited gets `durability_failed`, nothing is acked any more, and `step` throws.
  */
@@ -63,8 +73,8 @@ export class CommitStage implements Stage {
   #lastCommitMs: number
   #spaceCheckedMs: number
   #groupAssertions = 0
-  /** Since when ingest is too far behind; negative while it is not. */
-  #stalledSinceMs = -1
+  /** What ingest is too far behind by, and since when that was last counted. */
+  #stall: { readonly reason: StallReason, readonly sinceMs: number } | undefined
 
   constructor(deps: CommitDependencies) {
     this.#deps = deps
@@ -79,10 +89,13 @@ export class CommitStage implements Stage {
 
   step(): StepOutcome {
     this.#checkSpace()
-    if (this.#stalls()) return 'blocked'
+    if (this.#isTooFarAhead()) return this.#stallBy('bytes')
     const gathered = this.#gather()
+    const more = this.#waitsForMore() ? this.#gather() : 'idle'
     if (this.#deps.acks.pendingCount > 0) this.#commitGroup()
-    if (gathered === 'blocked') return 'blocked'
+    if (gathered === 'blocked' || more === 'blocked') return this.#stallBy('ids')
+    this.#countStall()
+    this.#stall = undefined
     if (gathered === 'progress') return 'progress'
     return this.#markIfIdle() ? 'progress' : 'idle'
   }
@@ -113,6 +126,18 @@ export class CommitStage implements Stage {
     }
     this.#nextRing = (this.#nextRing + 1) % verified.length
     return outcome
+  }
+
+  /** Sleeps where that lets more share the sync; whether it did. */
+  #waitsForMore(): boolean {
+    const { acks, clock, groupBytesMax, groupGatherMsMax, metrics, sleep, writer } = this.#deps
+    if (groupGatherMsMax === 0 || acks.pendingCount === 0) return false
+    const waitedMs = clock.monoMs() - acks.receivedMonoMs(acks.pendingCount - 1)
+    const gatherMs = gatherMsOf(waitedMs, writer.stagedBytes, groupBytesMax, groupGatherMsMax)
+    if (gatherMs === 0) return false
+    metrics.inc('wal_gather_seconds_total', gatherMs / 1000)
+    sleep(gatherMs)
+    return true
   }
 
   #take(ring: RingReader): 'taken' | 'group_full' | 'blocked' {
@@ -246,16 +271,22 @@ export class CommitStage implements Stage {
     return true
   }
 
-  /** Whether ingest is too far behind; counts the time that it was. */
-  #stalls(): boolean {
-    const { clock, ingestLagBytesMax, marks, metrics, walSegmentBytes } = this.#deps
-    if (marks.lagBytes(walSegmentBytes) > ingestLagBytesMax) {
-      if (this.#stalledSinceMs < 0) this.#stalledSinceMs = clock.monoMs()
-      return true
-    }
-    if (this.#stalledSinceMs >= 0) metrics.inc('commit_stall_seconds_total', (clock.monoMs() - this.#stalledSinceMs) / 1000)
-    this.#stalledSinceMs = -1
-    return false
+  #isTooFarAhead(): boolean {
+    const { ingestLagBytesMax, marks, walSegmentBytes } = this.#deps
+    return marks.lagBytes(walSegmentBytes) > ingestLagBytesMax
+  }
+
+  /** Waits for ingest, and counts the time for which it does. */
+  #stallBy(reason: StallReason): 'blocked' {
+    this.#countStall()
+    this.#stall = { reason, sinceMs: this.#deps.clock.monoMs() }
+    return 'blocked'
+  }
+
+  #countStall(): void {
+    if (this.#stall === undefined) return
+    const { clock, metrics } = this.#deps
+    metrics.inc('commit_stall_seconds_total', { reason: this.#stall.reason }, (clock.monoMs() - this.#stall.sinceMs) / 1000)
   }
 
   /** A full disk refuses writes before the log itself runs out, and heals by itself. */

@@ -78,6 +78,7 @@ export const OPTIONS = {
   walSegmentBytes: number('wal', 64 * MiB, 64 * KiB, 1 * GiB, 'bytes', 'Size of a WAL segment, written in full ahead of its use so that a group costs one fdatasync and no allocation. Must hold four frames.'),
   walReserveBytes: number('wal', 64 * MiB, 0, 64 * GiB, 'bytes', 'Free space below which writes are refused with disk_full, so that the store can still compact. As much is laid aside as the file RESERVE and given back where the node starts on a full disk.'),
   groupBytesMax: number('wal', 4 * MiB, 64 * KiB, 64 * MiB, 'bytes', 'Most bytes that share one fdatasync.'),
+  groupGatherMsMax: number('wal', 1, 0, 50, 'ms', 'Longest time that a group of the WAL waits for more to share its fdatasync. It waits for a sixteenth of what its youngest batch has waited already, so only on a busy node. 0: never.'),
   walMarkIdleMs: number('wal', 100, 1, 60_000, 'ms', 'Idle time after which a mark is written behind the last group, so that later damage to it is told from a torn write.'),
   scrubCycleSeconds: number('wal', 86_400, 0, 31_536_000, 's', 'Time in which every sealed WAL segment is read again and checked, to find what the disk has damaged. 0: never.'),
   scrubBytesPerSecondMax: number('wal', 16 * MiB, 64 * KiB, 16 * GiB, 'bytes/s', 'Fastest that segments are read again; where scrubCycleSeconds would need more, a cycle takes longer.'),

@@ -21,6 +21,7 @@ export async function buildWalStage(start: ThreadStart, machine = thisMachine): 
     nodeId: walNodeIdOf(start.nodeId), secrets: machine.secrets, segmentBytes: config.walSegmentBytes,
     reserveBytes: config.walReserveBytes, groupBytesMax: config.groupBytesMax,
   })
+  const alarm = Bell.create()
   const stage = new CommitStage({
     verified: rings.verified.map((ring) => new RingReader(ring)),
     acks: new AckQueue(new RingWriter(rings.acks, new Bell(bells.front)), start.waitForAckSpace),
@@ -33,6 +34,10 @@ export async function buildWalStage(start: ThreadStart, machine = thisMachine): 
     ingestLagBytesMax: config.ingestLagBytesMax,
     walSegmentBytes: config.walSegmentBytes,
     walMarkIdleMs: config.walMarkIdleMs,
+    groupBytesMax: config.groupBytesMax,
+    // Inline, nobody would gather meanwhile.
+    groupGatherMsMax: config.mode === 'inline' ? 0 : config.groupGatherMsMax,
+    sleep: (ms) => { alarm.wait(alarm.prepare(), ms) },
     hasSpace: () => machine.disk.freeBytes(walDir) >= config.walReserveBytes,
     lastLsn: start.recovered.lastLsn,
     lastHlc: start.recovered.lastHlc,

@@ -46,6 +46,8 @@ const ERROR_NAMES = Object.keys(ERROR_CODES) as ErrorName[]
 export const RING_KINDS = ['verify', 'commit', 'ack', 'merkle', 'receipt', 'lens', 'answer', 'feed'] as const
 /** How far a batch had come: all of them count from the client's last byte, so that their differences are the stages. */
 export const ACK_STAGES = ['verified', 'durable', 'total'] as const
+/** What ingest was too far behind by when the commit stage waited for it. */
+export const STALL_REASONS = ['bytes', 'ids'] as const
 export const HTTP_ROUTES = [
   'assert', 'assert_batch', 'assertion', 'query', 'query_many', 'skeptic', 'layered', 'constraints', 'trace', 'concepts', 'equivocations', 'audit',
   'livez', 'readyz', 'health', 'metrics', 'openapi', 'websocket', 'feed', 'vote', 'votes', 'epoch', 'epochs', 'alias', 'aliases', 'outcome', 'trust',
@@ -99,10 +101,11 @@ export const METRICS = {
   durable_lsn: gauge('Last LSN on stable storage.'),
   durable_hlc_seconds: gauge('Wall-clock part of the last durable HLC, as Unix time.'),
   writes_refused: gauge('Number of the error code with which this node refuses writes; 0 while it takes them.'),
-  commit_stall_seconds_total: counter('Time that the commit stage waited because ingest was ingestLagBytesMax behind.'),
+  commit_stall_seconds_total: counter('Time that the commit stage waited because ingest was ingestLagBytesMax behind, or about recentIdsMax.', { reason: STALL_REASONS }),
   wal_fsync_total: counter('fdatasync calls on segments.'),
   wal_fsync_errors_total: counter('Failed fdatasync calls. One is final: the process exits.'),
   wal_fsync_latency_seconds: histogram(LATENCY, 'Time of one fdatasync.'),
+  wal_gather_seconds_total: counter('Time that groups waited for more to share their fdatasync, as groupGatherMsMax allows.'),
   wal_flush_latency_seconds: histogram(LATENCY, 'Time of one group: append and fdatasync.'),
   wal_writes_total: counter('Groups appended.'),
   wal_bytes_written_total: counter('Bytes appended, headers included.'),

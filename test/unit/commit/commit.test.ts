@@ -11,11 +11,11 @@ import type { IdDirectory } from '../../../src/commit/id-directory.ts'
 import { ReceiptQueue } from '../../../src/commit/receipt-queue.ts'
 import { RECEIPT_FRAME_OFFSET, ReceiptStage } from '../../../src/commit/receipt-stage.ts'
 import {
-  SUBMIT_BATCH_OFFSET, SUBMIT_GENERATION_OFFSET, SUBMIT_SLOT_OFFSET, submitBytes,
+  SUBMIT_BATCH_OFFSET, SUBMIT_RECEIVED_MONO_MS_OFFSET, SUBMIT_GENERATION_OFFSET, SUBMIT_SLOT_OFFSET, submitBytes,
 } from '../../../src/commit/submit.layout.ts'
 import { VerifyStage } from '../../../src/commit/verify-stage.ts'
 import { realmHashOf } from '../../../src/merkle/signed-message.ts'
-import { noMetrics } from '../../../src/observe/thread-metrics.ts'
+import { noMetrics, type ThreadMetrics } from '../../../src/observe/thread-metrics.ts'
 import type { Assertion } from '../../../src/record/assertion.ts'
 import { hashReady } from '../../../src/record/claim.ts'
 import { Bell } from '../../../src/ring/bell.ts'
@@ -85,6 +85,10 @@ class Bench {
   readonly ids = new MapDirectory()
   readonly seen: DiskCallSeen[] = []
   space = true
+  readonly sleptMs: number[] = []
+  readonly stalledSeconds = { bytes: 0, ids: 0 }
+  /** What happens while the commit stage sleeps. */
+  whileAsleep = (): void => {}
   fault: (call: DiskCallSeen) => Fault | undefined = () => undefined
   readonly submitted: RingWriter
   readonly verify: VerifyStage
@@ -94,7 +98,7 @@ class Bench {
   readonly #acks: RingReader
   readonly #receiptRing: RingReader
 
-  constructor(ackRingBytes = 1 << 20) {
+  constructor(ackRingBytes = 1 << 20, groupGatherMsMax = 0) {
     const bell = Bell.create()
     const [submitted, verified, acks, requests, receipts] = [1 << 20, 1 << 20, ackRingBytes, 1 << 18, 1 << 18].map(createRing) as
       [SharedArrayBuffer, SharedArrayBuffer, SharedArrayBuffer, SharedArrayBuffer, SharedArrayBuffer]
@@ -119,7 +123,11 @@ class Bench {
       verified: [new RingReader(verified)], writer: this.writer, ids: this.ids, marks: this.marks, clock: this.clock,
       acks: new AckQueue(new RingWriter(acks, bell), () => this.#collect()),
       receipts: new ReceiptQueue([new RingWriter(requests, bell)], () => this.receipts.step()),
-      metrics: noMetrics, ingestLagBytesMax: 1 << 20, walSegmentBytes: SEGMENT_BYTES, walMarkIdleMs: 100,
+      metrics: { ...noMetrics, inc: this.#inc }, ingestLagBytesMax: 1 << 20, walSegmentBytes: SEGMENT_BYTES, walMarkIdleMs: 100,
+      groupBytesMax: 64 * 1024, groupGatherMsMax, sleep: (ms) => {
+        this.sleptMs.push(ms)
+        this.whileAsleep()
+      },
       hasSpace: () => this.space, lastLsn: recovered.lastLsn, lastHlc: recovered.lastHlc,
     }
     this.commit = new CommitStage(deps)
@@ -129,11 +137,16 @@ class Bench {
     })
   }
 
-  submit(frame: Uint8Array, slot = 1, generation = 1): void {
+  readonly #inc = ((name: string, labels: { reason: 'bytes' | 'ids' }, by: number): void => {
+    if (name === 'commit_stall_seconds_total') this.stalledSeconds[labels.reason] += by
+  }) as ThreadMetrics['inc']
+
+  submit(frame: Uint8Array, slot = 1, generation = 1, receivedMs = this.clock.monoMs()): void {
     const at = this.submitted.reserve(submitBytes(frame.length))
     t.ok(at >= 0, 'room to submit')
     this.submitted.view.setUint32(at + SUBMIT_SLOT_OFFSET, slot, true)
     this.submitted.view.setUint32(at + SUBMIT_GENERATION_OFFSET, generation, true)
+    this.submitted.view.setFloat64(at + SUBMIT_RECEIVED_MONO_MS_OFFSET, receivedMs, true)
     this.submitted.bytes.set(frame, at + SUBMIT_BATCH_OFFSET)
     this.submitted.publish()
   }
@@ -206,6 +219,36 @@ t.test('batches get LSNs without a gap, and one sync covers all that waited', as
   let count = 0
   while (reader.next(bench.marks.durablePosition)) count += reader.header.count
   t.equal(count, 30)
+})
+
+t.test('a group whose youngest batch has waited long gathers on, once, and what comes then shares its sync', async (t) => {
+  const bench = new Bench(undefined, 2)
+  bench.submit(batch(1n, [1]), 1, 1, START_MS - 16)
+  bench.verifyAll()
+  bench.whileAsleep = () => {
+    bench.submit(batch(2n, [2]), 1, 1, START_MS - 16)
+    bench.verifyAll()
+  }
+  bench.seen.length = 0
+  t.equal(bench.commit.step(), 'progress')
+  t.same(bench.acks().map(({ requestId }) => requestId), [1n, 2n])
+  t.same(bench.seen.map((call) => call.call), ['pwrite', 'fdatasync'])
+  t.same(bench.sleptMs, [1], 'a sixteenth, and not again')
+
+  bench.whileAsleep = () => {}
+  for (const [receivedMs, sleptMs] of [[START_MS - 1600, [2]], [START_MS - 3, []], [START_MS, []]] as const) {
+    bench.sleptMs.length = 0
+    bench.submit(batch(3n, [receivedMs]), 1, 1, receivedMs)
+    bench.verifyAll()
+    t.equal(bench.commit.step(), 'progress')
+    t.equal(bench.acks().length, 1)
+    t.same(bench.sleptMs, sleptMs, `waited ${START_MS - receivedMs} ms`)
+  }
+  bench.submit(batch(4n, [1]), 1, 1, START_MS - 1600)
+  bench.verifyAll()
+  bench.commit.step()
+  t.same(bench.sleptMs, [], 'a duplicate needs no sync')
+  t.equal(bench.commit.step(), 'idle', 'nor does nothing')
 })
 
 t.test('a duplicate is acked with the original stamp, across batches, groups and within one batch', async (t) => {
@@ -343,9 +386,16 @@ t.test('a commit stage far ahead of ingest waits', async (t) => {
     steps++
   }
   t.ok(steps > 10 && steps < 60, `blocked after ${steps} batches`)
-  t.equal(bench.commit.step(), 'blocked')
+  for (let n = 0; n < 2; n++) {
+    bench.clock.nowMs += 250
+    t.equal(bench.commit.step(), 'blocked')
+  }
   bench.marks.setApplied(bench.marks.durablePosition, bench.marks.durableLsn)
+  bench.clock.nowMs += 500
   t.equal(bench.commit.step(), 'progress')
+  bench.clock.nowMs += 500
+  bench.commit.step()
+  t.strictSame(bench.stalledSeconds, { bytes: 1, ids: 0 }, 'the time is counted')
 })
 
 t.test('no room among the ids: what is staged is committed first, then the stage waits', async (t) => {
@@ -357,9 +407,11 @@ t.test('no room among the ids: what is staged is committed first, then the stage
   t.equal(bench.commit.step(), 'progress')
   t.equal(bench.acks().length, 1)
   t.equal(bench.commit.step(), 'blocked')
+  bench.clock.nowMs += 500
   bench.ids.room = 3
   t.equal(bench.commit.step(), 'progress')
   t.match(bench.acks(), [{ requestId: 2n, accepted: 3 }])
+  t.strictSame(bench.stalledSeconds, { bytes: 0, ids: 0.5 })
 })
 
 t.test('acks larger than their ring go out while the front drains', async (t) => {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { seededRandom } from '../../../src/base/random.ts'
-import { fitOf } from '../../../src/wal/group-commit.ts'
+import { fitOf, gatherMsOf } from '../../../src/wal/group-commit.ts'
 import { WalWriter } from '../../../src/wal/wal-writer.ts'
 import { NEXT_NAME } from '../../../src/wal/wal-files.ts'
 import { FaultyDisk, type DiskCallSeen, type Fault } from '../../support/faulty-disk.ts'
@@ -77,6 +77,16 @@ t.test('where a record goes', (t) => {
   t.equal(fitOf(3584, 0, 100, 1000, 4096, 0), 'ok', 'which the seal may take')
   t.equal(fitOf(512, 0, 2000, 1000, 4096), 'ok', 'alone it may be larger than a group')
   t.end()
+})
+
+t.test('how long a group gathers on', async (t) => {
+  t.equal(gatherMsOf(16, 100, 1000, 5), 1, 'a sixteenth of what its youngest batch has waited')
+  t.equal(gatherMsOf(1600, 100, 1000, 5), 5, 'at most so long')
+  t.equal(gatherMsOf(3, 100, 1000, 5), 0, 'not for less than a sleep costs')
+  t.equal(gatherMsOf(-5, 100, 1000, 5), 0)
+  t.equal(gatherMsOf(1600, 0, 1000, 5), 0, 'nothing to sync')
+  t.equal(gatherMsOf(1600, 500, 1000, 5), 0, 'large enough as it is')
+  t.equal(gatherMsOf(1600, 100, 1000, 0), 0, 'turned off')
 })
 
 t.test('marks: one behind the last batch, none behind a mark', (t) => {
