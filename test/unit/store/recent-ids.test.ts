@@ -205,7 +205,7 @@ t.test('a reader in another thread finds every id or finds it flushed, and never
   const seen = await result
   t.equal(seen.wrong, 0)
   t.equal(seen.lost, 0)
-  t.ok(seen.hits > 1000, `${seen.hits} hits`)
-  t.ok(seen.sequences > 1000, `${seen.sequences} sequences`)
+  t.ok(seen.hits > 50, `${seen.hits} hits`)
+  t.ok(seen.sequences > 50, `${seen.sequences} sequences`)
   await new Promise((resolve) => worker.once('exit', resolve))
 })
