@@ -85,6 +85,7 @@ export const OPTIONS = {
   hlcDriftMaxMs: number('wal', 60_000, 500, 86_400_000, 'ms', 'Farthest that the node\'s HLC may run ahead of its wall clock, and an agent\'s asserted-at time ahead of it.'),
 
   ingestLagBytesMax: number('store', 256 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'WAL bytes that may wait for the indexes; beyond it the commit stage waits and clients feel back-pressure.'),
+  ingestGatherMsMax: number('store', 10, 0, 1000, 'ms', 'Longest time that the indexes let a stream gather before they take the next part of it: so much later do questions see what was acked. Alone, or at a slow pace, assertions are indexed within 2 ms; of more than 4,096 none waits. 0: never.'),
   idFilterBytes: number('store', 32 * MiB, 64 * KiB, 4 * GiB, 'bytes', 'Memory of the filter that tells new ids from known ones; a power of two. 32 MiB serve 25 million ids at about 1% false alarms, each of which costs a read.'),
   recentIdsMax: number('store', 524_288, 1024, 16_777_216, 'ids', 'Ids held in memory before they are written to the store as one sorted run. Commits wait where ingest is more than so many behind.'),
   answerCacheBytes: number('store', 32 * MiB, 0, 16 * GiB, 'bytes', 'Memory of each lens thread for answers that it has given; an answer is used again until something is written that it depends on. What depends on the time, by decay, is kept for a second at most. 0: none.'),

@@ -12,12 +12,11 @@ import { startIngest, type IngestStartOptions } from './ingest-start.ts'
 
 /** Pause after a write that found the disk full, in milliseconds. */
 const RETRY_MS = 250
-/**
- * Pause after a batch of few records, in milliseconds: a batch costs a write of its own whatever its size, and under a
- * stream of single assertions each commit group would become one.
- */
-const GATHER_MS = 2
-const FEW_RECORDS = 256
+/** From so many assertions on, a batch is large enough not to wait for more. */
+const GATHERED_ASSERTIONS = 4096
+/** With fewer there is no stream of them, and who writes and asks in turn would wait for nothing. */
+const STREAMED_ASSERTIONS = 64
+const GATHER_LITTLE_MS = 2
 /** Without anything to apply for so long, the indexes are quiet, and merging takes nothing from anybody. In milliseconds. */
 const QUIET_MS = 250
 
@@ -27,6 +26,17 @@ export interface IngestStageOptions
   readonly secrets: Secrets
   readonly clock: Clock
   readonly metrics: ThreadMetrics
+  /** Longest pause between two batches. */
+  readonly gatherMsMax: number
+}
+
+/**
+ * Pause after a batch of so many assertions, in milliseconds. A batch costs a write of its own whatever its size, and what came in small
+ * batches is merged once more; under a moderate stream each commit group would become a batch.
+ */
+export function gatherMsAfter(assertions: number, gatherMsMax: number): number {
+  if (assertions >= GATHERED_ASSERTIONS) return 0
+  return assertions >= STREAMED_ASSERTIONS ? gatherMsMax : Math.min(GATHER_LITTLE_MS, gatherMsMax)
 }
 
 /** The ingest loop as a stage: replays when it is built, then follows the durable mark. */
@@ -74,7 +84,7 @@ export class IngestStage implements Stage {
     const applied = this.#loop.applied.assertions - before.assertions
     if (applied > 0) {
       this.#appliedAtMs = clock.monoMs()
-      if (this.#loop.applied.records - before.records < FEW_RECORDS) this.#notBeforeMs = this.#appliedAtMs + GATHER_MS
+      this.#notBeforeMs = this.#appliedAtMs + gatherMsAfter(applied, this.#options.gatherMsMax)
       metrics.inc('assertions_ingested_total', applied)
       metrics.observe('ingest_batch_latency_seconds', (clock.monoMs() - startedMs) / 1000)
     }

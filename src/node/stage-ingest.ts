@@ -14,7 +14,7 @@ export async function buildIngestStage(start: ThreadStart, machine = thisMachine
   const stage = new IngestStage({
     store: place.store, log: place.reader(), hash: ids.hash, filter: ids.filter, recents: ids.recents, marks: place.marks,
     logStart: start.recovered.first, lastLsn: start.recovered.lastLsn, secrets: machine.secrets, clock: place.clock,
-    metrics: place.metrics('ingest'), onWritten: (keys, lsn) => pairLsns.written(keys, lsn),
+    metrics: place.metrics('ingest'), gatherMsMax: start.config.ingestGatherMsMax, onWritten: (keys, lsn) => pairLsns.written(keys, lsn),
   })
   return { stage, bell: place.marks.durableBell }
 }
