@@ -15,7 +15,7 @@ const RETRY_MS = 250
 /** From so many assertions on, a batch is large enough not to wait for more. */
 const GATHERED_ASSERTIONS = 4096
 /** With fewer there is no stream of them, and who writes and asks in turn would wait for nothing. */
-const STREAMED_ASSERTIONS = 64
+const STREAMED_ASSERTIONS = 16
 const GATHER_LITTLE_MS = 2
 /** Without anything to apply for so long, the indexes are quiet, and merging takes nothing from anybody. In milliseconds. */
 const QUIET_MS = 250

@@ -53,6 +53,13 @@ function writePair(out: Uint8Array, at: number, byte: number): number {
   return at + 2
 }
 
+/** The subject of assertion `n` of a run. */
+export function subjectOf(runId: string, n: number): string {
+  const digits = new Uint8Array(DIGITS)
+  writeDigits(digits, 0, n)
+  return `load/${runId}/${new TextDecoder().decode(digits)}`
+}
+
 export interface TemplateOptions {
   readonly runId: string
   readonly batch: number
