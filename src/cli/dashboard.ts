@@ -52,6 +52,10 @@ const rate = (name: MetricName, by = ''): string => `sum by (instance${by}) (rat
 const quantile = (q: number, name: MetricName, by = '', filter = ''): string =>
   `histogram_quantile(${q}, sum by (instance, le${by}) (rate(${full(name)}_bucket{${NODE}${filter}}[$__rate_interval])))`
 
+const valueOf = (name: MetricName): string => `${full(name)}{${NODE}}`
+const quantiles = (name: MetricName, legend: string, by = '', filter = ''): Target[] =>
+  [0.5, 0.99].map((q) => ({ expr: quantile(q, name, by, filter), legend: `${legend} p${q * 100}` }))
+
 const OVERVIEW: readonly Panel[] = [
   {
     title: 'Assertions accepted', meaning: METRICS.assertions_accepted_total.help, unit: 'wps',
@@ -59,7 +63,7 @@ const OVERVIEW: readonly Panel[] = [
   },
   {
     title: 'Ack latency', meaning: METRICS.ack_latency_seconds.help, unit: 's',
-    targets: [0.5, 0.99].map((q) => ({ expr: quantile(q, 'ack_latency_seconds', '', ',stage="total"'), legend: `{{instance}} p${q * 100}` })),
+    targets: quantiles('ack_latency_seconds', '{{instance}}', '', ',stage="total"'),
   },
   {
     title: 'Refused, by code', meaning: METRICS.refusals_total.help, unit: 'ops',
@@ -67,7 +71,7 @@ const OVERVIEW: readonly Panel[] = [
   },
   {
     title: 'Sync of the WAL', meaning: METRICS.wal_fsync_latency_seconds.help, unit: 's',
-    targets: [0.5, 0.99].map((q) => ({ expr: quantile(q, 'wal_fsync_latency_seconds'), legend: `{{instance}} p${q * 100}` })),
+    targets: quantiles('wal_fsync_latency_seconds', '{{instance}}'),
   },
   {
     title: 'Questions answered', meaning: METRICS.queries_total.help, unit: 'ops',
@@ -75,7 +79,7 @@ const OVERVIEW: readonly Panel[] = [
   },
   {
     title: 'Indexes behind the log', meaning: METRICS.ingest_lag_seconds.help, unit: 's',
-    targets: [{ expr: `${full('ingest_lag_seconds')}{${NODE}}`, legend: '{{instance}}' }],
+    targets: [{ expr: valueOf('ingest_lag_seconds'), legend: '{{instance}}' }],
   },
   {
     title: 'Resident memory', meaning: 'Of the process, shared memory included.', unit: 'bytes',
@@ -83,11 +87,11 @@ const OVERVIEW: readonly Panel[] = [
   },
   {
     title: 'Disk left', meaning: METRICS.wal_disk_free_bytes.help, unit: 'bytes',
-    targets: [{ expr: `${full('wal_disk_free_bytes')}{${NODE}}`, legend: '{{instance}}' }],
+    targets: [{ expr: valueOf('wal_disk_free_bytes'), legend: '{{instance}}' }],
   },
   {
     title: 'Writes refused', meaning: METRICS.writes_refused.help, unit: 'none',
-    targets: [{ expr: `${full('writes_refused')}{${NODE}}`, legend: '{{instance}}' }],
+    targets: [{ expr: valueOf('writes_refused'), legend: '{{instance}}' }],
   },
 ]
 
@@ -110,8 +114,8 @@ function targetsOf(name: MetricName, metric: Metric): Target[] {
   const legend = ['{{instance}}', ...labels.map((label) => `{{${label}}}`)].join(' ')
   switch (metric.type) {
     case 'counter': return [{ expr: labels.length > 0 ? `${rate(name, by)} > 0` : rate(name), legend }]
-    case 'gauge': return [{ expr: name === 'durable_hlc_seconds' ? `${full(name)}{${NODE}} * 1000` : `${full(name)}{${NODE}}`, legend }]
-    case 'histogram': return [0.5, 0.99].map((q) => ({ expr: quantile(q, name, by), legend: `${legend} p${q * 100}` }))
+    case 'gauge': return [{ expr: name === 'durable_hlc_seconds' ? `${valueOf(name)} * 1000` : valueOf(name), legend }]
+    case 'histogram': return quantiles(name, legend, by)
   }
 }
 

@@ -43,7 +43,6 @@ export interface CommitDependencies {
   readonly ingestLagBytesMax: number
   readonly walSegmentBytes: number
   readonly walMarkIdleMs: number
-  readonly groupBytesMax: number
   /** Longest time that a group gathers on; 0: it never does. */
   readonly groupGatherMsMax: number
   /** Holds this thread up. */
@@ -130,10 +129,10 @@ export class CommitStage implements Stage {
 
   /** Sleeps where that lets more share the sync; whether it did. */
   #waitsForMore(): boolean {
-    const { acks, clock, groupBytesMax, groupGatherMsMax, metrics, sleep, writer } = this.#deps
+    const { acks, clock, groupGatherMsMax, metrics, sleep, writer } = this.#deps
     if (groupGatherMsMax === 0 || acks.pendingCount === 0) return false
     const waitedMs = clock.monoMs() - acks.receivedMonoMs(acks.pendingCount - 1)
-    const gatherMs = gatherMsOf(waitedMs, writer.stagedBytes, groupBytesMax, groupGatherMsMax)
+    const gatherMs = gatherMsOf(waitedMs, writer.stagedBytes, writer.groupBytesMax, groupGatherMsMax)
     if (gatherMs === 0) return false
     metrics.inc('wal_gather_seconds_total', gatherMs / 1000)
     sleep(gatherMs)

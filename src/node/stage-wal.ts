@@ -34,7 +34,6 @@ export async function buildWalStage(start: ThreadStart, machine = thisMachine): 
     ingestLagBytesMax: config.ingestLagBytesMax,
     walSegmentBytes: config.walSegmentBytes,
     walMarkIdleMs: config.walMarkIdleMs,
-    groupBytesMax: config.groupBytesMax,
     // Inline, nobody would gather meanwhile.
     groupGatherMsMax: config.mode === 'inline' ? 0 : config.groupGatherMsMax,
     sleep: (ms) => { alarm.wait(alarm.prepare(), ms) },

@@ -120,6 +120,11 @@ export class WalWriter {
     return this.#current.offset - this.#durable.offset
   }
 
+  /** Most bytes that one group takes. */
+  get groupBytesMax(): number {
+    return this.#options.groupBytesMax
+  }
+
   /** End of what is durable, and so where the next group begins. Without an open segment: the end of the log. */
   get durablePosition(): WalPosition {
     if (this.#segment !== undefined) return { segmentId: this.#segment.segmentId, offset: this.#durable.offset }

@@ -81,7 +81,7 @@ function padding(seed: number, length: number): string {
 
 function assertionOf(options: TemplateOptions, kind: number, noteBytes: number): Assertion {
   return {
-    subject: `load/${options.runId}/${'0'.repeat(DIGITS)}`,
+    subject: subjectOf(options.runId, 0),
     predicate: `measured-${NAMES[kind % NAMES.length]!}`,
     object: { kind: 'number', value: 1 + kind * 1.25 },
     confidence: 0.5 + (kind % NAMES.length) / 20,

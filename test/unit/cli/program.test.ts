@@ -15,6 +15,8 @@ import { FakeNode } from '../client/fake-node.ts'
 import { repoRoot } from '../../support/root.ts'
 import { testConsole, type TestConsole } from './test-console.ts'
 
+const COMMANDS = ['serve', 'assert', 'query', 'get', 'trace', 'concepts', 'import debian', 'load', 'tune', 'keygen', 'wal inspect', 'wal verify', 'store verify', 'store rebuild', 'config', 'dashboard']
+
 const run = async (args: readonly string[], stdin = ''): Promise<TestConsole & { code: number }> => {
   const console = testConsole(stdin)
   const code = await runCli(args, console)
@@ -39,8 +41,7 @@ t.test('documents made from the table of settings are checked in', async (t) => 
 t.test('help, of everything, and every setting in that of serve', async (t) => {
   const top = await run(['--help'])
   t.equal(top.code, 0)
-  const commands = ['serve', 'assert', 'query', 'get', 'trace', 'concepts', 'import debian', 'load', 'tune', 'keygen', 'wal inspect', 'wal verify', 'store verify', 'store rebuild', 'config', 'dashboard']
-  for (const command of commands) {
+  for (const command of COMMANDS) {
     const help = await run([...command.split(' '), '--help'])
     t.equal(help.code, 0, command)
     const text = help.outLines.join('\n')
@@ -55,7 +56,7 @@ t.test('help, of everything, and every setting in that of serve', async (t) => {
 
 t.test('the page of the command line names every command, option and exit code', async (t) => {
   const page = readFileSync(join(repoRoot, 'docs/reference/cli.md'), 'utf8')
-  for (const command of ['assert', 'query', 'get', 'trace', 'concepts', 'import debian', 'load', 'tune', 'keygen', 'wal inspect', 'wal verify', 'store verify', 'store rebuild', 'config', 'dashboard']) {
+  for (const command of COMMANDS.filter((command) => command !== 'serve')) {
     t.ok(page.includes(`## stemedb ${command}\n`), command)
     const help = (await run([...command.split(' '), '--help'])).outLines.join('\n')
     for (const [, flag] of help.matchAll(/^ +(?:-\w, )?(--[a-z-]+)/gm)) {

@@ -124,7 +124,7 @@ class Bench {
       acks: new AckQueue(new RingWriter(acks, bell), () => this.#collect()),
       receipts: new ReceiptQueue([new RingWriter(requests, bell)], () => this.receipts.step()),
       metrics: { ...noMetrics, inc: this.#inc }, ingestLagBytesMax: 1 << 20, walSegmentBytes: SEGMENT_BYTES, walMarkIdleMs: 100,
-      groupBytesMax: 64 * 1024, groupGatherMsMax, sleep: (ms) => {
+      groupGatherMsMax, sleep: (ms) => {
         this.sleptMs.push(ms)
         this.whileAsleep()
       },
