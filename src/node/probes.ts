@@ -52,7 +52,7 @@ export function registerChecks(health: Health, gauged: Gauged): void {
   health.register('ready', 'proofs', () => gauged.tlog.check())
 }
 
-/** RocksDB's own figures, by our names. */
+/** RocksDB's own figures, by our names. Those of a column are of `sp`: its binding tells of the default column family only. */
 const ROCKSDB_GAUGES = {
   rocksdb_estimated_keys: 'rocksdb.estimate-num-keys',
   rocksdb_sst_bytes: 'rocksdb.total-sst-files-size',

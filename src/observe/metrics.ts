@@ -143,12 +143,12 @@ export const METRICS = {
   recent_ids_fill_ratio: gauge('Part of recentIdsMax in use, 0..1.'),
   id_filter_fill_ratio: gauge('Part of the id filter\'s bits that are set, 0..1; false alarms grow with it.'),
   storage_operation_errors_total: counter('Failed store operations; the writer tries again.', { operation: STORE_OPERATIONS }),
-  rocksdb_estimated_keys: gauge('RocksDB: estimated number of keys.'),
-  rocksdb_sst_bytes: gauge('RocksDB: bytes of all SST files.'),
-  rocksdb_memtable_bytes: gauge('RocksDB: bytes of all memtables.'),
-  rocksdb_block_cache_bytes: gauge('RocksDB: bytes in the block cache.'),
-  rocksdb_pending_compaction_bytes: gauge('RocksDB: estimated bytes that compaction still has to rewrite.'),
-  rocksdb_running_compactions: gauge('RocksDB: compactions under way.'),
+  rocksdb_estimated_keys: gauge('RocksDB, column sp, the largest: estimated number of keys.'),
+  rocksdb_sst_bytes: gauge('RocksDB, column sp: bytes of its SST files.'),
+  rocksdb_memtable_bytes: gauge('RocksDB, column sp: bytes of its memtables.'),
+  rocksdb_block_cache_bytes: gauge('RocksDB, column sp: bytes in its block cache.'),
+  rocksdb_pending_compaction_bytes: gauge('RocksDB, column sp: estimated bytes that compaction still has to rewrite.'),
+  rocksdb_running_compactions: gauge('RocksDB: compactions under way, of all columns.'),
   rocksdb_write_stopped: gauge('RocksDB: 1 while it refuses writes to let compaction catch up.'),
 
   // Query.

@@ -74,7 +74,8 @@ export class EntryMerge {
       }
     }
     if (wanted.length === 0) return
-    const values = this.#store.multiGet('sp', wanted.map(({ key }) => key))
+    // Each page is read once, and then gone.
+    const values = this.#store.multiGet('sp', wanted.map(({ key }) => key), { fillCache: false })
     wanted.forEach(({ input }, i) => {
       const bytes = values[i]
       if (bytes === undefined) throw new DbError('store_corrupt', 'a page of the index of subjects is missing; run "stemedb store rebuild"')

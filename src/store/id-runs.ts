@@ -183,7 +183,8 @@ export class IdRunWriter {
     const { inputs, output, chunkBits } = merge
     const chunk = merge.nextChunk
     const keys = inputs.map((run) => pageKey(run.id, Math.floor(chunk / 2 ** (chunkBits - run.pageBits))))
-    const values = this.#store.multiGet('ids', keys)
+    // What is merged is read once, and then gone.
+    const values = this.#store.multiGet('ids', keys, { fillCache: false })
     const entries = this.#entries
     entries.count = 0
     for (const bytes of values) {

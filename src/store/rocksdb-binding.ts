@@ -50,7 +50,7 @@ export interface RocksBinding {
   db_get_handle(db: External): bigint
   db_get_property(db: External, name: string): string
   db_get_many_sync(
-    db: External, keys: readonly Uint8Array[], options: { readonly column: External },
+    db: External, keys: readonly Uint8Array[], options: { readonly column: External, readonly fillCache?: boolean },
   ): (Uint8Array | undefined | null)[]
   db_clear(db: External, options: { readonly column: External, readonly gte: Uint8Array, readonly lt: Uint8Array }): void
   iterator_init(db: External, options: IteratorOptions): External

@@ -2,7 +2,7 @@ import { assert, must } from '../base/assert.ts'
 import { DbError } from '../base/errors.ts'
 import { MiB } from '../base/units.ts'
 import { rocksBinding, type External, type RocksColumnOptions } from './rocksdb-binding.ts'
-import { COLUMNS, type ColumnName, type RangeBounds, type Store, type StoreBatch, type StoreRange } from './store.ts'
+import { COLUMNS, type ColumnName, type RangeBounds, type ReadOptions, type Store, type StoreBatch, type StoreRange } from './store.ts'
 
 export interface RocksStoreOptions {
   /** Folder of the database; its parent exists. */
@@ -96,10 +96,12 @@ class RocksStore implements Store {
     return this.multiGet(column, [key])[0]
   }
 
-  multiGet(column: ColumnName, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
+  multiGet(column: ColumnName, keys: readonly Uint8Array[], { fillCache = true }: ReadOptions = {}): (Uint8Array | undefined)[] {
     this.#mustBeOpen()
     try {
-      return rocksBinding.db_get_many_sync(this.#db, keys, this.#column(column)) as (Uint8Array | undefined)[]
+      // The most is asked for with the object that is there.
+      const options = fillCache ? this.#column(column) : { ...this.#column(column), fillCache }
+      return rocksBinding.db_get_many_sync(this.#db, keys, options) as (Uint8Array | undefined)[]
     } catch (error) {
       throw toStoreError(error, `read of column ${column}`)
     }

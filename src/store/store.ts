@@ -15,7 +15,7 @@ export interface Store {
    * Values in the order of their keys. All are of **one state** of the column, also while another thread writes: what
    * reads id runs builds on it.
    */
-  multiGet(column: ColumnName, keys: readonly Uint8Array[]): (Uint8Array | undefined)[]
+  multiGet(column: ColumnName, keys: readonly Uint8Array[], options?: ReadOptions): (Uint8Array | undefined)[]
   /** Entries by ascending key (descending with `reverse`), of the column's state at the call. Close it. */
   range(column: ColumnName, bounds?: RangeBounds): StoreRange
   batch(): StoreBatch
@@ -29,12 +29,15 @@ export interface Store {
   close(): Promise<void>
 }
 
-export interface RangeBounds {
+export interface ReadOptions {
+  /** Keep what was read in the block cache: where it may be read again. Default: for keys yes, for ranges no. */
+  readonly fillCache?: boolean
+}
+
+export interface RangeBounds extends ReadOptions {
   readonly gte?: Uint8Array
   readonly lt?: Uint8Array
   readonly reverse?: boolean
-  /** Keep what was read in the block cache. */
-  readonly fillCache?: boolean
 }
 
 export interface StoreRange {

@@ -68,6 +68,28 @@ t.test('another thread reads and writes through the handle', async (t) => {
   await store.close()
 })
 
+t.test('what is read once need not take the place of what is read often', async (t) => {
+  const store = await open(folder())
+  const keysOf = (first: number): Uint8Array[] => Array.from({ length: 256 }, (_, i) => Uint8Array.of(first, i))
+  const pages = keysOf(2)
+  const batch = store.batch()
+  // Far more than memtables hold: what is looked for lies in tables.
+  for (const key of [2, 3, 4, 5, 6, 7, 8, 9].flatMap(keysOf)) {
+    batch.put('sp', key, new Uint8Array(4096).fill(key[0]!))
+    if (batch.count === 64) batch.write()
+  }
+  const isBusy = (): boolean => ['rocksdb.num-running-flushes', 'rocksdb.num-running-compactions', 'rocksdb.mem-table-flush-pending', 'rocksdb.compaction-pending'].some((name) => store.property(name) !== '0')
+  while (isBusy()) await new Promise((resolve) => setTimeout(resolve, 20))
+  const cached = (): number => Number(store.property('rocksdb.block-cache-usage'))
+  const before = cached()
+  store.multiGet('sp', pages, { fillCache: false })
+  t.equal(cached(), before)
+  t.same(store.multiGet('sp', pages.slice(0, 1)), store.multiGet('sp', pages.slice(0, 1), { fillCache: false }))
+  store.multiGet('sp', pages)
+  t.ok(cached() > before, `${cached()} bytes are cached`)
+  await store.close()
+})
+
 t.test('a multiGet sees one state while another thread writes', async (t) => {
   const store = await open(folder())
   const module = new URL('../../../src/store/store-rocksdb.js', import.meta.url).href
