@@ -91,7 +91,7 @@ function framesOf(run: ReadWork): Uint8Array[] {
   return Array.from({ length: FRAMES }, (_, f) => {
     const queries = Array.from({ length: run.perFrame }, (_q, i) => {
       const subject = subjectOf(run.pair ?? zipfPair(random, run.range, run.pairs))
-      return encodeQuery(BigInt(f * run.perFrame + i + 1), { kind: 'lens', subject, predicate: PREDICATE, lens: run.lens, asOfHlc })
+      return encodeQuery(BigInt(f * run.perFrame + i + 1), { kind: 'lens', subject, predicate: PREDICATE, lens: run.lens, leaveOut: run.leaveOut, asOfHlc })
     })
     return queries.length === 1 ? queries[0]! : encodeList('SQRS', queries)
   })

@@ -1,7 +1,7 @@
 import { DELIVERY_P99, WRITES_ALONE, WRITES_FED, WRITES_WAITING, subscribers } from './lib/feed-works.ts'
 import { runBench, type Samples, type Work } from './lib/harness.ts'
 import {
-  AS_OF_LONG, AS_OF_SHORT, BESIDE_READS, BESIDE_WRITES, CONSENSUS, HOT, LENS_ONE, LENS_TWO, OPEN_P99, PG_CONSENSUS, PG_HOT, PG_RECENCY, RECENCY, SKEPTIC,
+  AS_OF_LONG, AS_OF_SHORT, BESIDE_READS, BESIDE_WRITES, CONSENSUS, HOT, LENS_ONE, LENS_TWO, OPEN_P99, PG_CONSENSUS, PG_HOT, PG_RECENCY, RECENCY, SKEPTIC, SKEPTIC_FULL,
   asOf, besideWrites, consensus, endQueryWorks, hot, lensThreads, openLoop, recency,
 } from './lib/query-works.ts'
 import type { Figure } from './lib/report.ts'
@@ -32,6 +32,7 @@ function figuresOf(samples: Samples): Figure[] {
     ...pair(RECENCY, PG_RECENCY, 2, 4),
     ...pair(CONSENSUS, PG_CONSENSUS, 3, 6),
     ...pair(SKEPTIC, PG_CONSENSUS, 3, 6),
+    ...pair(SKEPTIC_FULL, PG_CONSENSUS, 3, 6),
     ...pair(HOT, PG_HOT, 5, 10),
     { name: `${OPEN_P99}, open loop`, value: samples.median(OPEN_P99), unit: 'ms', better: 'lower', atLeast: 5, aim: 2, spread: samples.spread(OPEN_P99) },
     { name: DELIVERY_P99, value: samples.median(DELIVERY_P99), unit: 'ms', better: 'lower', atLeast: 100, spread: samples.spread(DELIVERY_P99) },

@@ -1,3 +1,5 @@
+import type { LeaveOutName } from '../../src/wire/query-request.codec.ts'
+
 /** What bench/query-child.ts does. */
 export type ChildWork =
   | { readonly work: 'fill', readonly url: string, readonly pairs: number, readonly candidates: number }
@@ -9,6 +11,8 @@ export interface ReadWork {
   readonly work: 'read'
   readonly url: string
   readonly lens: string
+  /** As `QueryParameters.leaveOut`. Absent: nothing. */
+  readonly leaveOut?: readonly LeaveOutName[]
   readonly connections: number
   /** Queries in a message, and messages under way on a connection. */
   readonly perFrame: number

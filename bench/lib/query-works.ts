@@ -79,7 +79,7 @@ export async function endQueryWorks(): Promise<void> {
   await removeClaims()
 }
 
-type Reads = Partial<Pick<ReadWork, 'lens' | 'range' | 'rate' | 'asOf' | 'pair' | 'connections' | 'perFrame' | 'window' | 'seconds'>>
+type Reads = Partial<Pick<ReadWork, 'lens' | 'leaveOut' | 'range' | 'rate' | 'asOf' | 'pair' | 'connections' | 'perFrame' | 'window' | 'seconds'>>
 
 function readsOf({ options, repetition }: WorkContext, node: BenchNode, reads: Reads): ReadWork {
   const pairs = pairsOf(options)
@@ -122,7 +122,8 @@ async function peer(context: WorkContext, name: string, statement: PgbenchReads[
 
 export const RECENCY = 'recency, no answers kept'
 export const CONSENSUS = 'consensus over 10 candidates'
-export const SKEPTIC = 'skeptic over 10 candidates'
+export const SKEPTIC = 'skeptic over 10 candidates, values with their weights'
+export const SKEPTIC_FULL = 'skeptic over 10 candidates, with the winner of each value and sentences'
 export const HOT = 'hot keys, answers kept'
 export const OPEN_P99 = 'p99 at half of the maximum rate'
 export const BESIDE_READS = 'reads beside writes'
@@ -142,7 +143,9 @@ export const recency: Work = async (context) => {
 
 export const consensus: Work = async (context) => {
   await reads(context, CONSENSUS, COLD, { lens: 'consensus' })
-  await reads(context, SKEPTIC, COLD, { lens: 'skeptic' })
+  // As much as the other side's rows say: each value and what is behind it.
+  await reads(context, SKEPTIC, COLD, { lens: 'skeptic', leaveOut: ['sideClaims', 'reasons'] })
+  await reads(context, SKEPTIC_FULL, COLD, { lens: 'skeptic' })
   await peer(context, PG_CONSENSUS, 'consensus')
 }
 

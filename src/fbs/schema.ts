@@ -235,6 +235,7 @@ export const SCHEMA = {
       { name: 'proof_from', slot: 30, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
       { name: 'proof_to', slot: 31, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
       { name: 'tile', slot: 32, kind: 'string', size: 1, align: 1, required: false, target: '' },
+      { name: 'leave_out', slot: 33, kind: 'scalar', size: 1, align: 1, required: false, target: '' },
     ],
   },
   Receipt: {

@@ -22,6 +22,9 @@ export type GivenParameters = Readonly<Record<string, unknown>>
 /** Names that ask for no resolution. */
 const NO_LENS: ReadonlySet<string> = new Set(['none', 'list'])
 
+/** By bit of `LEAVE_OUT`. */
+export const LEFT_OUT_NAMES = ['side_claims', 'reasons'] as const
+
 const refuse = (parameter: string, why: string): never => {
   throw new DbError('parameter_invalid', `${parameter} ${why}`, { parameter })
 }
@@ -43,11 +46,12 @@ export function askedQueryOf(given: GivenParameters, limitMax: number): AskedQue
   const spec: QuerySpec = {
     isList, subject: subject ?? prefix, subjectIsPrefix: prefix !== undefined, predicate: read.text('predicate', PREDICATE_BYTES_MAX),
     lens: isList ? undefined : lens, limit, agent: read.agent('agent'), source: read.hash('source'), epoch: read.hash('epoch'),
-    lifecycles: read.bits('lifecycle', LIFECYCLES, 1), tiers: read.bits('tier', SOURCE_CLASSES, 0),
+    lifecycles: read.bits('lifecycle', LIFECYCLES, { firstBit: 1 }), tiers: read.bits('tier', SOURCE_CLASSES, { byNumber: true }),
     fromHlc: read.earliest('from'), untilHlc: read.earliest('until'),
     assertedFromMs: read.wallMs('asserted_from'), assertedUntilMs: read.wallMs('asserted_until'),
     confidenceMin: read.ratio('confidence_min'), object: read.object('object'), asOfHlc: read.latest('as_of'), minLsn: read.whole('min_lsn'),
     cursor: read.base64url('cursor'), explain: read.flag('explain'), tolerance: read.ratio('tolerance'), aliases: read.flag('aliases'),
+    leaveOut: read.bits('leave_out', LEFT_OUT_NAMES),
   }
   const { lifecycles, tiers, agent, source, epoch, fromHlc, untilHlc, assertedFromMs, assertedUntilMs, confidenceMin, object, predicate } = spec
   const asks = [lifecycles, tiers, agent, source, epoch, fromHlc, untilHlc, assertedFromMs, assertedUntilMs, confidenceMin, object, predicate]
@@ -135,13 +139,13 @@ class ParameterReader {
     return hlc & ~COUNTER_MASK || 1n
   }
 
-  /** A set of names, or of their numbers where they count from 0, as bits. */
-  bits(name: string, names: readonly string[], firstBit: number): number | undefined {
+  /** A set of names, or of their numbers, as bits. */
+  bits(name: string, names: readonly string[], { firstBit = 0, byNumber = false } = {}): number | undefined {
     const parts = this.#list(name)
     if (parts === undefined) return undefined
     let bits = 0
     for (const part of parts) {
-      const place = firstBit === 0 && /^\d$/.test(part) ? Number(part) : names.indexOf(part)
+      const place = byNumber && /^\d$/.test(part) ? Number(part) : names.indexOf(part)
       if (place < 0 || place >= names.length) refuse(name, `has ${JSON.stringify(part.slice(0, 64))}, which is none of ${names.join(', ')}`)
       bits |= 1 << place + firstBit
     }

@@ -72,26 +72,27 @@ export function foundToJson(found: Found, fields?: Fields): FoundJson {
 
 export interface SideJson {
   label: string
-  winner: FoundJson | null
+  /** Absent where the query leaves it out, as every `why`. */
+  winner?: FoundJson
   weight: number
   share: number
   candidates: number
   sources: number
   conflict?: number
-  why: string
+  why?: string
 }
 
 function sideToJson(side: Side, fields: Fields): SideJson {
   const winner = side.winner()
   return {
     label: side.label() ?? '',
-    winner: winner === null ? null : foundToJson(winner, fields),
+    ...(winner === null ? {} : { winner: foundToJson(winner, fields) }),
     weight: side.weight(),
     share: side.share(),
     candidates: side.candidates(),
     sources: side.sources(),
     ...said('conflict', side.conflict()),
-    why: side.why() ?? '',
+    ...whyToJson(side.why()),
   }
 }
 
@@ -99,6 +100,8 @@ function sideToJson(side: Side, fields: Fields): SideJson {
 function said<N extends string>(name: N, value: number): Partial<Record<N, number>> {
   return value < 0 ? {} : { [name]: value } as Record<N, number>
 }
+
+const whyToJson = (why: string | null): { why?: string } => why === null ? {} : { why }
 
 const VERDICTS = ['', 'won', 'supports', 'lost', 'left_out'] as const
 
@@ -135,7 +138,7 @@ export interface AnswerJson {
   predicate: string
   candidates: number
   winner: FoundJson | null
-  why: string
+  why?: string
   conflict?: number
   certainty?: number
   status?: string
@@ -154,7 +157,7 @@ function answerToJson(answer: Answer, fields: Fields): AnswerJson {
     predicate: answer.predicate(),
     candidates: answer.candidates(),
     winner: winner === null ? null : foundToJson(winner, fields),
-    why: answer.why() ?? '',
+    ...whyToJson(answer.why()),
     ...said('conflict', answer.conflict()),
     ...said('certainty', answer.certainty()),
     ...(status === null ? {} : { status }),

@@ -55,6 +55,7 @@ export const QUERY_PARAMETERS: ParametersSchema = {
       { maxLength: LENS_NAME_BYTES_MAX, default: 'recency' }),
     limit: { type: 'integer', minimum: 1, description: 'Most answers; 100 where it is left out. At most `queryLimitMax`.' },
     cursor: text('`cursor` of the page before, with the same query.', { pattern: '^[A-Za-z0-9_-]+$', maxLength: 2048 }),
+    leave_out: text(`What answers come without, between commas. side_claims: the assertions of their sides. reasons: the sentences (\`why\`).`),
     ...FILTERS, ...HOW,
   },
   additionalProperties: false,
@@ -114,7 +115,7 @@ export const QUERY_SCHEMAS: Readonly<Record<string, Schema>> = Object.freeze({
     signature: { type: 'string', pattern: '^[0-9a-f]{128}$' },
     assertion: { type: 'object', description: 'As Assertion; only the members of `fields` where that was given.' },
   }, ['id', 'lsn', 'hlc', 'signed_by', 'assertion']),
-  Side: object(side, ['label', 'winner', 'candidates', 'why']),
+  Side: object(side, ['label', 'candidates']),
   Explanation: object({
     considered: {
       type: 'array',
@@ -137,7 +138,7 @@ export const QUERY_SCHEMAS: Readonly<Record<string, Schema>> = Object.freeze({
         subject: { type: 'string' }, predicate: { type: 'string' }, candidates: shaped.candidates, winner,
         why: { type: 'string', description: 'Why the winner won.' }, conflict, certainty: shaped.certainty, status,
         sides: { type: 'array', items: ref('Side') }, explanation: ref('Explanation'), cut,
-      }, ['subject', 'predicate', 'candidates', 'winner', 'why']),
+      }, ['subject', 'predicate', 'candidates', 'winner']),
     },
     listed: { type: 'array', items: ref('ChosenAssertion'), description: 'Of `lens=none`, instead of answers.' }, cut,
   }, ['seen_lsn', 'truncated', 'answers']),

@@ -3,8 +3,11 @@ import { conflictScore, statusOf } from './conflict.ts'
 import { distinct } from './id-table.ts'
 import type { Candidate, Lens, LensContext, Resolution } from './lens.ts'
 import { rank } from './rank.ts'
+import { SentenceMemo } from './sentence-memo.ts'
 import { valueText } from './value.ts'
-import { claimOf, decayedConfidence, shareText, WEIGHT_ONE, weightText } from './weight.ts'
+import { claimOf, decayedConfidence, percentOf, WEIGHT_ONE, weightText } from './weight.ts'
+
+const weighed = new SentenceMemo((members, count, _, percent) => `${members} of ${count} say so, with ${percent}% of the weight.`)
 
 /**
  * Consensus: weighted plurality by value. Candidates are clustered by value (`clustersOf`: numeric tolerance, units); each weighs its
@@ -25,7 +28,7 @@ export const consensusLens: Lens = {
     return {
       answers: [{
         label: valueText(claimOf(best).object), winner: best, supporters: members, weight: weight / WEIGHT_ONE, share,
-        why: `${members.length} of ${candidatesIn(clusters)} say so, with ${shareText(share)} of the weight.`,
+        why: weighed.of(members.length, candidatesIn(clusters), 0, percentOf(share)),
       }],
       conflict: conflictScore(clusters.map((cluster) => cluster.weight)),
       certainty: share,

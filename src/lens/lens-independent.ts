@@ -5,8 +5,9 @@ import { candidatesIn } from './lens-consensus.ts'
 import type { Candidate, Lens, LensContext, Resolution } from './lens.ts'
 import { countSources } from './origins.ts'
 import { rank } from './rank.ts'
+import { backedBy } from './sentence-memo.ts'
 import { valueText, type Cluster } from './value.ts'
-import { claimOf, decayedConfidence, shareText, WEIGHT_ONE } from './weight.ts'
+import { claimOf, decayedConfidence, percentOf, WEIGHT_ONE } from './weight.ts'
 
 /**
  * Independent consensus: as consensus, but what is counted are independent sources (`originsOf`), not assertions or keys. All that goes
@@ -34,7 +35,7 @@ export const independentLens: Lens = {
     return {
       answers: [{
         label: valueText(claimOf(best).object), winner: best, supporters: members, weight: weight / WEIGHT_ONE, share, sources,
-        why: `${members.length} of ${candidatesIn(clusters)} say so, from ${sources} independent ${sources === 1 ? 'source' : 'sources'}, with ${shareText(share)} of the weight.`,
+        why: backedBy.of(members.length, candidatesIn(clusters), sources, percentOf(share)),
       }],
       conflict: conflictScore(clusters.map((cluster) => cluster.weight)),
       certainty: share,

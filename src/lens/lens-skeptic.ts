@@ -5,8 +5,9 @@ import { candidatesIn, whyLighter } from './lens-consensus.ts'
 import type { Candidate, ConflictStatus, Lens, LensAnswer, LensContext, Resolution } from './lens.ts'
 import { countSources } from './origins.ts'
 import { rank, type Ranking } from './rank.ts'
+import { backedBy } from './sentence-memo.ts'
 import { valueText } from './value.ts'
-import { claimOf, decayedConfidence, shareText, WEIGHT_ONE } from './weight.ts'
+import { claimOf, decayedConfidence, percentOf, WEIGHT_ONE } from './weight.ts'
 
 const TIER_ANECDOTAL = 5
 const TIER_STUDIED_MAX = 2
@@ -30,7 +31,7 @@ function sidesOf<C extends Candidate>({ clusters, total }: Ranking<C>, origins: 
     const sources = countSources(places, origins)
     return {
       label: valueText(claimOf(best).object), winner: best, supporters: members, weight: weight / WEIGHT_ONE, share, sources,
-      why: `${members.length} of ${count} say so, from ${sources} independent ${sources === 1 ? 'source' : 'sources'}, with ${shareText(share)} of the weight.`,
+      why: backedBy.of(members.length, count, sources, percentOf(share)),
     }
   })
 }

@@ -46,4 +46,7 @@ export const weightOf = (candidate: Candidate, context: LensContext): number =>
 export const weightText = (weight: number): string => String(Math.round(weight * 1000) / 1000)
 
 /** For a sentence: `83%`. */
-export const shareText = (share: number): string => `${Math.round(share * 100)}%`
+export const shareText = (share: number): string => `${percentOf(share)}%`
+
+/** Whole. */
+export const percentOf = (share: number): number => Math.round(share * 100)

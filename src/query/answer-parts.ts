@@ -1,5 +1,6 @@
 import type { Candidate, LensAnswer, Resolution } from '../lens/lens.ts'
 import { CUT } from '../wire/query-reply.codec.ts'
+import { LEAVE_OUT } from '../wire/query-request.codec.ts'
 import type { StoredAssertion } from './candidate-source.ts'
 import type { AnswerParts, SideParts } from './reply.codec.ts'
 
@@ -13,26 +14,35 @@ export interface Resolved {
   readonly cut: number
   /** What would have been a candidate, had nobody changed it. */
   readonly leftOut: number
+  /** What the answer comes without: bits of `LEAVE_OUT`. */
+  readonly leaveOut: number
 }
 
 /** An answer for a reply. @param storedOf the claim of a winner. */
 export function answerPartsOf<C extends Candidate>(
-  { subject, predicate, candidates, cut, leftOut }: Resolved, { answers, conflict, certainty, status, leftOut: leftOutByLens }: Resolution<C>,
+  { subject, predicate, candidates, cut, leftOut, leaveOut }: Resolved, { answers, conflict, certainty, status, leftOut: leftOutByLens }: Resolution<C>,
   storedOf: (winner: C) => StoredAssertion,
 ): AnswerParts {
   const best = answers[0]
-  const sides = best !== undefined && (answers.length > 1 || best.label !== '') ? answers.map((answer) => sideOf(answer, storedOf)) : undefined
-  const why = best?.why ?? nobodyWon(leftOut, leftOutByLens)
+  const winner = best === undefined ? undefined : storedOf(best.winner)
+  const sides = best !== undefined && (answers.length > 1 || best.label !== '')
+    ? answers.map((answer) => sideOf(answer, leaveOut, answer === best ? () => winner : storedOf)) : undefined
   return {
-    subject, predicate, candidates, winner: best === undefined ? undefined : sides?.[0]?.winner ?? storedOf(best.winner),
-    why: `${why} ${countText(candidates, cut)}`, conflict, certainty, status, sides, cut,
+    subject, predicate, candidates, winner,
+    why: leavesOut(leaveOut, LEAVE_OUT.reasons) ? undefined : `${best?.why ?? nobodyWon(leftOut, leftOutByLens)} ${countText(candidates, cut)}`,
+    conflict, certainty, status, sides, cut,
   }
 }
 
+export const leavesOut = (leaveOut: number, bit: number): boolean => (leaveOut & bit) !== 0
+
 function sideOf<C extends Candidate>(
-  { label, winner, supporters, weight, share, sources, conflict, why }: LensAnswer<C>, storedOf: (winner: C) => StoredAssertion,
+  { label, winner, supporters, weight, share, sources, conflict, why }: LensAnswer<C>, leaveOut: number, storedOf: (winner: C) => StoredAssertion | undefined,
 ): SideParts {
-  return { label, winner: storedOf(winner), weight, share, candidates: supporters.length, sources, conflict, why }
+  return {
+    label, winner: leavesOut(leaveOut, LEAVE_OUT.sideClaims) ? undefined : storedOf(winner),
+    weight, share, candidates: supporters.length, sources, conflict, why: leavesOut(leaveOut, LEAVE_OUT.reasons) ? undefined : why,
+  }
 }
 
 function nobodyWon(leftOutBefore: number, leftOut: Resolution<Candidate>['leftOut'] = []): string {

@@ -35,6 +35,7 @@ const ANSWER_FIELDS = [
   ANSWER_SUBJECT, ANSWER_PREDICATE, ANSWER_CANDIDATES, ANSWER_WINNER, ANSWER_WHY, ANSWER_CONFLICT, ANSWER_CERTAINTY, ANSWER_STATUS, ANSWER_SIDES,
 ]
 const SLOT_WINNER = 3
+const SLOT_WHY = 4
 const SLOT_STATUS = 7
 const SLOT_SIDES = 8
 const SIDE_VTABLE = ANSWER_TABLE + ANSWER_TABLE_BYTES
@@ -49,6 +50,8 @@ const SIDE_SOURCES = 44
 const SIDE_TABLE_BYTES = 48
 /** By slot: label, winner, weight, share, candidates, sources, conflict, why. */
 const SIDE_FIELDS = [SIDE_LABEL, SIDE_WINNER, SIDE_WEIGHT, SIDE_SHARE, SIDE_CANDIDATES, SIDE_SOURCES, SIDE_CONFLICT, SIDE_WHY]
+const SIDE_SLOT_WINNER = 1
+const SIDE_SLOT_WHY = 7
 const HEAD_BYTES = 160
 
 const BYTES_AT_FIRST = 16 * 1024
@@ -90,11 +93,12 @@ export class AnswerWriter {
     view.setFloat64(ANSWER_TABLE + ANSWER_CONFLICT, conflict, true)
     view.setFloat64(ANSWER_TABLE + ANSWER_CERTAINTY, certainty, true)
     this.#field(SLOT_WINNER, winner !== undefined)
+    this.#field(SLOT_WHY, why !== undefined)
     this.#field(SLOT_STATUS, status !== undefined)
     this.#field(SLOT_SIDES, sides !== undefined)
     this.#bytesAsText(ANSWER_TABLE + ANSWER_SUBJECT, subject)
     this.#bytesAsText(ANSWER_TABLE + ANSWER_PREDICATE, predicate)
-    this.#text(ANSWER_TABLE + ANSWER_WHY, why)
+    if (why !== undefined) this.#text(ANSWER_TABLE + ANSWER_WHY, why)
     if (status !== undefined) this.#text(ANSWER_TABLE + ANSWER_STATUS, status)
     // Offsets point ahead: what several tables point to stands behind all of them.
     const sideTables = sides === undefined ? 0 : this.#sides(sides, winner)
@@ -114,12 +118,16 @@ export class AnswerWriter {
     this.#end = vector + 4 + 4 * sides.length
     const tables = this.#next(8)
     this.#end = tables + SIDE_TABLE_BYTES * sides.length
+    // One vtable for all of them: a question leaves something out of each or of none.
+    const first = sides[0]
+    this.#sideField(SIDE_SLOT_WINNER, first?.winner !== undefined)
+    this.#sideField(SIDE_SLOT_WHY, first?.why !== undefined)
     for (let i = 0; i < sides.length; i++) {
       const side = sides[i]!
       const table = tables + SIDE_TABLE_BYTES * i
       this.#pointTo(vector + 4 + 4 * i, table)
       this.#side(table, side)
-      if (side.winner !== winner) this.#found(table + SIDE_WINNER, side.winner)
+      if (side.winner !== undefined && side.winner !== winner) this.#found(table + SIDE_WINNER, side.winner)
     }
     return tables
   }
@@ -133,12 +141,16 @@ export class AnswerWriter {
     view.setUint32(table + SIDE_CANDIDATES, candidates, true)
     view.setUint32(table + SIDE_SOURCES, sources, true)
     this.#text(table + SIDE_LABEL, label)
-    this.#text(table + SIDE_WHY, why)
+    if (why !== undefined) this.#text(table + SIDE_WHY, why)
   }
 
   /** Whether the answer has a field that not all have. */
   #field(slot: number, isThere: boolean): void {
     this.#view.setUint16(ANSWER_VTABLE + SLOT_0 + 2 * slot, isThere ? ANSWER_FIELDS[slot]! : 0, true)
+  }
+
+  #sideField(slot: number, isThere: boolean): void {
+    this.#view.setUint16(SIDE_VTABLE + SLOT_0 + 2 * slot, isThere ? SIDE_FIELDS[slot]! : 0, true)
   }
 
   /** The next place that is aligned so. Reused memory may hold anything: what is skipped is zero. */

@@ -125,7 +125,7 @@ class LensQuery {
 
   /** Undefined where nothing of the pair is a candidate, and nobody wants to know why. */
   #answer(pair: Pair): AnswerParts | undefined {
-    const { lens, explain } = this.#plan
+    const { lens, explain, leaveOut } = this.#plan
     const claimsBefore = this.#candidates.claimsRead + this.#winnersRead
     const selection = this.#candidates.select(pair)
     const { candidates, leftOut } = selection
@@ -136,7 +136,7 @@ class LensQuery {
     const resolution = lens.resolve<PairCandidate>(candidates, this.#context)
     this.#watch.resolved()
     const cut = (pair.isCut ? CUT.candidates : 0) | (this.#takeRecordsCut() ? CUT.records : 0)
-    const resolved = { subject: pair.subject, predicate: pair.predicate, candidates: candidates.length, cut, leftOut: leftOut.length }
+    const resolved = { subject: pair.subject, predicate: pair.predicate, candidates: candidates.length, cut, leftOut: leftOut.length, leaveOut }
     const parts = answerPartsOf(resolved, resolution, (winner) => this.#stored(winner))
     this.#watch.claimsRead()
     if (!explain) return parts

@@ -2,7 +2,8 @@ import type { Clock } from '../base/clock.ts'
 import type { Lens, LensContext } from '../lens/lens.ts'
 import { lensOf as registryLensOf } from '../lens/registry.ts'
 import type { LensSettings } from '../lens/settings.ts'
-import { answerPartsOf, countText } from './answer-parts.ts'
+import { answerPartsOf, countText, leavesOut } from './answer-parts.ts'
+import { LEAVE_OUT } from '../wire/query-request.codec.ts'
 import { AnswerWriter } from './answer-writer.ts'
 import type { AssertionReader, CandidateSource, ClaimColumns, PlainPair } from './candidate-source.ts'
 import { PlainQuestion } from './plain-question.ts'
@@ -64,22 +65,22 @@ export class PlainAnswers {
       return reply.finish(question.requestId, seenLsn)
     }
     this.#nowMs = undefined
-    const answer = isLatest ? this.#latest(pair, lens.whyLatest) : this.#through(pair, lens)
+    const answer = isLatest ? this.#latest(pair, lens.whyLatest, question.leaveOut) : this.#through(pair, lens, question.leaveOut)
     return this.#writer.write(question.requestId, seenLsn, answer) ?? tooLong()
   }
 
-  #latest(pair: PlainPair, why: (hlc: bigint) => string): AnswerParts {
+  #latest(pair: PlainPair, why: (hlc: bigint) => string, leaveOut: number): AnswerParts {
     const { subject, predicate, count: candidates, latest } = pair
     const winner = pair.claim(latest, this.#deps.reader)
-    return { subject, predicate, candidates, winner, why: `${why(winner.hlc)} ${countText(candidates, 0)}` }
+    return { subject, predicate, candidates, winner, why: leavesOut(leaveOut, LEAVE_OUT.reasons) ? undefined : `${why(winner.hlc)} ${countText(candidates, 0)}` }
   }
 
-  #through(pair: PlainPair, lens: Lens): AnswerParts {
+  #through(pair: PlainPair, lens: Lens, leaveOut: number): AnswerParts {
     const { subject, predicate, count: candidates } = pair
     const context = this.#context
     const columns = context.columns = pair.columns(this.#deps.reader, context)
     const resolution = lens.resolve(columns.of, context)
-    return answerPartsOf({ subject, predicate, candidates, cut: 0, leftOut: 0 }, resolution, (winner) => winner)
+    return answerPartsOf({ subject, predicate, candidates, cut: 0, leftOut: 0, leaveOut }, resolution, (winner) => winner)
   }
 }
 

@@ -4,7 +4,7 @@ import { LENS_DEFAULT } from '../lens/registry.ts'
 import { PREDICATE_BYTES_MAX, SUBJECT_BYTES_MAX } from '../record/limits.ts'
 import { fieldAt } from '../wire/queries.codec.ts'
 import { verifyBuffer } from '../wire/verifier.ts'
-import { LENS_NAME_BYTES_MAX, QUERY_BY_LENS } from './plan.ts'
+import { LEAVE_OUT_BITS, LENS_NAME_BYTES_MAX, QUERY_BY_LENS } from './plan.ts'
 
 // Slots of fbs/query.fbs: those that a plain question may have.
 const REQUEST_ID = 0
@@ -14,8 +14,9 @@ const PREDICATE = 5
 const LENS = 6
 const LIMIT = 7
 const MIN_LSN = 23
+const LEAVE_OUT_SLOT = 33
 const PLAIN_SLOTS: ReadonlySet<number> = new Set([REQUEST_ID, KIND, SUBJECT, PREDICATE, LENS, LIMIT, MIN_LSN])
-/** Bit n: slot n makes a question one that is not plain. Slots from 32 on all do. */
+/** Bit n: slot n makes a question one that is not plain. Slots from 32 on all do, but `leave_out`. */
 const OTHER_SLOTS = ~[...PLAIN_SLOTS].reduce((bits, slot) => bits | 1 << slot, 0)
 const SLOTS_LOOKED_AT = 32
 
@@ -34,6 +35,8 @@ export class PlainQuestion {
   readonly key = new Uint8Array(SUBJECT_BYTES_MAX + PREDICATE_BYTES_MAX + 2)
   keyBytes = 0
   lens: Lens
+  /** Bits of `LEAVE_OUT`. */
+  leaveOut = 0
   /** The name of `lens`. */
   #lensName: Uint8Array
 
@@ -55,6 +58,7 @@ export class PlainQuestion {
     const vtable = table - view.getInt32(table, true)
     const slots = (view.getUint16(vtable, true) - 4) >> 1
     for (let slot = 0; slot < slots; slot++) {
+      if (slot === LEAVE_OUT_SLOT) continue
       if (slot >= SLOTS_LOOKED_AT || (OTHER_SLOTS >>> slot & 1) !== 0) if (view.getUint16(vtable + 4 + 2 * slot, true) !== 0) return false
     }
     const kind = fieldAt(view, table, KIND, 1)
@@ -63,6 +67,9 @@ export class PlainQuestion {
     const predicate = fieldAt(view, table, PREDICATE, 4)
     if (kind < 0 || view.getUint8(kind) !== QUERY_BY_LENS || subject < 0 || predicate < 0) return false
     if (limit >= 0 && view.getUint32(limit, true) > this.#limitMax) return false
+    const leaveOut = fieldAt(view, table, LEAVE_OUT_SLOT, 1)
+    this.leaveOut = leaveOut < 0 ? 0 : view.getUint8(leaveOut)
+    if ((this.leaveOut & ~LEAVE_OUT_BITS) !== 0) return false
     const requestId = fieldAt(view, table, REQUEST_ID, 8)
     const minLsn = fieldAt(view, table, MIN_LSN, 8)
     this.requestId = requestId < 0 ? 0n : view.getBigUint64(requestId, true)

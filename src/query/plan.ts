@@ -11,7 +11,7 @@ import { LENS_DEFAULT, lensOf } from '../lens/registry.ts'
 import { LIFECYCLES, SOURCE_CLASSES, objectKindOf, type ObjectValue } from '../record/assertion.ts'
 import { blake3 } from '../record/blake3.ts'
 import { HASH_BYTES, OBJECT_TEXT_BYTES_MAX } from '../record/limits.ts'
-import { QUERY_KINDS } from '../wire/query-request.codec.ts'
+import { LEAVE_OUT, QUERY_KINDS } from '../wire/query-request.codec.ts'
 import { verifyBuffer, verifyFault } from '../wire/verifier.ts'
 import type { EntryPosition } from './candidate-source.ts'
 import { passesAll, type Filter } from './filter.ts'
@@ -54,6 +54,8 @@ export interface LensPlan extends ScanPlan {
   readonly kind: 'lens'
   readonly lens: Lens
   readonly explain: boolean
+  /** Bits of `LEAVE_OUT`. */
+  readonly leaveOut: number
 }
 
 export interface ListPlan extends ScanPlan {
@@ -100,7 +102,7 @@ export function planOf(bytes: Uint8Array, limits: PlanLimits): QueryPlan {
     case QUERY_BY_LENS: {
       const name = lensNameOf(request)
       const lens = (limits.lensOf ?? lensOf)(name)
-      return { kind: 'lens', ...scanOf(request, minLsn, limits, name), lens, explain: request.explain() }
+      return { kind: 'lens', ...scanOf(request, minLsn, limits, name), lens, explain: request.explain(), leaveOut: bitsOf(request.leaveOut(), LEAVE_OUT_BITS, 'leave_out') ?? 0 }
     }
     case QUERY_LIST: return { kind: 'list', ...scanOf(request, minLsn, limits, '') }
     default: {
@@ -190,6 +192,7 @@ function minLsnOf(request: QueryRequest): Lsn {
 
 const utf8 = new TextEncoder()
 
+export const LEAVE_OUT_BITS = Object.values(LEAVE_OUT).reduce((bits, bit) => bits | bit, 0)
 const LIFECYCLE_BITS = (1 << LIFECYCLES.length + 1) - 2
 const TIER_BITS = (1 << SOURCE_CLASSES.length) - 1
 

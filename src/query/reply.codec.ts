@@ -29,13 +29,13 @@ const SHORT_TEXT_CHARACTERS = 256
 /** One side of a conflict. */
 export interface SideParts {
   readonly label: string
-  readonly winner: StoredAssertion
+  readonly winner: StoredAssertion | undefined
   readonly weight: number | undefined
   readonly share: number | undefined
   readonly candidates: number
   readonly sources: number | undefined
   readonly conflict: number | undefined
-  readonly why: string
+  readonly why: string | undefined
 }
 
 export interface AnswerParts {
@@ -43,7 +43,7 @@ export interface AnswerParts {
   readonly predicate: Uint8Array
   readonly candidates: number
   readonly winner: StoredAssertion | undefined
-  readonly why: string
+  readonly why: string | undefined
   readonly conflict?: number | undefined
   readonly certainty?: number | undefined
   readonly status?: string | undefined
@@ -98,14 +98,14 @@ export class ReplyBuilder {
     const explanationAt = explanation === undefined ? 0 : this.#putExplanation(explanation)
     const subject = builder.createString(answer.subject)
     const predicate = builder.createString(answer.predicate)
-    const why = this.#putText(answer.why)
+    const why = answer.why === undefined ? 0 : this.#putText(answer.why)
     const statusAt = status === undefined ? 0 : this.#putText(status)
     Answer.startAnswer(builder)
     Answer.addSubject(builder, subject)
     Answer.addPredicate(builder, predicate)
     Answer.addCandidates(builder, answer.candidates)
     if (winnerAt !== 0) Answer.addWinner(builder, winnerAt)
-    Answer.addWhy(builder, why)
+    if (why !== 0) Answer.addWhy(builder, why)
     Answer.addConflict(builder, answer.conflict ?? -1)
     Answer.addCertainty(builder, answer.certainty ?? -1)
     if (statusAt !== 0) Answer.addStatus(builder, statusAt)
@@ -203,19 +203,18 @@ export class ReplyBuilder {
   /** @param places where assertions stand that are in the reply already. */
   #putSide({ label, winner, weight, share, candidates, sources, conflict, why }: SideParts, places: Map<StoredAssertion, number>): number {
     const builder = this.#builder
-    let winnerAt = places.get(winner)
-    if (winnerAt === undefined) places.set(winner, winnerAt = this.#putFound(winner))
+    const winnerAt = winner === undefined ? 0 : this.#putFoundOnce(winner, places)
     const labelAt = this.#putText(label)
-    const whyAt = this.#putText(why)
+    const whyAt = why === undefined ? 0 : this.#putText(why)
     Side.startSide(builder)
     Side.addLabel(builder, labelAt)
-    Side.addWinner(builder, winnerAt)
+    if (winnerAt !== 0) Side.addWinner(builder, winnerAt)
     Side.addWeight(builder, weight ?? 0)
     Side.addShare(builder, share ?? 0)
     Side.addCandidates(builder, candidates)
     Side.addSources(builder, sources ?? 0)
     Side.addConflict(builder, conflict ?? -1)
-    Side.addWhy(builder, whyAt)
+    if (whyAt !== 0) Side.addWhy(builder, whyAt)
     return Side.endSide(builder)
   }
 
@@ -246,6 +245,12 @@ export class ReplyBuilder {
     return Considered.endConsidered(builder)
   }
 
+  #putFoundOnce(assertion: StoredAssertion, places: Map<StoredAssertion, number>): number {
+    let at = places.get(assertion)
+    if (at === undefined) places.set(assertion, at = this.#putFound(assertion))
+    return at
+  }
+
   #putFound({ found }: StoredAssertion): number {
     const builder = this.#builder
     // Eight-aligned, so that a reader may take the nested buffer where it is.
@@ -259,12 +264,12 @@ export class ReplyBuilder {
 export const replyBytesAtMost = (answer: AnswerParts): number => answerBytes(answer) + REPLY_BYTES + PAGE_CURSOR_BYTES_MAX
 
 /** What an answer takes, at most. */
-function answerBytes({ subject, predicate, why, status = '', winner, sides = [], explanation }: AnswerParts): number {
+function answerBytes({ subject, predicate, why = '', status = '', winner, sides = [], explanation }: AnswerParts): number {
   let bytes = ANSWER_BYTES + subject.length + predicate.length + textBytes(why) + textBytes(status)
   if (winner !== undefined) bytes += FOUND_BYTES + winner.bytes.length
   for (const side of sides) {
-    bytes += SIDE_BYTES + textBytes(side.label) + textBytes(side.why)
-    if (side.winner !== winner) bytes += FOUND_BYTES + side.winner.bytes.length
+    bytes += SIDE_BYTES + textBytes(side.label) + textBytes(side.why ?? '')
+    if (side.winner !== undefined && side.winner !== winner) bytes += FOUND_BYTES + side.winner.bytes.length
   }
   if (explanation === undefined) return bytes
   return explanation.considered.reduce((sum, one) => sum + CONSIDERED_BYTES + textBytes(one.why), bytes + EXPLANATION_BYTES)

@@ -12,6 +12,16 @@ export type AnyQueryKind = keyof typeof QUERY_KINDS
 /** Those that a question by names may be of ({@link encodeQuery}). */
 export type QueryKind = Exclude<AnyQueryKind, 'checkpoint' | 'inclusion' | 'consistency' | 'tile' | 'signature' | 'proofFile' | 'equivocations'>
 
+/** What answers may come without: the bits of `QueryRequest.leave_out` (fbs/query.fbs). Append-only. */
+export const LEAVE_OUT = Object.freeze({
+  /** The assertions of an answer's sides; its winner is there. */
+  sideClaims: 1,
+  /** The sentences about answers and sides. */
+  reasons: 2,
+})
+
+export type LeaveOutName = keyof typeof LEAVE_OUT
+
 /** The fields of a question, as fbs/query.fbs describes them. What is absent is not asked for. */
 export interface QueryFields {
   readonly kind: number
@@ -45,19 +55,23 @@ export interface QueryFields {
   readonly proofFrom?: number | undefined
   readonly proofTo?: number | undefined
   readonly tile?: string | undefined
+  /** Bits of {@link LEAVE_OUT}. */
+  readonly leaveOut?: number | undefined
 }
 
 /** A question by the names of things. */
-export interface QueryInput extends Omit<QueryFields, 'kind' | 'lifecycles' | 'tiers' | 'proofFrom' | 'proofTo' | 'tile'> {
+export interface QueryInput extends Omit<QueryFields, 'kind' | 'lifecycles' | 'tiers' | 'proofFrom' | 'proofTo' | 'tile' | 'leaveOut'> {
   readonly kind: QueryKind
   readonly lifecycles?: readonly Lifecycle[] | undefined
   readonly tiers?: readonly SourceClass[] | undefined
+  readonly leaveOut?: readonly LeaveOutName[] | undefined
 }
 
 /** As {@link encodeQueryRequest}, in memory of its own. */
-export function encodeQuery(requestId: bigint, { lifecycles, tiers, ...query }: QueryInput): Uint8Array {
+export function encodeQuery(requestId: bigint, { lifecycles, tiers, leaveOut, ...query }: QueryInput): Uint8Array {
   return encodeQueryRequest(requestId, {
     ...query, kind: QUERY_KINDS[query.kind], lifecycles: lifecycles && bits(lifecycles.map(lifecycleNumber)), tiers: tiers && bits(tiers),
+    leaveOut: leaveOut?.reduce((sum, name) => sum | LEAVE_OUT[name], 0),
   })
 }
 
@@ -133,4 +147,5 @@ function addScalars(builder: Builder, query: QueryFields): void {
   QueryRequest.addWithContent(builder, query.withContent ?? false)
   QueryRequest.addProofFrom(builder, BigInt(query.proofFrom ?? 0))
   QueryRequest.addProofTo(builder, BigInt(query.proofTo ?? 0))
+  QueryRequest.addLeaveOut(builder, query.leaveOut ?? 0)
 }

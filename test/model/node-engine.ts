@@ -89,7 +89,7 @@ export class NodeEngine {
     if (reply.truncated) return { refused: 'truncated', detail: '', listed: [], answers: [] }
     return {
       refused: '', detail: '', listed: (reply.listed ?? []).map(({ id }) => id),
-      answers: reply.answers.map(({ subject, predicate, candidates, winner, why, conflict = -1, certainty = -1, status = '', sides = [] }) => ({
+      answers: reply.answers.map(({ subject, predicate, candidates, winner, why = '', conflict = -1, certainty = -1, status = '', sides = [] }) => ({
         subject, predicate, candidates, id: winner?.id ?? '', why, conflict, certainty, status,
         sides: sides.map(({ label, winner: side, weight, share, candidates: count, sources, conflict: inside = -1 }) =>
           ({ label, id: side?.id ?? '', weight, share, candidates: count, sources, conflict: inside })),

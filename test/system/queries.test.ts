@@ -71,6 +71,9 @@ t.test('lenses, filters, moments, explanations, fields', async (t) => {
   t.match((await query({ ...pair, lens: 'consensus' })).answers, [{ winner: { assertion: { object: { value: 'low' } } } }])
   const [cut] = (await query({ ...pair, fields: 'object,agent' })).answers
   t.same(Object.keys(cut!.winner!.assertion).sort(), ['agent', 'object'])
+  const [bare] = (await query({ ...pair, lens: 'skeptic', leave_out: 'side_claims,reasons' })).answers
+  t.match(bare, { winner: { assertion: { object: { value: 'low' } } }, sides: [{ label: 'low', candidates: 2 }, { label: 'high', candidates: 1 }] })
+  t.notMatch(JSON.stringify({ why: bare!['why'], sides: bare!['sides'] }), /why|winner/, 'what is to be left out is left out')
   const [explained] = (await query({ ...pair, explain: 'true' })).answers
   t.match(explained, { explanation: { entries_read: 5, claims_read: 5, considered: [{ verdict: 'won', id: other!.id }, { verdict: 'lost' }, { verdict: 'lost' }, { verdict: 'left_out', id: taken!.id }] } })
   t.same((await query({ ...pair, lens: 'none', lifecycle: 'retracted' })).listed?.map(({ assertion }) => assertion['parent']), [taken!.id])

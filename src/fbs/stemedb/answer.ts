@@ -55,7 +55,7 @@ winner(obj?:Found):Found|null {
 }
 
 /**
- * Why the winner won, in a sentence that a person understands.
+ * Why the winner won, in a sentence that a person understands. Absent where the question leaves it out, as in Side.
  */
 why():string|null
 why(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null

@@ -285,8 +285,16 @@ tile(optionalEncoding?:any):string|Uint8Array|null {
   return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
 }
 
+/**
+ * What answers (2) come without. Bit 0: the assertions of their sides; bit 1: the sentences about answers and sides.
+ */
+leaveOut():number {
+  const offset = this.bb!.__offset(this.bb_pos, 70);
+  return offset ? this.bb!.readUint8(this.bb_pos + offset) : 0;
+}
+
 static startQueryRequest(builder:flatbuffers.Builder) {
-  builder.startObject(33);
+  builder.startObject(34);
 }
 
 static addRequestId(builder:flatbuffers.Builder, requestId:bigint) {
@@ -431,6 +439,10 @@ static addProofTo(builder:flatbuffers.Builder, proofTo:bigint) {
 
 static addTile(builder:flatbuffers.Builder, tileOffset:flatbuffers.Offset) {
   builder.addFieldOffset(32, tileOffset, 0);
+}
+
+static addLeaveOut(builder:flatbuffers.Builder, leaveOut:number) {
+  builder.addFieldInt8(33, leaveOut, 0);
 }
 
 static endQueryRequest(builder:flatbuffers.Builder):flatbuffers.Offset {

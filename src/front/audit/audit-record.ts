@@ -8,6 +8,7 @@ import { QueryRequest } from '../../fbs/stemedb/query-request.ts'
 import { LIFECYCLES, SOURCE_CLASSES } from '../../record/assertion.ts'
 import { HASH_BYTES, SUBJECT_BYTES_MAX } from '../../record/limits.ts'
 import { verifyBuffer } from '../../wire/verifier.ts'
+import { LEFT_OUT_NAMES } from '../query-spec.ts'
 import { AUDIT_WINNERS_MAX } from './audit-limits.ts'
 
 /** Who asked: the key that the client says it is, which nobody has checked, and where it asked from. */
@@ -87,6 +88,7 @@ export function parametersOf(request: Uint8Array): AuditParameters {
   put('explain', asked.explain())
   put('aliases', asked.aliases())
   put('depth', asked.depth())
+  if (asked.leaveOut() !== 0) parameters['leave_out'] = namesOf(asked.leaveOut(), LEFT_OUT_NAMES, 0)
   put('next_page', asked.cursorLength() > 0)
   return { kind: asked.kind(), ...parameters }
 }

@@ -22,6 +22,7 @@ t.test('each parameter, as text and as JSON', async (t) => {
     [{ from: '1000', until: '1970-01-01T00:00:02Z' }, { fromHlc: hlcOf(1000), untilHlc: hlcOf(2000) }], [{ from: '115822352105472001' }, { fromHlc: 115822352105472001n }],
     [{ from: '0' }, { fromHlc: 1n }], [{ asserted_from: '5', asserted_until: 6 }, { assertedFromMs: 5, assertedUntilMs: 6 }],
     [{ confidence_min: '0.5', tolerance: 1e-3 }, { confidenceMin: 0.5, tolerance: 1e-3 }], [{ min_lsn: '9' }, { minLsn: 9 }],
+    [{ leave_out: 'reasons' }, { leaveOut: 2 }], [{ leave_out: ['side_claims', 'reasons'] }, { leaveOut: 3 }],
     [{ explain: 'true', aliases: true }, { explain: true, aliases: true }], [{ explain: 'false', aliases: false }, { explain: false, aliases: false }],
     [{ object: 'text:a:b' }, { object: { kind: 'text', value: 'a:b' } }], [{ object: 'number:-4.5e3' }, { object: { kind: 'number', value: -4500 } }],
     [{ object: 'boolean:false' }, { object: { kind: 'boolean', value: false } }], [{ object: 'reference:x' }, { object: { kind: 'reference', value: 'x' } }],
@@ -42,6 +43,7 @@ t.test('what is refused, by name', async (t) => {
     [{ confidence_min: 'NaN' }, 'confidence_min'], [{ tolerance: -1 }, 'tolerance'], [{ min_lsn: '9'.repeat(17) }, 'min_lsn'], [{ explain: 'yes' }, 'explain'], [{ explain: 1 }, 'explain'],
     [{ object: 'plain' }, 'object'], [{ object: 'number:x' }, 'object'], [{ object: 'boolean:1' }, 'object'], [{ object: { type: 'number', value: '4' } }, 'object'],
     [{ object: { type: 'text', value: 'x', more: 1 } }, 'object'], [{ object: [] }, 'object'], [{ cursor: 'a b' }, 'cursor'], [{ cursor: 'x'.repeat(3000) }, 'cursor'], [{ fields: 'id' }, 'fields'],
+    [{ leave_out: '1' }, 'leave_out'], [{ leave_out: 'sides' }, 'leave_out'],
   ]
   for (const [given, parameter] of cases) {
     try {

@@ -43,6 +43,7 @@ export interface Ask {
   explain?: boolean
   tolerance?: number
   aliases?: boolean
+  leaveOut?: number
 }
 
 export function requestOf(given: Ask): Uint8Array {
@@ -84,6 +85,7 @@ export function requestOf(given: Ask): Uint8Array {
   QueryRequest.addExplain(builder, given.explain ?? false)
   QueryRequest.addTolerance(builder, given.tolerance ?? 0)
   QueryRequest.addAliases(builder, given.aliases ?? false)
+  QueryRequest.addLeaveOut(builder, given.leaveOut ?? 0)
   builder.finish(QueryRequest.endQueryRequest(builder), 'SQRQ')
   return builder.asUint8Array().slice()
 }
@@ -113,7 +115,7 @@ export interface ShownAnswer {
   conflict: number
   certainty: number
   status: string
-  sides: { label: string, id: string, weight: number, share: number, candidates: number, sources: number, conflict: number }[]
+  sides: { label: string, id: string, why?: string, weight: number, share: number, candidates: number, sources: number, conflict: number }[]
   explanation: { considered: { id: string, verdict: number, why: string }[], entriesRead: number, claimsRead: number } | undefined
 }
 
@@ -147,8 +149,9 @@ export function ask(executor: QueryExecutor, request: Uint8Array): Shown {
         conflict: answer.conflict(), certainty: answer.certainty(), status: answer.status() ?? '',
         sides: Array.from({ length: answer.sidesLength() }, (_, s) => {
           const side = answer.sides(s)!
+          const winnerOf = side.winner()
           return {
-            label: side.label()!, id: hex(side.winner()!.id()!), weight: side.weight(), share: side.share(), candidates: side.candidates(),
+            label: side.label()!, id: winnerOf === null ? '' : hex(winnerOf.id()!), why: side.why() ?? '', weight: side.weight(), share: side.share(), candidates: side.candidates(),
             sources: side.sources(), conflict: side.conflict(),
           }
         }),

@@ -60,7 +60,8 @@ const anyAsk: fc.Arbitrary<Ask> = fc.record({
   subject: fc.constantFrom(...SUBJECTS, ...SUBJECTS, 'nobody', '', 'a\0p'), predicate: fc.constantFrom(...PREDICATES, ...PREDICATES, 'q', ''),
   lens: fc.constantFrom(...LENSES.map(({ name }) => name), 'authority,recency', 'recency', 'recency', 'nothing', 'récency'),
   limit: fc.constantFrom(0, 0, 0, 0, 1, 1000, 1001), minLsn: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 1, 1e6),
-}).chain((plain) => fc.constantFrom<Ask>(plain, plain, plain, plain, plain, plain, plain, plain, { ...plain, explain: true }, { ...plain, tiers: 6 }, { ...plain, tolerance: 0.5 }, { ...plain, aliases: true }))
+}).chain((plain) => fc.constantFrom<Ask>(plain, plain, plain, plain, plain, plain, plain, plain, { ...plain, explain: true }, { ...plain, tiers: 6 }, { ...plain, tolerance: 0.5 }, { ...plain, aliases: true },
+  { ...plain, leaveOut: 1 }, { ...plain, leaveOut: 2 }, { ...plain, leaveOut: 3 }, { ...plain, leaveOut: 4 }))
 
 const anyAsks = fc.array(anyAsk, { minLength: 4, maxLength: 6 })
 

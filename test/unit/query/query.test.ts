@@ -44,6 +44,25 @@ t.test('the latest of contradicting claims wins, and the answer says among how m
   }
 })
 
+t.test('what an answer is to come without, by the short way and the long one', async (t) => {
+  const log = new TestLog()
+  log.append([dose(1), dose(1, { note: 'again' }), dose(2), dose(3)], 'batch')
+  const executor = executorOver(log)
+  for (const way of [{}, { tolerance: 1e-9 }]) {
+    const sides = (leaveOut: number): unknown => {
+      const [answer] = ask(executor, requestOf({ subject: 'drug/aspirin', predicate: 'dose', lens: 'skeptic', leaveOut, ...way })).answers
+      t.match(answer, { candidates: 4, winner: { object: { value: 1 } }, status: 'contested' }, 'the answer has its winner')
+      t.match(answer!.sides.map(({ label, candidates, share }) => [label, candidates, share]), [['1', 2, 0.5], ['3', 1, 0.25], ['2', 1, 0.25]])
+      return { why: answer!.why !== '', sideWhy: answer!.sides.filter(({ why }) => why !== '').length, winners: answer!.sides.filter(({ id }) => id !== '').length }
+    }
+    t.same(sides(0), { why: true, sideWhy: 3, winners: 3 })
+    t.same(sides(1), { why: true, sideWhy: 3, winners: 0 })
+    t.same(sides(2), { why: false, sideWhy: 0, winners: 3 })
+    t.same(sides(3), { why: false, sideWhy: 0, winners: 0 })
+    t.match(ask(executor, requestOf({ subject: 'drug/aspirin', predicate: 'dose', leaveOut: 4, ...way })), { refused: 'parameter_invalid', detail: /leave_out/ })
+  }
+})
+
 t.test('who signed: the assertion, its batch, nobody', async (t) => {
   const log = new TestLog()
   log.append([claim({ subject: 'a' })], 'not')
