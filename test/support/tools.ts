@@ -18,6 +18,8 @@ const PACKAGES = {
   nbdkit: 'nbdkit',
   openssl: 'openssl',
   prlimit: 'util-linux',
+  prometheus: 'prometheus',
+  promtool: 'prometheus',
   strace: 'strace',
   umount: 'mount',
   unshare: 'util-linux',
