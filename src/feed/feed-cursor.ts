@@ -1,5 +1,6 @@
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
+import { KiB, MiB } from '../base/units.ts'
 import { HASH_BYTES } from '../record/limits.ts'
 import { RECORD_KIND } from '../wal/record.layout.ts'
 import { AssertionView } from '../wire/assertion-view.ts'
@@ -12,7 +13,11 @@ import { Piece } from './piece.ts'
 import type { Carrier, LogPlace, Subscription } from './subscription.ts'
 
 /** Payload of the log that one piece is made of, but at least one record. */
-const PIECE_BYTES = 256 * 1024
+export const PIECE_BYTES = 256 * KiB
+/** The same at the end of the log, where what has gathered is to share frames: about as much as ingest applies at once. */
+export const LIVE_PIECE_BYTES = 32 * MiB
+/** Bytes of matches after which a piece ends, but for a single record. */
+const PIECE_MATCHED_BYTES_MAX = 4 * MiB
 /** Pairs of a match and a group, after which a piece ends, also within a record. */
 const PIECE_MATCHES_MAX = 65_536
 
@@ -37,6 +42,8 @@ export class FeedCursor implements Carrier {
   /** Where the next record begins; that of the record under way, within one. */
   position: WalPosition
   recordsRead = 0
+  /** The last piece ended at the mark, and not because it was long. */
+  hasReachedMark = false
   readonly #bounded = new Set<Subscription>()
   readonly #log: FeedLog
   readonly #entry = new LogEntryView()
@@ -80,15 +87,19 @@ export class FeedCursor implements Carrier {
   }
 
   /**
-   * Reads on into `piece`, no further than `until`. False where there was nothing to read.
+   * Reads on into `piece`, no further than `until`, and about `bytesMax` of payload. False where there was nothing to read.
    * @throws {DbError} `wal_corrupt`, `io_error`: what was found before stays in `piece`.
    */
-  collect(until: WalPosition): boolean {
+  collect(until: WalPosition, bytesMax: number): boolean {
     this.piece.clear()
     let bytes = 0
     let moved = false
-    while (bytes < PIECE_BYTES && this.piece.matchCount < PIECE_MATCHES_MAX) {
-      if (this.#index < 0 && !this.#log.next(until)) break
+    this.hasReachedMark = false
+    while (bytes < bytesMax && this.piece.matchCount < PIECE_MATCHES_MAX && this.piece.byteCount < PIECE_MATCHED_BYTES_MAX) {
+      if (this.#index < 0 && !this.#log.next(until)) {
+        this.hasReachedMark = true
+        break
+      }
       moved = true
       if (this.#index < 0) bytes += this.#begin()
       if (this.#index >= 0) this.#lookAtRecord()

@@ -7,7 +7,7 @@ import type { ThreadMetrics } from '../observe/thread-metrics.ts'
 import type { RingWriter } from '../ring/ring.ts'
 import { Emission, type EmissionHost } from './emission.ts'
 import type { FeedCommand } from './feed-command.codec.ts'
-import { FeedCursor, type FeedLog } from './feed-cursor.ts'
+import { FeedCursor, LIVE_PIECE_BYTES, PIECE_BYTES, type FeedLog } from './feed-cursor.ts'
 import { encodeEndMessage, encodeHeartbeatMessage, encodeSubscribedMessage } from './feed-message.codec.ts'
 import { NUMBERS_MAX } from './feed.layout.ts'
 import { Sink, type Carrier, type LogPlace, type Subscription } from './subscription.ts'
@@ -80,6 +80,11 @@ export class Feed implements EmissionHost {
   /** The next assertion that those at the end of the log have not seen. */
   get liveNextLsn(): Lsn | undefined {
     return this.#live?.nextLsn
+  }
+
+  /** The last piece of those at the end of the log had all that there was to read: what comes next is new. */
+  get hasReachedMark(): boolean {
+    return this.#live?.hasReachedMark === true
   }
 
   /** A command may be given. */
@@ -269,7 +274,8 @@ export class Feed implements EmissionHost {
     let failure: DbError | undefined
     let moved = false
     try {
-      moved = cursor.collect(cursor === this.#live || this.#live === undefined ? appliedPosition() : this.#live.position)
+      const isLive = cursor === this.#live
+      moved = cursor.collect(isLive || this.#live === undefined ? appliedPosition() : this.#live.position, isLive ? LIVE_PIECE_BYTES : PIECE_BYTES)
     } catch (error) {
       if (!isDbError(error)) throw error
       failure = error

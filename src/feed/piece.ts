@@ -34,6 +34,11 @@ export class Piece implements ItemBlocks {
     if (this.bytes.length > KEEP_BYTES_MAX) this.#grow(KEEP_BYTES_MAX, 0)
   }
 
+  /** Bytes of all matches. */
+  get byteCount(): number {
+    return this.#end
+  }
+
   /** Copies a match. Returns what it is called here. */
   add(item: DeliveryItem, place: LogPlace): number {
     const length = itemBlockBytes(item.assertionLength)

@@ -37,6 +37,6 @@ export function buildFeedStage(start: ThreadStart, machine: Machine = thisMachin
     stallMsMax: config.subscriptionStallMsMax,
     walSegmentBytes: config.walSegmentBytes,
   })
-  const stage = new FeedStage({ feed, commands: new RingReader(rings.feedCommands), marks, clock, heartbeatMs: config.subscriptionHeartbeatMs })
+  const stage = new FeedStage({ feed, commands: new RingReader(rings.feedCommands), marks, clock, heartbeatMs: config.subscriptionHeartbeatMs, gatherMsMax: config.feedGatherMsMax })
   return Promise.resolve({ stage, bell: marks.followerBell })
 }

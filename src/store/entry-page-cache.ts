@@ -3,7 +3,8 @@ import type { EntryNode } from './entry-node.codec.ts'
 /** About what a page takes. */
 export const PAGE_BYTES = 6 * 1024
 
-type Pages = Map<number, (EntryNode | undefined)[]>
+/** By run and number. Not an array a run: a run of ten million assertions has 160,000 pages, of which few are at hand. */
+type Pages = Map<number, Map<number, EntryNode>>
 
 /**
  * Pages of the index by subject and predicate that were read lately, by run and number. A run's pages never change, and a run's
@@ -24,37 +25,32 @@ export class EntryPageCache {
   }
 
   get(run: number, number: number): EntryNode | undefined {
-    const young = this.#young.get(run)?.[number]
+    const young = this.#young.get(run)?.get(number)
     if (young !== undefined) return young
-    const pages = this.#old.get(run)
-    const old = pages?.[number]
-    if (old !== undefined) this.#put(run, pages!.length, number, old)
+    const old = this.#old.get(run)?.get(number)
+    if (old !== undefined) this.keep(run, number, old)
     return old
   }
 
-  keep({ id, pages }: { readonly id: number, readonly pages: number }, number: number, page: EntryNode): void {
-    this.#put(id, pages, number, page)
-  }
-
-  /** Forgets the runs that are not among these. */
-  retain(runs: ReadonlySet<number>): void {
-    for (const [run, pages] of this.#young) {
-      if (runs.has(run)) continue
-      for (const page of pages) if (page !== undefined) this.#youngCount--
-      this.#young.delete(run)
-    }
-    for (const run of this.#old.keys()) if (!runs.has(run)) this.#old.delete(run)
-  }
-
-  #put(run: number, count: number, number: number, page: EntryNode): void {
+  keep(run: number, number: number, page: EntryNode): void {
     if (this.#youngCount >= this.#perGeneration) {
       this.#old = this.#young
       this.#young = new Map()
       this.#youngCount = 0
     }
     let pages = this.#young.get(run)
-    if (pages === undefined) this.#young.set(run, pages = new Array<EntryNode | undefined>(count).fill(undefined))
-    if (pages[number] === undefined) this.#youngCount++
-    pages[number] = page
+    if (pages === undefined) this.#young.set(run, pages = new Map<number, EntryNode>())
+    if (!pages.has(number)) this.#youngCount++
+    pages.set(number, page)
+  }
+
+  /** Forgets the runs that are not among these. */
+  retain(runs: ReadonlySet<number>): void {
+    for (const [run, pages] of this.#young) {
+      if (runs.has(run)) continue
+      this.#youngCount -= pages.size
+      this.#young.delete(run)
+    }
+    for (const run of this.#old.keys()) if (!runs.has(run)) this.#old.delete(run)
   }
 }

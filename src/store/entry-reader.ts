@@ -160,7 +160,7 @@ export class EntryReader implements PageSource {
       const kept = this.#pages.get(run.id, n)
       const next = kept ?? this.pages(run, n, 1)?.[0]
       if (next === undefined) return undefined
-      if (kept === undefined) this.#pages.keep(run, n, next)
+      if (kept === undefined) this.#pages.keep(run.id, n, next)
       node = next
       i = 0
     }
@@ -194,7 +194,7 @@ export class EntryReader implements PageSource {
       const node = new EntryNode(values[i] ?? absent())
       if (step.level > 0) this.#keep(step.nodes, step.level, step.number, node)
       else {
-        this.#pages.keep(step.nodes.run, step.number, node)
+        this.#pages.keep(step.nodes.run.id, step.number, node)
         this.#lookups.read++
         step.page = node
       }

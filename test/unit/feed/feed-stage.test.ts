@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { encodeCommand } from '../../../src/feed/feed-command.codec.ts'
 import { readMessage } from '../../../src/feed/feed-message.codec.ts'
-import { FeedStage } from '../../../src/feed/feed-stage.ts'
+import { FeedStage, gatherMsFor } from '../../../src/feed/feed-stage.ts'
 import { Feed } from '../../../src/feed/feed.ts'
 import { noMetrics } from '../../../src/observe/thread-metrics.ts'
 import { initHash } from '../../../src/record/claim.ts'
@@ -32,7 +32,7 @@ function following(ticks: readonly number[]): { readonly write: () => boolean, r
     appliedLsn: () => marks.appliedLsn, appliedPosition: () => marks.appliedPosition, durableLsn: () => log.lastLsn, clock, metrics: noMetrics,
     windowBytes: 2 ** 30, lagBytesMax: 2 ** 30, stallMsMax: 30_000, walSegmentBytes: 2 ** 20,
   })
-  const stage = new FeedStage({ feed, commands: new RingReader(commands), marks, clock, heartbeatMs: 60_000 })
+  const stage = new FeedStage({ feed, commands: new RingReader(commands), marks, clock, heartbeatMs: 60_000, gatherMsMax: 64 })
   let lsns = 0
   const apply = (): void => {
     log.append(1)
@@ -96,5 +96,25 @@ t.test('what comes shortly after a delivery waits for the rest of the 4 ms, and 
   t.ok(stage.write(), 'again after a while')
   stage.settle()
   t.equal(stage.delivered(), 4)
+  t.end()
+})
+
+t.test('the faster the stream, the longer deliveries gather, within the bound', (t) => {
+  t.same([0, 1, 10, 50, 100, 160, 1000].map((assertionsPerMs) => gatherMsFor(assertionsPerMs, 64)), [4, 4, 4, 20, 40, 64, 64])
+  t.same([0, 1000].map((assertionsPerMs) => gatherMsFor(assertionsPerMs, 0)), [0, 0])
+  t.end()
+})
+
+t.test('deliveries of a fast stream gather for longer, and of a slow one for the least again', (t) => {
+  const stage = following([0])
+  stage.settle()
+  stage.write()
+  t.equal(stage.settle(), GATHER_MS)
+  for (let i = 0; i < 200; i++) stage.write()
+  stage.pass(GATHER_MS)
+  t.equal(stage.settle(), 20, '50 a millisecond')
+  stage.write()
+  stage.pass(20)
+  t.equal(stage.settle(), GATHER_MS)
   t.end()
 })
