@@ -39,7 +39,7 @@ const PARTS: readonly { readonly title: string, readonly beginnings: readonly st
   { title: 'Verify', beginnings: ['verify_', 'assertion_'] },
   { title: 'Commit and WAL', beginnings: ['assertions_total', 'assertions_accepted', 'assertions_duplicate', 'durable_', 'writes_', 'commit_', 'wal_'] },
   { title: 'Scrub', beginnings: ['scrub_'] },
-  { title: 'Rings and threads', beginnings: ['ring_', 'threads', 'ready'] },
+  { title: 'Rings and threads', beginnings: ['ring_', 'thread', 'ready'] },
   { title: 'Ingest and store', beginnings: ['assertions_ingested', 'applied_', 'ids_', 'id_', 'ingest_', 'recent_', 'storage_', 'rocksdb_'] },
   { title: 'Questions', beginnings: ['queries_', 'query_', 'record_', 'pair_', 'claim_', 'index_', 'answer_'] },
   { title: 'Audit', beginnings: ['audit_'] },

@@ -1,11 +1,14 @@
 import { isMainThread } from 'node:worker_threads'
-import { assert } from '../base/assert.ts'
+import { assert, must } from '../base/assert.ts'
+import { systemClock } from '../base/clock.ts'
 import { encodeError } from '../base/errors.ts'
 import type { Bell } from '../ring/bell.ts'
+import { threadMetrics } from '../observe/thread-metrics.ts'
 import { ThreadControl } from '../thread/control.ts'
 import { runStage, type Stage } from '../thread/stage.ts'
 import { lowerOwnPriority } from './background-priority.ts'
 import type { ThreadKind } from './memory.ts'
+import { ThreadMemory } from './thread-memory.ts'
 import type { ThreadEnd, ThreadStart } from './thread.messages.ts'
 
 /** Kinds of threads that no request waits for. */
@@ -25,7 +28,8 @@ export async function runThread(kind: ThreadKind, start: ThreadStart, build: (st
     if (GIVES_WAY.has(kind)) lowerOwnPriority(kind === 'tlog' && backgroundNice > 0 ? LAST_NICE : backgroundNice)
     const { stage, bell } = await build(start)
     control.ready()
-    runStage(stage, bell, control)
+    const memory = new ThreadMemory(kind, threadMetrics(must(start.memory.metrics[kind][start.index])), systemClock)
+    runStage(stage, bell, control, () => memory.look())
     return { ended: 'drained' }
   } catch (error) {
     return { ended: 'failed', error: encodeError(error) }

@@ -24,13 +24,15 @@ const BLOCKED_MS_MAX = 100
 /**
  * The loop of a thread that hosts one stage: until told to stop and drained. A stage that throws ends the thread, and
  * the supervisor ends the process.
+ * @param passed called after each step
  */
-export function runStage(stage: Stage, bell: Bell, control: ThreadControl): void {
+export function runStage(stage: Stage, bell: Bell, control: ThreadControl, passed: () => void): void {
   for (;;) {
     const prepared = bell.prepare()
     const blockedPrepared = stage.blockedOn.prepare()
     const stopping = control.stopping
     const outcome = stage.step()
+    passed()
     if (outcome === 'idle') {
       if (stopping) break
       bell.wait(prepared, stage.idleMs())
