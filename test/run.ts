@@ -21,7 +21,6 @@ interface Group {
 const GROUPS: readonly Group[] = [
   { name: 'tidy', jobs: 2, fileTimeoutMs: 120_000 },
   { name: 'unit', jobs: 2, fileTimeoutMs: 240_000 },
-  { name: 'golden', jobs: 2, fileTimeoutMs: 120_000 },
   { name: 'model', jobs: 2, fileTimeoutMs: 600_000 },
   { name: 'sim', jobs: 2, fileTimeoutMs: 1_200_000 },
   { name: 'fuzz', jobs: 2, fileTimeoutMs: 180_000 },

@@ -12,7 +12,7 @@ import { recordFault } from '../../support/fault-record.ts'
 import { repoRoot } from '../../support/root.ts'
 
 interface GoldenCase { name: string; publicKey: string; message: string; signature: string; verdict: string }
-const golden = (JSON.parse(readFileSync(join(repoRoot, 'test/golden/ed25519.json'), 'utf8')) as { cases: GoldenCase[] }).cases
+const golden = (JSON.parse(readFileSync(join(repoRoot, 'test/vectors/ed25519.json'), 'utf8')) as { cases: GoldenCase[] }).cases
 
 const bytesOf = (hex: string): Uint8Array => fromHex(hex)!
 const verdictOf = (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): string => {

@@ -121,7 +121,7 @@ t.test('in a signed batch an assertion\'s own signature counts too', async (t) =
 })
 
 t.test('weak keys are refused, signed or not', async (t) => {
-  const golden = (JSON.parse(readFileSync(join(repoRoot, 'test/golden/ed25519.json'), 'utf8')) as
+  const golden = (JSON.parse(readFileSync(join(repoRoot, 'test/vectors/ed25519.json'), 'utf8')) as
     { cases: { name: string; publicKey: string; signature: string }[] }).cases
   const forged = golden.filter(({ name }) => name.startsWith('forged'))
   t.equal(forged.length, 14)
