@@ -47,8 +47,8 @@ const SHAPE = { connections: 64, batch: 1, sign: 'none', recordBytes: RECORD_BYT
 const RUN_ID = '5eed5eed5eed5eed'
 const QUERY_PAUSE_MS = 50
 const QUERIES_MISSING_MAX = 40
-/** Each question is about something else: caches of the default size would take an hour to fill, and look like a leak all the while. */
-const CACHES = { lensPageCacheBytes: 2 * MiB, lensPairCacheBytes: 2 * MiB, lensClaimCacheBytes: 2 * MiB, lensLogCacheBytes: 2 * MiB } as const
+/** Each question and each assertion is about something else: caches of the default size would take an hour to fill, and look like a leak all the while. */
+const CACHES = { lensPageCacheBytes: 2 * MiB, lensPairCacheBytes: 2 * MiB, lensClaimCacheBytes: 2 * MiB, lensLogCacheBytes: 2 * MiB, blockCacheBytes: 8 * MiB } as const
 
 async function serve(t: Test, preload: readonly string[] = []): Promise<{ server: RunningServer, dataDir: string }> {
   const dataDir = mkdtempSync(join(tmpdir(), 'stemedb-steady-'))
