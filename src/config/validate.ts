@@ -19,6 +19,7 @@ export function validateConfig(config: Config): void {
   }
   rule(isPowerOfTwo(config.ringBytes), 'ringBytes', 'must be a power of two, because positions wrap by a mask')
   rule(isPowerOfTwo(config.idFilterBytes), 'idFilterBytes', 'must be a power of two, because positions are masked')
+  rule(config.idFilterBytes <= config.idFilterBytesMax, 'idFilterBytesMax', 'must be at least idFilterBytes, where the filter begins')
   rule(config.frameBytesMax <= config.ringBytes / 4, 'frameBytesMax', 'must be at most a quarter of ringBytes, because a frame that can not pass would wait for ever')
   const assertionsMax = Math.min(config.batchAssertionsMax, config.frameBytesMax / BYTES_PER_ASSERTION_MIN)
   rule(config.frameBytesMax + assertionsMax * VERDICT_BYTES_PER_ASSERTION + VERDICT_HEADER_BYTES_MAX <= config.ringBytes / 2, 'ringBytes',

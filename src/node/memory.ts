@@ -87,7 +87,7 @@ export function createMemory(config: Config, newBlock: () => SharedArrayBuffer):
   const ring = (): SharedArrayBuffer => createRing(config.ringBytes)
   return {
     marks: new Marks().buffer,
-    idFilter: new SharedArrayBuffer(IdFilter.bytesFor(config.idFilterBytes)),
+    idFilter: IdFilter.create(config.idFilterBytes, config.idFilterBytesMax).buffer,
     recentIds: new SharedArrayBuffer(recentIdsBytes(config.recentIdsMax)),
     pairLsns: new SharedArrayBuffer(PairLsns.BYTES),
     tlogBoard: new TlogBoard().buffer,

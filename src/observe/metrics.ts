@@ -143,7 +143,7 @@ export const METRICS = {
   ingest_batch_latency_seconds: histogram(LATENCY, 'Time of one batch of index writes.'),
   recent_ids: gauge('Ids in memory that are not yet in a run.'),
   recent_ids_fill_ratio: gauge('Part of recentIdsMax in use, 0..1.'),
-  id_filter_fill_ratio: gauge('Part of the id filter\'s bits that are set, 0..1; false alarms grow with it.'),
+  id_filter_fill_ratio: gauge('Part of the bits that are set in the youngest stage of the id filter, 0..1; above 0.5 the filter has no more room to grow, and false alarms do.'),
   storage_operation_errors_total: counter('Failed store operations; the writer tries again.', { operation: STORE_OPERATIONS }),
   rocksdb_estimated_keys: gauge('RocksDB, column sp, the largest: estimated number of keys.'),
   rocksdb_sst_bytes: gauge('RocksDB, column sp: bytes of its SST files.'),

@@ -7,6 +7,14 @@ const HEADER_BYTES = 64
 const COMPLETE_INDEX = 0
 /** Header word: ids added, for metrics; wraps. */
 const ADDED_INDEX = 1
+/** Header word: the stage that ids are added to, from 0; all before it are full. */
+const STAGE_INDEX = 2
+/** Header word: ids added to that stage. */
+const STAGE_ADDED_INDEX = 3
+/** Header word: log2 of the bytes of the first stage. */
+const FIRST_BITS_INDEX = 4
+/** Bits of a stage for each of its ids: half of them are set when it is full, and about 0.5% of new ids are taken for known ones. */
+const BITS_AN_ID = 11.5
 
 /** The odd multipliers of the Parquet format's split-block Bloom filter. */
 const SALTS = Int32Array.of(
@@ -18,6 +26,10 @@ const SALTS = Int32Array.of(
  * Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", 2007; Apache Parquet's BloomFilter.md): a fingerprint
  * sets one bit in each of the eight words of one 32-byte block, so that a look costs one cache line.
  *
+ * It grows in stages, each twice as large as the one before (Almeida, Baquero, Preguica, Hutchison, "Scalable Bloom Filters", 2007): a look costs one cache line
+ * for each. Their memory is reserved from the start and taken by the operating system's leave when a stage is written to, since nobody could hand
+ * another buffer to threads that never return to their event loops.
+ *
  * It lives in shared memory, with one writer at a time: whoever replays at a start, then the commit thread. A reader may
  * be a moment behind, which is why the commit thread asks again before it hands out an LSN.
  */
@@ -25,30 +37,29 @@ export class IdFilter {
   readonly buffer: SharedArrayBuffer
   readonly #header: Int32Array
   readonly #words: Int32Array
-  readonly #blockShift: number
+  readonly #stages: readonly Stage[]
   /** What this side has seen of the header's word: it never goes back. */
   #isComplete = false
 
-  /** @param buffer of {@link IdFilter.bytesFor}; a new one is all zero. */
+  /** @param buffer of {@link create}'s */
   constructor(buffer: SharedArrayBuffer) {
     this.buffer = buffer
     this.#header = new Int32Array(buffer, 0, HEADER_BYTES / 4)
     this.#words = new Int32Array(buffer, HEADER_BYTES)
-    const blockBits = Math.log2(this.#words.length / BLOCK_WORDS)
-    assert(Number.isInteger(blockBits) && blockBits >= 1, 'id filter size is a power of two')
-    this.#blockShift = 32 - blockBits
-    // 2^32 blocks are 128 GiB: far beyond what the setting allows.
-    assert(this.#blockShift >= 1, 'id filter has a block for at most 31 bits')
+    this.#stages = stagesOf(2 ** this.#header[FIRST_BITS_INDEX]!, this.#words.byteLength)
   }
 
-  /** @param filterBytes a power of two, at least 64. */
-  static create(filterBytes: number): IdFilter {
-    return new IdFilter(new SharedArrayBuffer(IdFilter.bytesFor(filterBytes)))
-  }
-
-  static bytesFor(filterBytes: number): number {
-    assert(filterBytes >= 2 * BLOCK_BYTES && Number.isInteger(Math.log2(filterBytes)), 'id filter size is a power of two')
-    return HEADER_BYTES + filterBytes
+  /**
+   * @param firstBytes of the first stage: a power of two, at least 64
+   * @param bytesMax of all stages together; those that fit into it are reserved
+   */
+  static create(firstBytes: number, bytesMax = firstBytes): IdFilter {
+    const firstBits = Math.log2(firstBytes)
+    assert(firstBytes >= 2 * BLOCK_BYTES && Number.isInteger(firstBits), 'id filter size is a power of two')
+    const bytes = stagesOf(firstBytes, bytesMax).reduce((sum, { blocks }) => sum + blocks * BLOCK_BYTES, 0)
+    const buffer = new SharedArrayBuffer(HEADER_BYTES + bytes)
+    new Int32Array(buffer)[FIRST_BITS_INDEX] = firstBits
+    return new IdFilter(buffer)
   }
 
   /** False until {@link markComplete}: until then every id may be contained. */
@@ -60,6 +71,11 @@ export class IdFilter {
     return Atomics.load(this.#header, ADDED_INDEX) >>> 0
   }
 
+  /** Stages that ids have been added to. */
+  get stageCount(): number {
+    return Atomics.load(this.#header, STAGE_INDEX) + 1
+  }
+
   /** Says that all ids of the store have been added: from now on `false` counts. */
   markComplete(): void {
     Atomics.store(this.#header, COMPLETE_INDEX, 1)
@@ -68,9 +84,12 @@ export class IdFilter {
   /** Writer only. @param hi @param lo the fingerprint by IdHash. */
   add(hi: number, lo: number): void {
     const words = this.#words
-    const block = (hi >>> this.#blockShift) * BLOCK_WORDS
+    const header = this.#header
+    const { firstWord, shift } = this.#stageWithRoom()
+    const block = firstWord + (hi >>> shift) * BLOCK_WORDS
     for (let i = 0; i < BLOCK_WORDS; i++) words[block + i]! |= 1 << (Math.imul(lo, SALTS[i]!) >>> 27)
-    this.#header[ADDED_INDEX]!++
+    header[ADDED_INDEX]!++
+    header[STAGE_ADDED_INDEX]!++
   }
 
   /**
@@ -79,31 +98,71 @@ export class IdFilter {
    */
   touch(his: Int32Array, count: number): number {
     const words = this.#words
-    const shift = this.#blockShift
     let sum = 0
-    for (let i = 0; i < count; i++) sum ^= words[(his[i]! >>> shift) * BLOCK_WORDS]!
+    for (let stage = Atomics.load(this.#header, STAGE_INDEX); stage >= 0; stage--) {
+      const { firstWord, shift } = this.#stages[stage]!
+      for (let i = 0; i < count; i++) sum ^= words[firstWord + (his[i]! >>> shift) * BLOCK_WORDS]!
+    }
     return sum
   }
 
   mayContain(hi: number, lo: number): boolean {
     // Before the words are read: a filter that became complete behind them would have others by then.
     if (!this.complete) return true
+    for (let stage = Atomics.load(this.#header, STAGE_INDEX); stage >= 0; stage--) {
+      if (this.#contains(this.#stages[stage]!, hi, lo)) return true
+    }
+    return false
+  }
+
+  /** Share of bits of the youngest stage that are set, over a sample: above 0.5, where there is none to follow it, false alarms rise fast. */
+  fillRatio(sampleWords = 4096): number {
+    const { firstWord, blocks } = this.#stages[this.stageCount - 1]!
+    const end = firstWord + blocks * BLOCK_WORDS
+    const step = Math.max(1, Math.floor((end - firstWord) / sampleWords))
+    let bits = 0
+    let words = 0
+    for (let i = firstWord; i < end; i += step, words++) bits += popCount(this.#words[i]!)
+    return bits / (words * 32)
+  }
+
+  #contains({ firstWord, shift }: Stage, hi: number, lo: number): boolean {
     const words = this.#words
-    const block = (hi >>> this.#blockShift) * BLOCK_WORDS
+    const block = firstWord + (hi >>> shift) * BLOCK_WORDS
     for (let i = 0; i < BLOCK_WORDS; i++) {
       if ((words[block + i]! & (1 << (Math.imul(lo, SALTS[i]!) >>> 27))) === 0) return false
     }
     return true
   }
 
-  /** Share of bits that are set, over a sample: 0.5 is a filter at its best size, above it false alarms rise fast. */
-  fillRatio(sampleWords = 4096): number {
-    const step = Math.max(1, Math.floor(this.#words.length / sampleWords))
-    let bits = 0
-    let words = 0
-    for (let i = 0; i < this.#words.length; i += step, words++) bits += popCount(this.#words[i]!)
-    return bits / (words * 32)
+  /** The last one takes what is beyond its measure. */
+  #stageWithRoom(): Stage {
+    const header = this.#header
+    const stage = header[STAGE_INDEX]!
+    if (header[STAGE_ADDED_INDEX]! < this.#stages[stage]!.idsMax || stage + 1 === this.#stages.length) return this.#stages[stage]!
+    header[STAGE_ADDED_INDEX] = 0
+    Atomics.store(header, STAGE_INDEX, stage + 1)
+    return this.#stages[stage + 1]!
   }
+}
+
+interface Stage {
+  readonly firstWord: number
+  readonly blocks: number
+  /** Of a fingerprint's upper half, so that what is left numbers a block. */
+  readonly shift: number
+  readonly idsMax: number
+}
+
+function stagesOf(firstBytes: number, bytesMax: number): Stage[] {
+  const stages: Stage[] = []
+  let begin = 0
+  for (let bytes = firstBytes; begin + bytes <= bytesMax; bytes *= 2) {
+    const blocks = bytes / BLOCK_BYTES
+    stages.push({ firstWord: begin / 4, blocks, shift: 32 - Math.log2(blocks), idsMax: Math.floor(bytes * 8 / BITS_AN_ID) })
+    begin += bytes
+  }
+  return stages
 }
 
 function popCount(value: number): number {

@@ -103,6 +103,7 @@ t.test('rules across settings say why', async (t) => {
   const rules: [Parameters<typeof configWith>[0], RegExp][] = [
     [{ ringBytes: 3 * 2 ** 20 }, /ringBytes = 3145728: must be a power of two/],
     [{ idFilterBytes: 100_000 }, /idFilterBytes = 100000: must be a power of two/],
+    [{ idFilterBytesMax: 2 ** 20 }, /idFilterBytesMax = 1048576: must be at least idFilterBytes/],
     [{ frameBytesMax: 8 * 2 ** 20 }, /frameBytesMax .* at most a quarter of ringBytes/],
     [{ ringBytes: 2 ** 18, frameBytesMax: 2 ** 16 }, /ringBytes .* must hold twice a frame .* each of batchAssertionsMax/],
     [{ walSegmentBytes: 2 ** 20 }, /walSegmentBytes .* must hold two frames/],
