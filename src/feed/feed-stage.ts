@@ -69,7 +69,7 @@ export class FeedStage implements Stage {
     // Rung for whatever is applied after this look, so that none is missed; not while waiting for more.
     marks.followApplied(this.#mayFollow)
     const outcome = feed.step(this.#mayFollow)
-    if (outcome === 'progress' && feed.isFollowing && !feed.isCatchingUp) this.#gatherFrom(nowMs)
+    if (outcome === 'progress' && feed.hasReachedMark && !feed.isCatchingUp) this.#gatherFrom(nowMs)
     this.#report()
     return outcome === 'idle' && commands > 0 ? 'progress' : outcome
   }
@@ -89,7 +89,6 @@ export class FeedStage implements Stage {
   /** Live subscribers who have everything wait a moment for more. */
   #gatherFrom(nowMs: number): void {
     const { feed, gatherMsMax } = this.#options
-    if (!feed.hasReachedMark) return
     const nextLsn = feed.liveNextLsn ?? 0
     const passed = this.#gatheredLsn === 0 ? 0 : nextLsn - this.#gatheredLsn
     this.#followAtMs = nowMs + gatherMsFor(passed / Math.max(1, nowMs - this.#gatheredAtMs), gatherMsMax)

@@ -73,10 +73,6 @@ export class Feed implements EmissionHost {
     return this.#cursors.some((cursor) => cursor !== this.#live) || this.#waiting.size > 0
   }
 
-  get isFollowing(): boolean {
-    return this.#live !== undefined
-  }
-
   /** The next assertion that those at the end of the log have not seen. */
   get liveNextLsn(): Lsn | undefined {
     return this.#live?.nextLsn

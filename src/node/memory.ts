@@ -1,3 +1,4 @@
+import { THREAD_KINDS, type ThreadKind } from '../base/thread-kinds.ts'
 import type { Config } from '../config/options.ts'
 import { TlogBoard } from '../merkle/tlog-board.ts'
 import { Bell } from '../ring/bell.ts'
@@ -12,10 +13,6 @@ import { ThreadControl } from '../thread/control.ts'
 const QUERY_RING_BYTES = 1024 * 1024
 /** Reports of damage: a few, hopefully none. */
 const SCRUB_RING_BYTES = 16 * 1024
-
-/** The kinds of threads besides main, in the order in which they start; they stop as `STOP_ORDER` in node.ts says. */
-export const THREAD_KINDS = ['ingest', 'wal', 'verify', 'merkle', 'lens', 'feed', 'scrub', 'tlog'] as const
-export type ThreadKind = (typeof THREAD_KINDS)[number]
 
 /** How many threads of each kind a node has. */
 export const threadCounts = (config: Config): Record<ThreadKind, number> => ({

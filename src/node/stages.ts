@@ -1,5 +1,5 @@
 import type { Machine } from './machine.ts'
-import type { ThreadKind } from './memory.ts'
+import type { ThreadKind } from '../base/thread-kinds.ts'
 import type { ThreadStart } from './thread.messages.ts'
 import type { HostedStage } from './workplace.ts'
 

@@ -1,7 +1,7 @@
 import { getHeapStatistics } from 'node:v8'
 import type { Clock } from '../base/clock.ts'
+import type { ThreadKind } from '../base/thread-kinds.ts'
 import type { ThreadMetrics } from '../observe/thread-metrics.ts'
-import type { ThreadKind } from './memory.ts'
 
 /** Interval at which a thread that works looks at its memory. */
 const LOOK_MS = 5000

@@ -1,10 +1,11 @@
 import { Worker } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { decodeError } from '../base/errors.ts'
+import type { ThreadKind } from '../base/thread-kinds.ts'
 import { Bell } from '../ring/bell.ts'
 import { Marks } from '../ring/marks.ts'
 import { ThreadControl } from '../thread/control.ts'
-import { threadCounts, type NodeMemory, type ThreadKind } from './memory.ts'
+import { threadCounts, type NodeMemory } from './memory.ts'
 import type { ThreadEnd, ThreadStart } from './thread.messages.ts'
 import { workerUrls } from './worker-urls.ts'
 

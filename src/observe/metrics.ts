@@ -1,4 +1,5 @@
 import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
+import { THREAD_KINDS } from '../base/thread-kinds.ts'
 
 /**
  * The one table of metrics. Names carry `stemedb_` before the key given here; units are Prometheus base units and
@@ -44,8 +45,6 @@ const ERROR_NAMES = Object.keys(ERROR_CODES) as ErrorName[]
 
 /** Kinds of ring, by the boundary that they cross; one kind has a ring a thread. */
 export const RING_KINDS = ['verify', 'commit', 'ack', 'merkle', 'receipt', 'lens', 'answer', 'feed'] as const
-/** Kinds of threads that look at their memory. */
-export const THREADS = ['verify', 'wal', 'ingest', 'merkle', 'lens', 'feed', 'scrub', 'tlog'] as const
 /** How far a batch had come: all of them count from the client's last byte, so that their differences are the stages. */
 export const ACK_STAGES = ['verified', 'durable', 'total'] as const
 /** What ingest was too far behind by when the commit stage waited for it. */
@@ -203,8 +202,8 @@ export const METRICS = {
   // Process. Those of prom-client (process_*, nodejs_*) come on top.
   ready: gauge('1 while /readyz answers 200.'),
   threads: gauge('Threads that run.'),
-  thread_heap_bytes: gauge('V8 heap of the threads of a kind, with what is free in it. Of the main thread: nodejs_heap_size_total_bytes.', { thread: THREADS }),
-  thread_external_bytes: gauge('Memory outside of the V8 heap that buffers of the threads of a kind hold. Of the main thread: nodejs_external_memory_bytes.', { thread: THREADS }),
+  thread_heap_bytes: gauge('V8 heap of the threads of a kind, with what is free in it. Of the main thread: nodejs_heap_size_total_bytes.', { thread: THREAD_KINDS }),
+  thread_external_bytes: gauge('Memory outside of the V8 heap that buffers of the threads of a kind hold. Of the main thread: nodejs_external_memory_bytes.', { thread: THREAD_KINDS }),
 } as const satisfies Record<string, Metric>
 
 export type MetricName = keyof typeof METRICS

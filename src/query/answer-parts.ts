@@ -26,7 +26,7 @@ export function answerPartsOf<C extends Candidate>(
   const best = answers[0]
   const winner = best === undefined ? undefined : storedOf(best.winner)
   const sides = best !== undefined && (answers.length > 1 || best.label !== '')
-    ? answers.map((answer) => sideOf(answer, leaveOut, answer === best ? () => winner : storedOf)) : undefined
+    ? answers.map((answer) => sideOf(answer, leaveOut, () => answer === best ? winner : storedOf(answer.winner))) : undefined
   return {
     subject, predicate, candidates, winner,
     why: leavesOut(leaveOut, LEAVE_OUT.reasons) ? undefined : `${best?.why ?? nobodyWon(leftOut, leftOutByLens)} ${countText(candidates, cut)}`,
@@ -37,10 +37,10 @@ export function answerPartsOf<C extends Candidate>(
 export const leavesOut = (leaveOut: number, bit: number): boolean => (leaveOut & bit) !== 0
 
 function sideOf<C extends Candidate>(
-  { label, winner, supporters, weight, share, sources, conflict, why }: LensAnswer<C>, leaveOut: number, storedOf: (winner: C) => StoredAssertion | undefined,
+  { label, supporters, weight, share, sources, conflict, why }: LensAnswer<C>, leaveOut: number, winner: () => StoredAssertion | undefined,
 ): SideParts {
   return {
-    label, winner: leavesOut(leaveOut, LEAVE_OUT.sideClaims) ? undefined : storedOf(winner),
+    label, winner: leavesOut(leaveOut, LEAVE_OUT.sideClaims) ? undefined : winner(),
     weight, share, candidates: supporters.length, sources, conflict, why: leavesOut(leaveOut, LEAVE_OUT.reasons) ? undefined : why,
   }
 }

@@ -92,10 +92,10 @@ export class AnswerWriter {
     view.setUint32(ANSWER_TABLE + ANSWER_CANDIDATES, candidates, true)
     view.setFloat64(ANSWER_TABLE + ANSWER_CONFLICT, conflict, true)
     view.setFloat64(ANSWER_TABLE + ANSWER_CERTAINTY, certainty, true)
-    this.#field(SLOT_WINNER, winner !== undefined)
-    this.#field(SLOT_WHY, why !== undefined)
-    this.#field(SLOT_STATUS, status !== undefined)
-    this.#field(SLOT_SIDES, sides !== undefined)
+    this.#field(ANSWER_VTABLE, ANSWER_FIELDS, SLOT_WINNER, winner !== undefined)
+    this.#field(ANSWER_VTABLE, ANSWER_FIELDS, SLOT_WHY, why !== undefined)
+    this.#field(ANSWER_VTABLE, ANSWER_FIELDS, SLOT_STATUS, status !== undefined)
+    this.#field(ANSWER_VTABLE, ANSWER_FIELDS, SLOT_SIDES, sides !== undefined)
     this.#bytesAsText(ANSWER_TABLE + ANSWER_SUBJECT, subject)
     this.#bytesAsText(ANSWER_TABLE + ANSWER_PREDICATE, predicate)
     if (why !== undefined) this.#text(ANSWER_TABLE + ANSWER_WHY, why)
@@ -120,8 +120,8 @@ export class AnswerWriter {
     this.#end = tables + SIDE_TABLE_BYTES * sides.length
     // One vtable for all of them: a question leaves something out of each or of none.
     const first = sides[0]
-    this.#sideField(SIDE_SLOT_WINNER, first?.winner !== undefined)
-    this.#sideField(SIDE_SLOT_WHY, first?.why !== undefined)
+    this.#field(SIDE_VTABLE, SIDE_FIELDS, SIDE_SLOT_WINNER, first?.winner !== undefined)
+    this.#field(SIDE_VTABLE, SIDE_FIELDS, SIDE_SLOT_WHY, first?.why !== undefined)
     for (let i = 0; i < sides.length; i++) {
       const side = sides[i]!
       const table = tables + SIDE_TABLE_BYTES * i
@@ -144,13 +144,9 @@ export class AnswerWriter {
     if (why !== undefined) this.#text(table + SIDE_WHY, why)
   }
 
-  /** Whether the answer has a field that not all have. */
-  #field(slot: number, isThere: boolean): void {
-    this.#view.setUint16(ANSWER_VTABLE + SLOT_0 + 2 * slot, isThere ? ANSWER_FIELDS[slot]! : 0, true)
-  }
-
-  #sideField(slot: number, isThere: boolean): void {
-    this.#view.setUint16(SIDE_VTABLE + SLOT_0 + 2 * slot, isThere ? SIDE_FIELDS[slot]! : 0, true)
+  /** Whether tables of this kind have a field that not all have. */
+  #field(vtable: number, fields: readonly number[], slot: number, isThere: boolean): void {
+    this.#view.setUint16(vtable + SLOT_0 + 2 * slot, isThere ? fields[slot]! : 0, true)
   }
 
   /** The next place that is aligned so. Reused memory may hold anything: what is skipped is zero. */

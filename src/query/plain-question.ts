@@ -15,10 +15,9 @@ const LENS = 6
 const LIMIT = 7
 const MIN_LSN = 23
 const LEAVE_OUT_SLOT = 33
-const PLAIN_SLOTS: ReadonlySet<number> = new Set([REQUEST_ID, KIND, SUBJECT, PREDICATE, LENS, LIMIT, MIN_LSN])
-/** Bit n: slot n makes a question one that is not plain. Slots from 32 on all do, but `leave_out`. */
-const OTHER_SLOTS = ~[...PLAIN_SLOTS].reduce((bits, slot) => bits | 1 << slot, 0)
-const SLOTS_LOOKED_AT = 32
+/** By slot, 1 where a plain question may have it; slots behind the last of these it may not. */
+const IS_PLAIN = new Uint8Array(LEAVE_OUT_SLOT + 1)
+for (const slot of [REQUEST_ID, KIND, SUBJECT, PREDICATE, LENS, LIMIT, MIN_LSN, LEAVE_OUT_SLOT]) IS_PLAIN[slot] = 1
 
 const DEFAULT_NAME = new TextEncoder().encode(LENS_DEFAULT)
 
@@ -58,8 +57,7 @@ export class PlainQuestion {
     const vtable = table - view.getInt32(table, true)
     const slots = (view.getUint16(vtable, true) - 4) >> 1
     for (let slot = 0; slot < slots; slot++) {
-      if (slot === LEAVE_OUT_SLOT) continue
-      if (slot >= SLOTS_LOOKED_AT || (OTHER_SLOTS >>> slot & 1) !== 0) if (view.getUint16(vtable + 4 + 2 * slot, true) !== 0) return false
+      if (IS_PLAIN[slot] !== 1) if (view.getUint16(vtable + 4 + 2 * slot, true) !== 0) return false
     }
     const kind = fieldAt(view, table, KIND, 1)
     const limit = fieldAt(view, table, LIMIT, 4)

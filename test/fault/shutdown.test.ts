@@ -1,5 +1,4 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -12,6 +11,7 @@ import { assertionToJson } from '../../src/record/assertion.json.ts'
 import { inspectWal } from '../../src/wal/inspect.ts'
 import { readManifest } from '../../src/wal/wal-files.ts'
 import { recordFault } from '../support/fault-record.ts'
+import { freePort } from '../support/free-port.ts'
 import { claimSource, type ClaimSource } from '../support/history.claims.ts'
 import { describeVerdict, isWhole } from '../support/history.ts'
 import { SMALL, Trial, sleep, trialCount, trialSeed } from '../support/history.trial.ts'
@@ -142,14 +142,6 @@ t.test('the tooth: a server that exits at once, with code 0', async (t) => {
 /** The sizes that a node has where nobody sets any. */
 const DEFAULTS = Object.fromEntries((Object.keys(SMALL) as OptionName[]).filter((name) => name !== 'signatures' && name !== 'logLevel')
   .map((name) => [name, OPTIONS[name].default])) as Settings
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 /** What a starting node says of how far it is: the distinct figures in the order in which they came. */
 async function watchStart(port: number, until: () => boolean): Promise<string[]> {

@@ -1,11 +1,11 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { parse } from 'yaml'
 import { runLoadProcess } from '../../bench/lib/load-process.ts'
+import { freePort } from '../support/free-port.ts'
 import { sleep } from '../support/history.trial.ts'
 import { repoRoot } from '../support/root.ts'
 import { startServer, type RunningServer } from '../support/server.ts'
@@ -16,7 +16,7 @@ t.setTimeout(240_000)
 
 // The alert rules, as Prometheus itself understands them, over a node that is well and one that is not.
 
-interface Rule { readonly name: string, readonly query: string, readonly health: string, readonly lastError?: string, readonly state: string, readonly lastEvaluation: string, readonly labels: { readonly severity: string } }
+interface Rule { readonly name: string, readonly query: string, readonly health: string, readonly lastError?: string, readonly state: string, readonly labels: { readonly severity: string } }
 
 const DEPLOYED = join(repoRoot, 'deploy', 'prometheus')
 const WAIT_MS_MAX = 60_000
@@ -26,14 +26,6 @@ const RESTARTS = 3
 const RARE_SELECTORS = /^stemedb_refusals_total\{/
 /** A metric's name with what its labels must be. */
 const SELECTOR = /\b(?:stemedb|nodejs|process)_[a-z0-9_]+(?:\{[^}]*\})?/g
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 /** Prometheus with the rules of deploy/, but that they fire at once and are looked at all the time. */
 class Prometheus {
