@@ -94,7 +94,7 @@ export const OPTIONS = {
   memtableBytes: number('store', 256 * MiB, 1 * MiB, 4 * GiB, 'bytes', 'RocksDB memtable budget. The larger, the fewer times RocksDB writes an entry again; its own log grows to several times as much.'),
   blockCacheBytes: number('store', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'RocksDB block cache.'),
 
-  lensPageCacheBytes: number('lens', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'Memory of each lens thread for pages of the index by subject and predicate. A page at hand is found without asking RocksDB.'),
+  lensPageCacheBytes: number('lens', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'Memory of each lens thread for pages of the index by subject and predicate, a quarter of it for the nodes above them. A page at hand is found without asking RocksDB.'),
   lensPairCacheBytes: number('lens', 64 * MiB, 0, 64 * GiB, 'bytes', 'Memory of each lens thread for subjects and predicates that were asked for lately, with their assertions, about. One at hand is answered without a look at the index. 0: none is kept.'),
   lensClaimCacheBytes: number('lens', 32 * MiB, 0, 64 * GiB, 'bytes', 'Memory of each lens thread for assertions that it has read, checked and decoded lately, about. 0: none is kept.'),
   lensLogCacheBytes: number('lens', 16 * MiB, 0, 4 * GiB, 'bytes', 'Memory of each lens thread for pieces of the log that it has read lately. 0: none is kept, and every read asks the operating system.'),

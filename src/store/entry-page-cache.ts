@@ -7,7 +7,7 @@ export const PAGE_BYTES = 6 * 1024
 type Pages = Map<number, Map<number, EntryNode>>
 
 /**
- * Pages of the index by subject and predicate that were read lately, by run and number. A run's pages never change, and a run's
+ * Nodes of the index by subject and predicate that were read lately, by run and number. A run's nodes never change, and a run's
  * number is never used again: what is kept is right as long as the list names the run, which whoever asks has to check.
  *
  * Two generations take turns: a page that is asked for moves to the young one; when that is full it becomes the old one, and what

@@ -11,25 +11,28 @@ import type { PairEntries } from './pair-entries.ts'
 import { runListVersion } from './run-list.codec.ts'
 import type { RangeBounds, Store } from './store.ts'
 
-/** Inner nodes that a reader keeps: about 4 KiB each. */
-export const INNER_NODES_MAX = 4096
-/** What a reader keeps of pages where nobody says otherwise. */
-const PAGE_CACHE_BYTES = 1024 * PAGE_BYTES
+/** What a reader keeps of pages and inner nodes where nobody says otherwise. */
+const PAGE_CACHE_BYTES = 1536 * PAGE_BYTES
+/** What inner nodes may take of it. They have 128 children each: one of 25 nodes is enough for all that is kept, but not for all that is stored. */
+const INNER_SHARE = 1 / 4
+/** About what an inner node takes. */
+const INNER_NODE_BYTES = 5 * 1024
+/** More than a run has. */
+const LEVELS_MAX = 8
 
 export interface EntryReaderOptions {
   /** `Marks.entryList`. Absent: each read asks the store for the list. */
   readonly listMark?: (() => number) | undefined
-  /** Memory for pages that were read lately, in bytes. */
+  /** Memory for pages and inner nodes that were read lately, in bytes; the roots of the runs are kept beside them. */
   readonly pageCacheBytes?: number
 }
 
-/** A run, and what is at hand of its inner nodes. */
+/** A run, and its root where it is at hand and no page. */
 interface RunNodes {
   readonly run: EntryRun
   /** Nodes of each level, the pages first. */
   readonly counts: readonly number[]
-  /** By level less 1 and number. */
-  readonly inner: (EntryNode | undefined)[][]
+  root: EntryNode | undefined
 }
 
 /** The node of a run to look at next on the way to a key. */
@@ -54,14 +57,16 @@ export class EntryReader implements PageSource {
   /** Of the list that is at hand; no mark equals it before there is one. */
   #mark = -1
   #runs: readonly RunNodes[] = []
-  #innerCount = 0
   readonly #pages: EntryPageCache
+  /** Numbered by number and level; without the roots. */
+  readonly #inner: EntryPageCache
   #lookups: Lookups = { kept: 0, read: 0 }
 
   constructor(store: Store, { listMark = () => 0, pageCacheBytes = PAGE_CACHE_BYTES }: EntryReaderOptions = {}) {
     this.#store = store
     this.#listMark = listMark
-    this.#pages = new EntryPageCache(Math.max(1, Math.floor(pageCacheBytes / 2 / PAGE_BYTES)))
+    this.#pages = cacheOf(pageCacheBytes * (1 - INNER_SHARE), PAGE_BYTES)
+    this.#inner = cacheOf(pageCacheBytes * INNER_SHARE, INNER_NODE_BYTES)
   }
 
   /** Entries by ascending key. What it sees is the index as it was at the call, or later. */
@@ -95,18 +100,10 @@ export class EntryReader implements PageSource {
   /** @param lastLsn leaves out the runs that begin behind it */
   open(key: Uint8Array, lastLsn = Infinity): readonly RunPosition[] {
     for (let attempt = 0; attempt < ENTRY_ATTEMPTS_MAX; attempt++) {
-      const steps: Step[] = []
-      let missing = 0
-      for (const nodes of this.#runs) {
-        if (nodes.run.firstLsn > lastLsn) continue
-        const step = this.#descend(nodes, key)
-        if (step.page === undefined) missing++
-        steps.push(step)
-      }
-      if (missing === 0 && this.#listMark() === this.#mark) return steps.map(positionOf)
-      if (!this.#fetch(steps.filter(({ page }) => page === undefined))) continue
-      if (steps.every(({ page }) => page !== undefined)) return steps.map(positionOf)
-      // Inner nodes were missing: they are at hand now, and the next attempt comes a level lower.
+      const steps = this.#runs.filter(({ run }) => run.firstLsn <= lastLsn).map((nodes) => this.#descend(nodes, key))
+      if (steps.every(hasPage) && this.#listMark() === this.#mark) return steps.map(positionOf)
+      // Each time a level lower.
+      while (this.#fetch(steps.filter((step) => !hasPage(step)), key)) if (steps.every(hasPage)) return steps.map(positionOf)
     }
     return changing()
   }
@@ -167,14 +164,14 @@ export class EntryReader implements PageSource {
   }
 
   /** Reads nodes, and sees to it that the list still held then. False: it does not, or did not. */
-  #fetch(wanted: readonly Step[]): boolean {
+  #fetch(wanted: readonly Step[], key: Uint8Array): boolean {
     const keys = wanted.map(({ nodes, level, number }) => nodeKey(nodes.run.id, level, number))
     // Before the read: what is read then is at least as new.
     const mark = this.#listMark()
     if (mark === this.#mark) {
       const values = this.#store.multiGet('sp', keys)
       // Nodes never change: what is there is right. What is not may have been removed with a list whose mark has not moved yet.
-      if (values.every((value) => value !== undefined)) return this.#take(wanted, values)
+      if (values.every((value) => value !== undefined)) return this.#take(wanted, values, key)
     }
     const [list, ...values] = this.#store.multiGet('sp', [ENTRY_LIST_KEY, ...keys])
     if (list === undefined) return this.#version === -1 && wanted.length === 0
@@ -185,15 +182,18 @@ export class EntryReader implements PageSource {
     }
     // A list that is not marked yet was read early: the next read asks again.
     this.#mark = mark === entryListMark(version) ? mark : -1
-    return this.#take(wanted, values)
+    return this.#take(wanted, values, key)
   }
 
-  #take(wanted: readonly Step[], values: readonly (Uint8Array | undefined)[]): true {
+  #take(wanted: readonly Step[], values: readonly (Uint8Array | undefined)[], key: Uint8Array): true {
     for (let i = 0; i < wanted.length; i++) {
       const step = wanted[i]!
       const node = new EntryNode(values[i] ?? absent())
-      if (step.level > 0) this.#keep(step.nodes, step.level, step.number, node)
-      else {
+      if (step.level > 0) {
+        this.#keepInner(step, node)
+        lower(step, node, key)
+        this.#goDown(step, key)
+      } else {
         this.#pages.keep(step.nodes.run.id, step.number, node)
         this.#lookups.read++
         step.page = node
@@ -202,44 +202,56 @@ export class EntryReader implements PageSource {
     return true
   }
 
-  /** The lowest node on the way to `key` that is not at hand: the page, or an inner node. */
+  /** The page on the way to `key`, or the lowest node above it that is not at hand. */
   #descend(nodes: RunNodes, key: Uint8Array): Step {
-    const { run, counts, inner } = nodes
-    let number = 0
-    let level = counts.length - 1
-    for (; level > 0; level--) {
-      const node = inner[level - 1]![number]
-      if (node === undefined) break
-      number = Math.min(number * NODE_CHILDREN + Math.max(0, node.rank(key, true) - 1), counts[level - 1]! - 1)
+    const step: Step = { nodes, level: nodes.counts.length - 1, number: 0, page: undefined }
+    this.#goDown(step, key)
+    return step
+  }
+
+  #goDown(step: Step, key: Uint8Array): void {
+    while (step.level > 0) {
+      const node = this.#innerNode(step)
+      if (node === undefined) return
+      lower(step, node, key)
     }
-    return { nodes, level, number, page: level === 0 ? this.#pages.get(run.id, number) : undefined }
+    step.page = this.#pages.get(step.nodes.run.id, step.number)
   }
 
-  #keep({ inner }: RunNodes, level: number, number: number, node: EntryNode): void {
-    if (this.#innerCount >= INNER_NODES_MAX) this.#forgetInner()
-    if (inner[level - 1]![number] === undefined) this.#innerCount++
-    inner[level - 1]![number] = node
+  #innerNode(step: Step): EntryNode | undefined {
+    return isRoot(step) ? step.nodes.root : this.#inner.get(step.nodes.run.id, innerNumber(step))
   }
 
-  #forgetInner(): void {
-    for (const { inner } of this.#runs) for (const nodes of inner) nodes.fill(undefined)
-    this.#innerCount = 0
+  #keepInner(step: Step, node: EntryNode): void {
+    if (isRoot(step)) step.nodes.root = node
+    else this.#inner.keep(step.nodes.run.id, innerNumber(step), node)
   }
 
   #adopt(list: Uint8Array, version: number): void {
     const known = new Map(this.#runs.map((nodes) => [nodes.run.id, nodes]))
     this.#runs = decodeEntryRunList(list).runs.map((run) => known.get(run.id) ?? nodesOf(run))
-    this.#innerCount = 0
-    for (const { inner } of this.#runs) for (const nodes of inner) for (const node of nodes) if (node !== undefined) this.#innerCount++
-    this.#pages.retain(new Set(this.#runs.map(({ run }) => run.id)))
+    const ids = new Set(this.#runs.map(({ run }) => run.id))
+    this.#pages.retain(ids)
+    this.#inner.retain(ids)
     this.#version = version
     this.#mark = -1
   }
 }
 
-function nodesOf(run: EntryRun): RunNodes {
-  const counts = nodeCounts(run.pages)
-  return { run, counts, inner: counts.slice(1).map((count) => new Array<EntryNode | undefined>(count).fill(undefined)) }
+const nodesOf = (run: EntryRun): RunNodes => ({ run, counts: nodeCounts(run.pages), root: undefined })
+
+/** Two generations of a size. */
+const cacheOf = (bytes: number, nodeBytes: number): EntryPageCache => new EntryPageCache(Math.max(1, Math.floor(bytes / 2 / nodeBytes)))
+
+const isRoot = ({ nodes, level }: Step): boolean => level === nodes.counts.length - 1
+const innerNumber = ({ level, number }: Step): number => number * LEVELS_MAX + level
+const hasPage = ({ page }: Step): boolean => page !== undefined
+
+/** Goes from an inner node to the child in which `key` stands, if it is in the run. */
+function lower(step: Step, node: EntryNode, key: Uint8Array): void {
+  const level = step.level - 1
+  step.number = Math.min(step.number * NODE_CHILDREN + Math.max(0, node.rank(key, true) - 1), step.nodes.counts[level]! - 1)
+  step.level = level
 }
 
 const positionOf = ({ nodes, number, page }: Step): RunPosition => ({ run: nodes.run, number, page: page! })

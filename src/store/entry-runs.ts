@@ -1,7 +1,7 @@
 import { DbError } from '../base/errors.ts'
 import type { Lsn } from '../base/lsn.ts'
 import type { EntryArena } from './entry-arena.ts'
-import { pickMerge } from './entry-merge-policy.ts'
+import { SMALL_ENTRIES, eagerMerge, isLarge, neededMerges, type MergeChoice } from './entry-merge-policy.ts'
 import { EntryMerge } from './entry-merge.ts'
 import { ENTRY_LIST_KEY, NodePacker, nodeKey } from './entry-node.codec.ts'
 import { RunBuilder } from './entry-run-builder.ts'
@@ -12,10 +12,27 @@ import { clearLeftoverRuns } from './run-leftovers.ts'
 import type { Store, StoreBatch } from './store.ts'
 import { YoungPages } from './young-pages.ts'
 
-/** Runs beyond which new entries wait for merges: bounds what a query reads. */
-export const ENTRY_RUNS_MAX = 64
+/**
+ * Runs beyond which new entries wait for merges: bounds what a query reads. More than seven classes of size have that are
+ * not due, so that there is something to merge then.
+ */
+export const ENTRY_RUNS_MAX = 112
+/**
+ * What a large merge moves, of what a small one may: 1.5 entries for each that is added, as 1 would keep up. At full speed
+ * it would take a third of the rate while it lasts, which is for many millions.
+ */
+const LARGE_SHARE = 0.3
 /** A run with fewer nodes is removed node by node: a range deletion slows down every read beside it until it is compacted. */
 const RANGE_DELETE_NODES_MIN = 4096
+
+interface ActiveMerge {
+  readonly choice: MergeChoice
+  readonly merge: EntryMerge
+  /** All is written; the list of runs is still to be changed. */
+  isAtEnd: boolean
+  /** Entries that a large one may move before it waits; below zero where a round was more than was due. */
+  due: number
+}
 
 /**
  * Writes the index by subject and predicate: the ingest thread only. The entries of an ingest batch become one run, in the
@@ -25,6 +42,7 @@ const RANGE_DELETE_NODES_MIN = 4096
 export class EntryRunWriter {
   readonly #store: Store
   readonly #onList: (version: number) => void
+  readonly #smallEntries: number
   readonly #sorter = new KeySorter()
   readonly #packer = new NodePacker()
   readonly #young = new YoungPages()
@@ -33,17 +51,18 @@ export class EntryRunWriter {
   readonly #listBatch: StoreBatch
   #list: EntryRunList
   #nextRun: number
-  #merge: EntryMerge | undefined
-  /** The merge has come to its end; the list of runs is still to be changed. */
-  #merged = false
+  /** By class of size; the runs of one are in no other. */
+  readonly #merges: ActiveMerge[] = []
 
   /**
    * @param onList told of the version of the list when it can be read: at once, and after each change
+   * @param smallEntries see {@link SMALL_ENTRIES}
    * @throws {DbError} `store_corrupt`, and as the store does.
    */
-  constructor(store: Store, onList: (version: number) => void = () => {}) {
+  constructor(store: Store, onList: (version: number) => void = () => {}, smallEntries = SMALL_ENTRIES) {
     this.#store = store
     this.#onList = onList
+    this.#smallEntries = smallEntries
     this.#batch = store.batch()
     this.#listBatch = store.batch()
     this.#list = decodeEntryRunList(store.get('sp', ENTRY_LIST_KEY))
@@ -81,26 +100,53 @@ export class EntryRunWriter {
   }
 
   /**
-   * Merges on, by about `entriesMax` entries; false where there is nothing to merge.
-   * @param eager there is nothing else to do: see {@link pickMerge}
+   * Merges on, by about `entriesMax` entries, and beside that each large merge by a part of it; false where there is
+   * nothing to merge.
+   * @param eager there is nothing else to do: merges that nobody needs yet go on, too
    * @throws {DbError} as the store does; after `disk_full` the step may be tried again.
    */
   mergeStep(entriesMax: number, eager: boolean): boolean {
-    if (this.#merge === undefined) {
-      const inputs = pickMerge(this.#list.runs, eager)
-      if (inputs === undefined) return false
-      this.#merge = new EntryMerge(this.#store, this.#young, inputs, new RunBuilder(this.#nextRun++, this.#packer))
-    }
-    const merge = this.#merge
     this.#writePending()
-    for (let entries = 0; entries < entriesMax && !this.#merged;) {
-      const count = merge.round(this.#sorter, this.#batch)
-      this.#merged = count === 0
+    this.#choose(eager)
+    const isUrgent = eager || this.mustMerge
+    const active = this.#merges.filter((merge) => isUrgent || merge.choice.isNeeded)
+    const small = active.find(({ choice }) => !isLarge(choice))
+    if (small !== undefined) this.#advance(small, entriesMax)
+    for (const merge of active) {
+      if (!isLarge(merge.choice)) continue
+      merge.due = isUrgent ? entriesMax : merge.due + entriesMax * LARGE_SHARE
+      if (merge.due > 0) merge.due -= this.#advance(merge, merge.due)
+    }
+    return active.length > 0
+  }
+
+  /** Begins what is due. A run is in one merge at a time, and so is a class of size. */
+  #choose(eager: boolean): void {
+    const taken = new Set(this.#merges.flatMap(({ choice }) => choice.runs))
+    const free = this.#list.runs.filter((run) => !taken.has(run))
+    const isBusy = ({ sizeClass }: MergeChoice): boolean =>
+      this.#merges.some(({ choice }) => choice.isNeeded && choice.sizeClass === sizeClass)
+    const choices = neededMerges(free, this.#smallEntries).filter((choice) => !isBusy(choice))
+    const spare = eager && choices.length + this.#merges.length === 0 ? eagerMerge(free, this.#smallEntries) : undefined
+    if (spare !== undefined) choices.push(spare)
+    for (const choice of choices) {
+      const merge = new EntryMerge(this.#store, this.#young, choice.runs, new RunBuilder(this.#nextRun++, this.#packer))
+      this.#merges.push({ choice, merge, isAtEnd: false, due: 0 })
+    }
+    this.#merges.sort((a, b) => a.choice.sizeClass - b.choice.sizeClass)
+  }
+
+  /** Entries moved: a round too many at most. */
+  #advance(active: ActiveMerge, entriesMax: number): number {
+    let entries = 0
+    while (entries < entriesMax && !active.isAtEnd) {
+      const count = active.merge.round(this.#sorter, this.#batch)
+      active.isAtEnd = count === 0
       entries += count
       this.#writePending()
     }
-    if (this.#merged) this.#finishMerge(merge)
-    return true
+    if (active.isAtEnd) this.#finish(active)
+    return entries
   }
 
   /** A write that failed has left its batch as it was. */
@@ -108,8 +154,8 @@ export class EntryRunWriter {
     if (this.#batch.count > 0) this.#batch.write()
   }
 
-  #finishMerge(merge: EntryMerge): void {
-    const { inputs, output } = merge
+  #finish(active: ActiveMerge): void {
+    const { inputs, output } = active.merge
     const entries = inputs.reduce((sum, run) => sum + run.entries, 0)
     if (output.entries !== entries) {
       throw new DbError('store_corrupt', `merging runs of the index of subjects gave ${output.entries} of ${entries} entries; run "stemedb store rebuild"`)
@@ -129,10 +175,9 @@ export class EntryRunWriter {
     for (const input of inputs) this.#removeNodes(input)
     this.#listBatch.write()
     this.#adopt(list)
-    this.#merge = undefined
-    this.#merged = false
+    this.#merges.splice(this.#merges.indexOf(active), 1)
     for (const { id } of inputs) this.#young.drop(id)
-    for (const { id, pages } of inputs) if (isLarge(pages)) this.#store.clearRange('sp', nodeKey(id, 0, 0), nodeKey(id + 1, 0, 0))
+    for (const { id, pages } of inputs) if (hasManyNodes(pages)) this.#store.clearRange('sp', nodeKey(id, 0, 0), nodeKey(id + 1, 0, 0))
   }
 
   #adopt(list: EntryRunList): void {
@@ -141,11 +186,11 @@ export class EntryRunWriter {
   }
 
   #removeNodes({ id, pages }: EntryRun): void {
-    if (isLarge(pages)) return
+    if (hasManyNodes(pages)) return
     nodeCounts(pages).forEach((count, level) => {
       for (let number = 0; number < count; number++) this.#listBatch.del('sp', nodeKey(id, level, number))
     })
   }
 }
 
-const isLarge = (pages: number): boolean => pages >= RANGE_DELETE_NODES_MIN
+const hasManyNodes = (pages: number): boolean => pages >= RANGE_DELETE_NODES_MIN

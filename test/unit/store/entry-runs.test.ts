@@ -13,7 +13,7 @@ import { entryListMark } from '../../../src/ring/marks.ts'
 import { EntryReader } from '../../../src/store/entry-reader.ts'
 import { ENTRY_LIST_KEY, EntryNode, NodePacker, nodeKey } from '../../../src/store/entry-node.codec.ts'
 import { ENTRY_KEY, ENTRY_VALUE_BYTES, NODE_CHILDREN, PAGE_ENTRIES, nodeCounts } from '../../../src/store/entry-runs.layout.ts'
-import { ENTRY_FAN_IN, pickMerge } from '../../../src/store/entry-merge-policy.ts'
+import { ENTRY_FAN_IN, SMALL_ENTRIES, eagerMerge, isLarge, neededMerges, type MergeChoice } from '../../../src/store/entry-merge-policy.ts'
 import type { EntryRun } from '../../../src/store/entry-run-list.ts'
 import { EntryRunWriter } from '../../../src/store/entry-runs.ts'
 import { YoungPages } from '../../../src/store/young-pages.ts'
@@ -132,17 +132,18 @@ t.test('any mixture of additions, merges, failed writes and starts holds the sam
     fc.record({ kind: fc.constant('merge' as const), entries: fc.integer({ min: 1, max: 600 }), eager: fc.boolean() }),
     fc.record({ kind: fc.constant('start' as const) }),
   )
-  fc.assert(fc.property(fc.array(operation, { minLength: 5, maxLength: 60 }), fc.infiniteStream(fc.nat(11)), (ops, luck) => {
+  fc.assert(fc.property(fc.array(operation, { minLength: 5, maxLength: 60 }), fc.infiniteStream(fc.nat(11)), fc.constantFrom(SMALL_ENTRIES, 1), (ops, luck, smallEntries) => {
     const store = new FaultyStore()
     store.fails = () => luck.next().value === 0
-    let writer = new EntryRunWriter(store)
+    const start = (): EntryRunWriter => new EntryRunWriter(store, undefined, smallEntries)
+    let writer = start()
     const keys: Uint8Array[] = []
     for (const op of ops) {
       const fresh = op.kind === 'add' ? keysFrom(keys.length, op.count) : []
       try {
         if (op.kind === 'add') add(writer, store, fresh)
         if (op.kind === 'merge') writer.mergeStep(op.entries, op.eager)
-        if (op.kind === 'start') writer = new EntryRunWriter(store)
+        if (op.kind === 'start') writer = start()
         keys.push(...fresh)
       } catch (error) {
         if (!/the write failed/.test(String(error))) throw error
@@ -152,7 +153,7 @@ t.test('any mixture of additions, merges, failed writes and starts holds the sam
     const got = (): string => scan(store).map(({ key }) => toHex(key)).join()
     if (got() !== want) throw new Error('other entries before the last merges')
     store.fails = () => false
-    writer = new EntryRunWriter(store)
+    writer = start()
     settle(writer, true)
     return got() === want && (keys.length === 0 || leftovers(store, writer) === 0)
   }), { numRuns: 60 })
@@ -174,6 +175,12 @@ t.test('three levels: every key is found, every range is whole', async (t) => {
   t.equal(scan(store, {}, reader).length, count)
   t.same(scan(store, { gte: utf8('zzz') }, reader), [])
   t.same(scan(store, { lt: utf8('a') }, reader), [])
+  // A page and an inner node at a time: whatever is at hand, a look-up comes to its end.
+  const tight = new EntryReader(store, { pageCacheBytes: 1 })
+  for (let n = 0; n < 20; n++) add(writer, store, [keyOf(count + n)])
+  const own = scan(store, {}, tight)
+  t.same([own.length, scan(store, {}, reader).length], [count + 20, count + 20])
+  for (let i = 0; i < count; i += 997) t.same(scan(store, { gte: keys[i]!, lt: keys[Math.min(i + 1, count - 1)]! }, tight).some(({ key }) => compareBytes(key, keys[i]!) === 0), i < count - 1)
   const cursor = reader.entries({})
   cursor.seek(keys[5000]!)
   t.same(cursor.next()?.key, keys[5000])
@@ -259,14 +266,21 @@ t.test('young pages are bounded, and those of a run are held together or not at 
 
 t.test('which runs are merged', async (t) => {
   const runs = (...entries: number[]): EntryRun[] => entries.map((n, id) => ({ id, pages: 1, entries: n, firstLsn: 1, lastLsn: 1 }))
-  const sizes = (merge: readonly EntryRun[] | undefined): number[] | undefined => merge?.map((run) => run.entries)
-  t.equal(pickMerge([], true), undefined)
-  t.equal(pickMerge(runs(5), true), undefined)
-  t.equal(pickMerge(runs(...Array.from({ length: ENTRY_FAN_IN - 1 }, () => 5)), false), undefined, 'not yet')
-  t.same(sizes(pickMerge(runs(9000, ...Array.from({ length: ENTRY_FAN_IN }, () => 5)), false)), Array.from({ length: ENTRY_FAN_IN }, () => 5))
-  t.same(sizes(pickMerge(runs(100, 100, 1_000_000), true)), [100, 100], 'a large one is left alone')
-  t.same(sizes(pickMerge(runs(100, 200, 400), true)), [100, 200, 400])
-  t.equal(pickMerge(runs(100, 300), true), undefined)
+  const sizes = (choice: MergeChoice | undefined): number[] | undefined => choice?.runs.map((run) => run.entries)
+  const needed = (...entries: number[]): (readonly [readonly number[], number])[] =>
+    neededMerges(runs(...entries), SMALL_ENTRIES).map((choice) => [sizes(choice)!, choice.sizeClass])
+  const times = (count: number, entries: number): number[] => Array.from({ length: count }, () => entries)
+  t.same(needed(), [])
+  t.same(needed(...times(ENTRY_FAN_IN - 1, 5)), [], 'not yet')
+  t.same(needed(9000, ...times(ENTRY_FAN_IN, 5), 400), [[times(ENTRY_FAN_IN, 5), 0]], 'the smallest of a size')
+  t.same(needed(...times(ENTRY_FAN_IN, 9000), ...times(ENTRY_FAN_IN, 5)), [[times(ENTRY_FAN_IN, 5), 0], [times(ENTRY_FAN_IN, 9000), 3]], 'of each size')
+  t.same(neededMerges(runs(...times(ENTRY_FAN_IN, 9000), ...times(ENTRY_FAN_IN, 200_000)), SMALL_ENTRIES).map(isLarge), [false, true])
+  const eager = (...entries: number[]): number[] | undefined => sizes(eagerMerge(runs(...entries), SMALL_ENTRIES))
+  t.equal(eager(), undefined)
+  t.equal(eager(5), undefined)
+  t.same(eager(100, 100, 1_000_000), [100, 100], 'a large one is left alone')
+  t.same(eager(100, 200, 400), [100, 200, 400])
+  t.equal(eager(100, 300), undefined)
   // What a quiet index comes to, and what it costs.
   let written = 0
   let sized: number[] = []
@@ -274,7 +288,8 @@ t.test('which runs are merged', async (t) => {
     sized.push(10)
     written += 10
     for (;;) {
-      const merge = pickMerge(runs(...sized), true)
+      const all = runs(...sized)
+      const merge = (neededMerges(all, SMALL_ENTRIES)[0] ?? eagerMerge(all, SMALL_ENTRIES))?.runs
       if (merge === undefined) break
       const gone = new Set(merge.map(({ id }) => id))
       const sum = merge.reduce((total, run) => total + run.entries, 0)
@@ -284,6 +299,59 @@ t.test('which runs are merged', async (t) => {
   }
   t.ok(sized.length <= 8, `runs: ${sized.join()}`)
   t.ok(written / 20_000 < 12, `each entry is written ${(written / 20_000).toFixed(1)} times`)
+})
+
+t.test('merges of several sizes go on side by side: a large one holds up no other, and one that nobody needs waits', async (t) => {
+  const store = new MemoryStore()
+  // Classes of size: 1, 16, 256, 4,096 entries; an output of more is a large one.
+  const writer = new EntryRunWriter(store, undefined, 1)
+  let keys = 0
+  const grow = (count: number, each: number): void => {
+    for (let n = 0; n < count; n++) add(writer, store, keysFrom((keys += each) - each, each))
+  }
+  const sizes = (): number[] => writer.list.runs.map(({ entries }) => entries)
+  grow(ENTRY_FAN_IN, 2000)
+  t.ok(writer.mergeStep(1000, false), 'the large one has begun')
+  t.equal(sizes().length, ENTRY_FAN_IN)
+  grow(ENTRY_FAN_IN, 20)
+  for (let steps = 0; sizes().includes(20); steps++) {
+    t.ok(writer.mergeStep(1000, false))
+    if (steps > 3) return t.fail('a small merge waits for a large one')
+  }
+  t.ok(sizes().includes(2000), 'and is done before it')
+  let steps = 0
+  for (; sizes().includes(2000); steps++) if (!writer.mergeStep(1000, false) || steps > 200) return t.fail('a large merge stands still')
+  t.ok(steps > 32_000 / 1000, `${steps} steps: it has moved less than it might in each`)
+  t.same(sizes().sort((a, b) => a - b), [320, 32_000])
+
+  grow(1, 320)
+  t.ok(writer.mergeStep(64, true), 'a merge that nobody needs has begun')
+  t.notOk(writer.mergeStep(1000, false), 'it waits while there is other work')
+  grow(ENTRY_FAN_IN, 1)
+  for (let steps = 0; sizes().includes(1); steps++) if (!writer.mergeStep(100, false) || steps > 10) return t.fail('a needed merge waits, too')
+  t.same(sizes().sort((a, b) => a - b), [16, 320, 320, 32_000])
+  while (writer.mergeStep(1000, true)) { /* nothing else to do */ }
+  t.same(sizes().sort((a, b) => a - b), [16, 640, 32_000])
+  t.equal(scan(store).length, keys, 'each entry once')
+  return undefined
+})
+
+t.test('so many runs that new entries wait: whatever their sizes, something is merged', async (t) => {
+  const store = new MemoryStore()
+  const writer = new EntryRunWriter(store, undefined, 1)
+  const random = seededRandom(5)
+  let keys = 0
+  for (let n = 0; n < 500; n++) {
+    if (writer.mustMerge) {
+      const runs = writer.list.runs.length
+      for (let steps = 0; writer.list.runs.length >= runs; steps++) if (!writer.mergeStep(10_000, false) || steps > 100) return t.fail('stuck')
+    }
+    const count = 16 ** (random.u32() % 3)
+    add(writer, store, keysFrom(keys, count))
+    keys += count
+  }
+  t.equal(writer.list.runs.reduce((sum, { entries }) => sum + entries, 0), keys)
+  return undefined
 })
 
 t.test('a missing or damaged page is an error of the store, and never an answer', async (t) => {
