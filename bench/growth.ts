@@ -19,6 +19,11 @@ const MILLION = 1_000_000
 /** Frames are signed before each piece: so many assertions at a time are kept in memory. */
 const PIECE = MILLION
 
+/** Minutes lie between the first million and the last, in which the machine changes its speed: in the end each is measured in turns. */
+const COMPARISONS = 5
+const FRESH = 'fresh, 1'
+const FULL = 'full, 50'
+
 const RATE = 'assertions/s'
 
 interface Shape {
@@ -58,19 +63,33 @@ function sweep(name: string, values: readonly number[], shapeOf: (value: number)
   }
 }
 
-/** One node that is filled piece by piece. */
-function stored(name: string, total: number): Work {
+/** One node that is filled piece by piece; in the end, compared with fresh ones that have one piece. */
+function stored(name: string, total: number, comparisons = 0): Work {
   return async ({ options, samples, progress }: WorkContext) => {
     const piece = options.quick ? 2000 : PIECE
     const node = await startNode(options.dir)
+    const ended: BenchNode[] = []
+    const measure = async (at: string, of: BenchNode): Promise<void> => {
+      const rate = await rateOf(of, {}, 600, piece)
+      progress(`${at}M stored: ${Math.round(rate)}/s`)
+      samples.add(`${name} ${at}`, rate)
+    }
     try {
-      for (let millions = 1; millions <= (options.quick ? 2 : total / MILLION); millions++) {
-        const rate = await rateOf(node, {}, 600, piece)
-        progress(`${millions}M stored: ${Math.round(rate)}/s`)
-        samples.add(`${name} ${millions}`, rate)
+      for (let millions = 1; millions <= (options.quick ? 2 : total / MILLION); millions++) await measure(String(millions), node)
+      for (let n = 0; n < comparisons; n++) {
+        // It would merge while there is nothing to do.
+        process.kill(node.server.pid, 'SIGSTOP')
+        const fresh = await startNode(options.dir)
+        // Its files are removed in the end: the file system would be busy with that while the other one is measured.
+        ended.push(fresh)
+        await rateOf(fresh, {}, 600, piece)
+        await measure(FRESH, fresh)
+        await fresh.server.kill9()
+        process.kill(node.server.pid, 'SIGCONT')
+        await measure(FULL, node)
       }
     } finally {
-      await node.remove()
+      for (const { remove } of [node, ...ended]) await remove()
     }
   }
 }
@@ -84,7 +103,7 @@ const PARTS: ReadonlyMap<string, Work> = new Map([
   ['verify-threads', sweep('verify-threads', VERIFY_THREADS, () => ({}), (verifyThreads) => ({ verifyThreads }))],
   [STORED, stored(STORED, 10 * MILLION)],
   // Takes ten minutes and 20 GB of disk: only where it is asked for by name.
-  [STORED_LONG, (context) => (context.options.only.includes(STORED_LONG) ? stored(STORED_LONG, 50 * MILLION)(context) : Promise.resolve())],
+  [STORED_LONG, (context) => (context.options.only.includes(STORED_LONG) ? stored(STORED_LONG, 50 * MILLION, context.options.quick ? 1 : COMPARISONS)(context) : Promise.resolve())],
 ])
 
 const UNITS: Readonly<Record<string, string>> = {
@@ -126,10 +145,14 @@ function figuresOf(samples: Samples, options: BenchOptions): Figure[] {
       name: `${UNITS[part]!}: ${value}`, value: rate, unit: RATE, better: 'higher', spread: samples.spread(`${part} ${value}`),
     }))
     const [first, last] = [points[0], points.at(-1)]
-    if (part.startsWith(STORED) && first !== undefined && last !== undefined) {
+    if (part === STORED && first !== undefined && last !== undefined) {
+      figures.push({ name: `rate with ${last[0]}M stored against ${first[0]}M`, value: last[1] / first[1], unit: 'x', better: 'higher' })
+    }
+    const [fresh, full] = [FRESH, FULL].map((at) => samples.median(`${part} ${at}`)) as [number, number]
+    if (Number.isFinite(full)) {
       figures.push({
-        name: `rate with ${last[0]}M stored against ${first[0]}M`, value: last[1] / first[1], unit: 'x', better: 'higher',
-        ...part === STORED_LONG && { atLeast: 0.8 },
+        name: 'rate with 50M stored against a fresh node with 1M, in turns', value: full / fresh, unit: 'x', better: 'higher', atLeast: 0.8,
+        spread: samples.spread(`${part} ${FULL}`),
       })
     }
     return figures

@@ -1,4 +1,11 @@
 import type { Disk } from './disk.ts'
+import { errnoOf } from './errors.ts'
+
+/** No space, no quota, no inode, or a limit of the process on the size of files. */
+export function isDiskFull(error: unknown): boolean {
+  const errno = errnoOf(error)
+  return errno === 'ENOSPC' || errno === 'EDQUOT' || errno === 'EFBIG'
+}
 
 export function removeIfThere(disk: Disk, path: string): void {
   if (disk.exists(path)) disk.unlink(path)

@@ -87,11 +87,12 @@ export const OPTIONS = {
 
   ingestLagBytesMax: number('store', 256 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'WAL bytes that may wait for the indexes; beyond it the commit stage waits and clients feel back-pressure.'),
   ingestGatherMsMax: number('store', 10, 0, 1000, 'ms', 'Longest time that the indexes let a stream gather before they take the next part of it: so much later do questions see what was acked. Alone, or at a slow pace, assertions are indexed within 2 ms; of more than 4,096 none waits. 0: never.'),
-  idFilterBytes: number('store', 32 * MiB, 64 * KiB, 4 * GiB, 'bytes', 'Memory of the filter that tells new ids from known ones, at first; a power of two. 32 MiB serve 23 million ids at about 0.5% false alarms, each of which costs a read; behind them a filter of twice that is added, and so on.'),
-  idFilterBytesMax: number('store', 256 * MiB, 64 * KiB, 4 * GiB, 'bytes', 'Memory up to which the filter of ids grows, taken as it does. Beyond it false alarms rise: 256 MiB serve 160 million ids.'),
+  indexFileEntriesMin: number('store', 32_768, 1, 2 ** 31, 'assertions', 'From so many assertions on, a run of the index by subject and predicate that merges have made is put into a file of its own under db/runs/. A smaller one is in RocksDB, which writes it again a few times.'),
+  idFilterBytes: number('store', 32 * MiB, 64 * KiB, 4 * GiB, 'bytes', 'Memory of the filter that tells new ids from known ones, at first; a power of two. 32 MiB serve 16 million ids at about 0.1% false alarms, each of which costs a read in every run of ids; behind them a filter of twice that is added, and so on.'),
+  idFilterBytesMax: number('store', 256 * MiB, 64 * KiB, 4 * GiB, 'bytes', 'Memory up to which the filter of ids grows, taken as it does. Beyond it false alarms rise: 256 MiB serve 117 million ids.'),
   recentIdsMax: number('store', 524_288, 1024, 16_777_216, 'ids', 'Ids held in memory before they are written to the store as one sorted run. Commits wait where ingest is more than so many behind.'),
   answerCacheBytes: number('store', 32 * MiB, 0, 16 * GiB, 'bytes', 'Memory of each lens thread for answers that it has given; an answer is used again until something is written that it depends on. What depends on the time, by decay, is kept for a second at most. 0: none.'),
-  memtableBytes: number('store', 256 * MiB, 1 * MiB, 4 * GiB, 'bytes', 'RocksDB memtable budget. The larger, the fewer times RocksDB writes an entry again; its own log grows to several times as much.'),
+  memtableBytes: number('store', 64 * MiB, 1 * MiB, 4 * GiB, 'bytes', 'RocksDB memtable budget. The larger, the fewer times RocksDB writes an entry again; its own log grows to several times as much.'),
   blockCacheBytes: number('store', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'RocksDB block cache.'),
 
   lensPageCacheBytes: number('lens', 64 * MiB, 1 * MiB, 64 * GiB, 'bytes', 'Memory of each lens thread for pages of the index by subject and predicate, a quarter of it for the nodes above them. A page at hand is found without asking RocksDB.'),

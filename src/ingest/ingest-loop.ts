@@ -3,6 +3,7 @@ import type { Hlc } from '../base/hlc.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
 import { MiB } from '../base/units.ts'
 import type { EntryArena } from '../store/entry-arena.ts'
+import type { EntryRun } from '../store/entry-run-list.ts'
 import type { EntryRunWriter } from '../store/entry-runs.ts'
 import type { IdHash } from '../store/id-hash.ts'
 import type { IdRunWriter } from '../store/id-runs.ts'
@@ -110,6 +111,11 @@ export class IngestLoop {
 
   get applied(): AppliedMark {
     return this.#applied
+  }
+
+  /** Runs of the index by subject and predicate. */
+  get indexRuns(): readonly EntryRun[] {
+    return this.#deps.entryRuns.list.runs
   }
 
   get idsFlushedLsn(): Lsn {

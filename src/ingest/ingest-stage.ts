@@ -4,6 +4,7 @@ import type { Secrets } from '../base/random.ts'
 import type { ThreadMetrics } from '../observe/thread-metrics.ts'
 import type { Bell } from '../ring/bell.ts'
 import type { Marks } from '../ring/marks.ts'
+import { isFileRun } from '../store/run-file.layout.ts'
 import { openStoreMeta } from '../store/store-meta.ts'
 import { isRetryableStoreError } from '../store/store.ts'
 import type { Stage, StepOutcome } from '../thread/stage.ts'
@@ -114,6 +115,10 @@ export class IngestStage implements Stage {
     const { metrics, recents } = this.#options
     metrics.set('applied_lsn', this.#loop.applied.lsn)
     metrics.set('ids_flushed_lsn', this.#loop.idsFlushedLsn)
+    const runs = this.#loop.indexRuns
+    const inFiles = runs.reduce((count, { id }) => count + Number(isFileRun(id)), 0)
+    metrics.set('index_runs', { place: 'rocksdb' }, runs.length - inFiles)
+    metrics.set('index_runs', { place: 'file' }, inFiles)
     metrics.set('recent_ids', recents.count)
     metrics.set('recent_ids_fill_ratio', recents.count / (2 * recents.entriesMax))
   }

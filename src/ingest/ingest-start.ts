@@ -5,7 +5,7 @@ import type { IdHash } from '../store/id-hash.ts'
 import { EntryRunWriter } from '../store/entry-runs.ts'
 import { IdRunWriter, fingerprintScan } from '../store/id-runs.ts'
 import type { RecentIds } from '../store/recent-ids.ts'
-import type { StoreMeta } from '../store/store-meta.ts'
+import { raiseFormat, type StoreMeta } from '../store/store-meta.ts'
 import type { Store } from '../store/store.ts'
 import { IngestLoop, type IngestDependencies, type LogReader, type ReplayedIds } from './ingest-loop.ts'
 
@@ -50,6 +50,7 @@ export function startIngest(options: IngestStartOptions): IngestLoop {
     throw new DbError('wal_corrupt', `the store has LSN ${meta.applied.lsn}, but the log ends at ${lastLsn}: it has lost its end`,
       { appliedLsn: meta.applied.lsn, lastLsn })
   }
+  raiseFormat(store)
   options.onIdsFlushed(meta.idsFlushed.lsn)
   if (meta.applied.lsn > 0) options.onApplied(meta.applied.position, meta.applied.lsn)
   const runs = new IdRunWriter(store, hash)

@@ -1,6 +1,6 @@
 import { assert, must } from '../base/assert.ts'
 import type { Disk, DiskFile } from '../base/disk.ts'
-import { writeSynced } from '../base/disk-files.ts'
+import { isDiskFull, writeSynced } from '../base/disk-files.ts'
 import { DbError, errnoOf } from '../base/errors.ts'
 import { HASH_BYTES } from './blake3.layout.ts'
 import { HEAD_SLOT_BYTES, HEAD_SLOT_STRIDE, decodeHeadSlot, encodeHeadSlot, type HeadSlot } from './tlog-head.codec.ts'
@@ -27,8 +27,7 @@ function doing<T>(what: string, dir: string, work: () => T): T {
   } catch (error) {
     const errno = errnoOf(error)
     if (errno === undefined) throw error
-    const isFull = errno === 'ENOSPC' || errno === 'EDQUOT'
-    throw new DbError(isFull ? 'disk_full' : 'io_error', `${what} the proof log failed: ${errno}`, { path: dir, errno }, { cause: error })
+    throw new DbError(isDiskFull(error) ? 'disk_full' : 'io_error', `${what} the proof log failed: ${errno}`, { path: dir, errno }, { cause: error })
   }
 }
 

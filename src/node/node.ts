@@ -33,7 +33,7 @@ import { startThreads, type ThreadGroup } from './threads.ts'
 import { TlogWatch } from './tlog.ts'
 import type { ThreadStart } from './thread.messages.ts'
 import { VERSION } from './version.ts'
-import { walDirOf, walNodeIdOf } from './wal-place.ts'
+import { storeDirOf, walDirOf, walNodeIdOf } from './wal-place.ts'
 
 /** How RocksDB names its threads for flushes and compactions. */
 const STORE_THREADS = 'rocksdb:'
@@ -130,7 +130,7 @@ function makeDataDir(config: Config): void {
 }
 
 function nameDataDir(config: Config): void {
-  nodeDisk.mkdir(join(config.dataDir, 'db'))
+  nodeDisk.mkdir(storeDirOf(config))
   // Whoever made them: an earlier start may have died before its sync, and all that will be acked hangs on these names.
   nodeDisk.syncDir(config.dataDir)
   try {
@@ -143,7 +143,7 @@ function nameDataDir(config: Config): void {
 
 async function openStore(config: Config): Promise<Store> {
   const store = await openRocksStore({
-    path: join(config.dataDir, 'db'), createIfMissing: true, memtableBytes: config.memtableBytes,
+    path: storeDirOf(config), createIfMissing: true, memtableBytes: config.memtableBytes,
     blockCacheBytes: config.blockCacheBytes, parallelism: Math.max(2, availableParallelism()),
   })
   lowerPriorityOfThreads(STORE_THREADS, config.backgroundNice)

@@ -7,6 +7,8 @@ import { Marks } from '../ring/marks.ts'
 import { IdFilter } from '../store/id-filter.ts'
 import { IdHash } from '../store/id-hash.ts'
 import { IdLookup } from '../store/id-lookup.ts'
+import { withRunFiles } from '../store/run-file-store.ts'
+import { RunFiles, runsDirOf } from '../store/run-files.ts'
 import { RecentIds } from '../store/recent-ids.ts'
 import { openStoreMeta } from '../store/store-meta.ts'
 import type { Store } from '../store/store.ts'
@@ -15,7 +17,7 @@ import { WalReader } from '../wal/wal-reader.ts'
 import type { Machine } from './machine.ts'
 import type { NodeMemory } from './memory.ts'
 import type { ThreadStart } from './thread.messages.ts'
-import { walDirOf, walNodeIdOf } from './wal-place.ts'
+import { storeDirOf, walDirOf, walNodeIdOf } from './wal-place.ts'
 
 /** A stage with the bell that it sleeps on. */
 export interface HostedStage {
@@ -37,7 +39,8 @@ export class Workplace {
     this.start = start
     this.machine = machine
     this.marks = new Marks(start.memory.marks)
-    this.store = machine.attachStore(start.storeHandle)
+    const { config, storeHandle } = start
+    this.store = withRunFiles(machine.attachStore(storeHandle), new RunFiles(machine.disk, runsDirOf(storeDirOf(config)), config.indexFileEntriesMin))
   }
 
   get clock(): Clock {

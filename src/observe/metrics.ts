@@ -67,6 +67,7 @@ export const QUERY_ENDPOINTS = [
   'sources', 'stream', 'proofs',
 ] as const
 export const STORE_OPERATIONS = ['write'] as const
+export const RUN_PLACES = ['rocksdb', 'file'] as const
 
 type Labels = MetricBase['labels']
 const counter = <const L extends Labels = undefined>(help: string, labels?: L) => ({ type: 'counter' as const, help, labels: labels as L })
@@ -140,6 +141,7 @@ export const METRICS = {
   ingest_lag_bytes: gauge('WAL bytes that are durable and not yet in the indexes.'),
   ingest_lag_seconds: gauge('Age of the oldest durable assertion that is not yet in the indexes; 0 where there is none.'),
   ingest_batch_latency_seconds: histogram(LATENCY, 'Time of one batch of index writes.'),
+  index_runs: gauge('Runs of the index by subject and predicate; a question whose pair is not at hand reads a page of each. In RocksDB, and in files of db/runs/.', { place: RUN_PLACES }),
   recent_ids: gauge('Ids in memory that are not yet in a run.'),
   recent_ids_fill_ratio: gauge('Part of recentIdsMax in use, 0..1.'),
   id_filter_fill_ratio: gauge('Part of the bits that are set in the youngest stage of the id filter, 0..1; above 0.5 the filter has no more room to grow, and false alarms do.'),

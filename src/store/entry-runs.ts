@@ -8,6 +8,7 @@ import { RunBuilder } from './entry-run-builder.ts'
 import { decodeEntryRunList, encodeEntryRunList, type EntryRun, type EntryRunList } from './entry-run-list.ts'
 import { nodeCounts } from './entry-runs.layout.ts'
 import { KeySorter } from './entry-sort.ts'
+import { FILE_RUN, isFileRun } from './run-file.layout.ts'
 import { clearLeftoverRuns } from './run-leftovers.ts'
 import type { Store, StoreBatch } from './store.ts'
 import { YoungPages } from './young-pages.ts'
@@ -22,6 +23,8 @@ export const ENTRY_RUNS_MAX = 112
  * it would take a third of the rate while it lasts, which is for many millions.
  */
 const LARGE_SHARE = 0.3
+/** Entries of runs that wait for the removal of their files, about 60 bytes each on disk: each removal costs a sync of the store's own log. */
+const GRAVE_ENTRIES_MAX = 4_000_000
 /** A run with fewer nodes is removed node by node: a range deletion slows down every read beside it until it is compacted. */
 const RANGE_DELETE_NODES_MIN = 4096
 
@@ -53,6 +56,8 @@ export class EntryRunWriter {
   #nextRun: number
   /** By class of size; the runs of one are in no other. */
   readonly #merges: ActiveMerge[] = []
+  /** Runs in files, merged into others, that may have to come back after a power cut. */
+  readonly #graves: EntryRun[] = []
 
   /**
    * @param onList told of the version of the list when it can be read: at once, and after each change
@@ -67,7 +72,7 @@ export class EntryRunWriter {
     this.#listBatch = store.batch()
     this.#list = decodeEntryRunList(store.get('sp', ENTRY_LIST_KEY))
     // An interrupted merge's number must not be used for another run while old pages might show through.
-    this.#nextRun = clearLeftoverRuns(store, 'sp', this.#list)
+    this.#nextRun = Math.max(clearLeftoverRuns(store, 'sp', this.#list), this.#clearLeftoverFiles())
     onList(this.#list.version)
   }
 
@@ -117,6 +122,7 @@ export class EntryRunWriter {
       merge.due = isUrgent ? entriesMax : merge.due + entriesMax * LARGE_SHARE
       if (merge.due > 0) merge.due -= this.#advance(merge, merge.due)
     }
+    if (active.length === 0 && eager) this.#bury()
     return active.length > 0
   }
 
@@ -130,13 +136,20 @@ export class EntryRunWriter {
     const spare = eager && choices.length + this.#merges.length === 0 ? eagerMerge(free, this.#smallEntries) : undefined
     if (spare !== undefined) choices.push(spare)
     for (const choice of choices) {
-      const merge = new EntryMerge(this.#store, this.#young, choice.runs, new RunBuilder(this.#nextRun++, this.#packer))
+      const merge = new EntryMerge(this.#store, this.#young, choice.runs, new RunBuilder(this.#numberFor(choice), this.#packer))
       this.#merges.push({ choice, merge, isAtEnd: false, due: 0 })
     }
     this.#merges.sort((a, b) => a.choice.sizeClass - b.choice.sizeClass)
   }
 
   /** Entries moved: a round too many at most. */
+  /** Of the run that a merge makes: it says whether that is put into a file. */
+  #numberFor({ runs }: MergeChoice): number {
+    const number = this.#nextRun++
+    const entriesMin = this.#store.runFiles?.entriesMin ?? Infinity
+    return runs.reduce((sum, { entries }) => sum + entries, 0) < entriesMin ? number : number + FILE_RUN
+  }
+
   #advance(active: ActiveMerge, entriesMax: number): number {
     let entries = 0
     while (entries < entriesMax && !active.isAtEnd) {
@@ -162,6 +175,7 @@ export class EntryRunWriter {
     }
     output.finish(this.#batch)
     this.#writePending()
+    if (isFileRun(output.run)) this.#store.runFiles!.seal(output.run, output.pages)
     const gone = new Set(inputs.map((run) => run.id))
     const run: EntryRun = {
       id: output.run, pages: output.pages, entries,
@@ -177,7 +191,45 @@ export class EntryRunWriter {
     this.#adopt(list)
     this.#merges.splice(this.#merges.indexOf(active), 1)
     for (const { id } of inputs) this.#young.drop(id)
-    for (const { id, pages } of inputs) if (hasManyNodes(pages)) this.#store.clearRange('sp', nodeKey(id, 0, 0), nodeKey(id + 1, 0, 0))
+    for (const input of inputs) {
+      if (isFileRun(input.id)) this.#graves.push(input)
+      else if (hasManyNodes(input.pages)) this.#clearNodes(input)
+    }
+    if (this.#graves.reduce((sum, run) => sum + run.entries, 0) >= GRAVE_ENTRIES_MAX) this.#bury()
+  }
+
+  /**
+   * Removes the files of runs that no list names any more, once the list that does not is durable: a power cut throws the store back to an
+   * earlier one, whose files must be there.
+   */
+  #bury(): void {
+    if (this.#graves.length === 0) return
+    this.#syncList()
+    for (let grave = this.#graves[0]; grave !== undefined; grave = this.#graves[0]) {
+      this.#clearNodes(grave)
+      this.#graves.shift()
+    }
+  }
+
+  /** Of merges that an earlier life had not ended, or whose inputs it had not removed. @returns a number that no file has. */
+  #clearLeftoverFiles(): number {
+    const files = this.#store.runFiles?.list() ?? []
+    const listed = new Set(this.#list.runs.map(({ id }) => id))
+    const left = files.filter((run) => !listed.has(run))
+    if (left.length > 0) this.#syncList()
+    for (const run of left) this.#store.runFiles!.remove(run)
+    return files.reduce((next, run) => Math.max(next, run - FILE_RUN + 1), 0)
+  }
+
+  /** What has been written before, the list among it, is durable when it returns. */
+  #syncList(): void {
+    const batch = this.#store.batch()
+    batch.del('sp', nodeKey(0, 0, 0))
+    batch.write({ sync: true })
+  }
+
+  #clearNodes({ id }: Pick<EntryRun, 'id'>): void {
+    this.#store.clearRange('sp', nodeKey(id, 0, 0), nodeKey(id + 1, 0, 0))
   }
 
   #adopt(list: EntryRunList): void {
@@ -186,7 +238,7 @@ export class EntryRunWriter {
   }
 
   #removeNodes({ id, pages }: EntryRun): void {
-    if (hasManyNodes(pages)) return
+    if (hasManyNodes(pages) || isFileRun(id)) return
     nodeCounts(pages).forEach((count, level) => {
       for (let number = 0; number < count; number++) this.#listBatch.del('sp', nodeKey(id, level, number))
     })

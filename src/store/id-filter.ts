@@ -13,8 +13,8 @@ const STAGE_INDEX = 2
 const STAGE_ADDED_INDEX = 3
 /** Header word: log2 of the bytes of the first stage. */
 const FIRST_BITS_INDEX = 4
-/** Bits of a stage for each of its ids: half of them are set when it is full, and about 0.5% of new ids are taken for known ones. */
-const BITS_AN_ID = 11.5
+/** Bits of a stage for each of its ids: two fifths of them are set when it is full, and about 0.1% of new ids are taken for known ones. */
+const BITS_AN_ID = 16
 
 /** The odd multipliers of the Parquet format's split-block Bloom filter. */
 const SALTS = Int32Array.of(

@@ -6,8 +6,10 @@
 import { assert } from '../base/assert.ts'
 import { PREDICATE_BYTES_MAX, SUBJECT_BYTES_MAX } from '../record/limits.ts'
 
-/** Of the whole keyspace. A newer one is refused, an older one rebuilt. */
-export const STORE_FORMAT = 3
+/** Of the whole keyspace. A newer one is refused, an older one than {@link STORE_FORMAT_OLDEST} rebuilt. */
+export const STORE_FORMAT = 4
+/** The oldest that is read and raised: it has no run files. */
+export const STORE_FORMAT_OLDEST = 3
 
 // Column `meta`: ASCII keys.
 export const META_FORMAT_KEY: Uint8Array = new TextEncoder().encode('format')

@@ -1,3 +1,4 @@
+import { bytesEqual } from '../base/bytes.ts'
 import { DbError } from '../base/errors.ts'
 import type { Hlc } from '../base/hlc.ts'
 import { readLsn, writeLsn, type Lsn, type WalPosition } from '../base/lsn.ts'
@@ -6,7 +7,7 @@ import { ID_HASH_KEY_BYTES } from './id-hash.ts'
 import {
   APPLIED_ASSERTIONS, APPLIED_BYTES, APPLIED_HLC, APPLIED_LSN, APPLIED_OFFSET, APPLIED_RECORDS, APPLIED_SEGMENT_ID,
   IDS_FLUSHED_BYTES, IDS_FLUSHED_LSN, IDS_FLUSHED_OFFSET, IDS_FLUSHED_SEGMENT_ID, META_APPLIED_KEY, META_FORMAT_KEY,
-  META_ID_HASH_KEY, META_IDS_FLUSHED_KEY, META_REBUILDING_KEY, STORE_FORMAT,
+  META_ID_HASH_KEY, META_IDS_FLUSHED_KEY, META_REBUILDING_KEY, STORE_FORMAT, STORE_FORMAT_OLDEST,
 } from './keyspace.layout.ts'
 import type { Store } from './store.ts'
 
@@ -60,12 +61,25 @@ export function openStoreMeta(store: Store, secrets: Secrets): StoreMeta {
 
 /** Synced, so that a store whose first bytes are gone is seen as empty and not as one with another key. */
 function initialise(store: Store, secrets: Secrets): void {
-  const format = new Uint8Array(4)
-  new DataView(format.buffer).setUint32(0, STORE_FORMAT, true)
   const batch = store.batch()
-  batch.put('meta', META_FORMAT_KEY, format)
+  batch.put('meta', META_FORMAT_KEY, encodeFormat())
   batch.put('meta', META_ID_HASH_KEY, secrets.bytes(ID_HASH_KEY_BYTES))
   batch.write({ sync: true })
+}
+
+/** Before anything is written that an older version could not read: it refuses the store from then on. */
+export function raiseFormat(store: Store): void {
+  const format = encodeFormat()
+  if (bytesEqual(store.get('meta', META_FORMAT_KEY) ?? format, format)) return
+  const batch = store.batch()
+  batch.put('meta', META_FORMAT_KEY, format)
+  batch.write({ sync: true })
+}
+
+function encodeFormat(): Uint8Array {
+  const format = new Uint8Array(4)
+  new DataView(format.buffer).setUint32(0, STORE_FORMAT, true)
+  return format
 }
 
 function checkFormat(bytes: Uint8Array): void {
@@ -74,7 +88,7 @@ function checkFormat(bytes: Uint8Array): void {
   if (format > STORE_FORMAT) {
     throw new DbError('format_unsupported', `the store has format ${format}, this version knows ${STORE_FORMAT}`, { format })
   }
-  if (format < STORE_FORMAT) throw corrupt(`it has format ${format} of an older version`)
+  if (format < STORE_FORMAT_OLDEST) throw corrupt(`it has format ${format} of an older version`)
 }
 
 /** HLC up to which the log is applied, as of this call; undefined in a new store. @throws {DbError} `store_corrupt` */

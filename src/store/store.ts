@@ -1,3 +1,5 @@
+import type { RunFiles } from './run-files.ts'
+
 /**
  * The seam to key-value storage: columns of ordered byte keys. All calls but `close` are synchronous, because the
  * threads that make them have nothing else to do. Nothing outside of this folder knows RocksDB.
@@ -23,6 +25,8 @@ export interface Store {
   clearRange(column: ColumnName, gte: Uint8Array, lt: Uint8Array): void
   /** A figure of the storage engine by its own name, undefined where it has none: for metrics and `inspect`. */
   property(name: string): string | undefined
+  /** Where nodes of large runs lie in files beside the store; absent: nowhere. */
+  readonly runFiles?: RunFiles
   /** What another thread attaches with; undefined where the store can not be shared. */
   readonly handle: bigint | undefined
   /** Only by the owner, after every other thread has let go. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { bytesEqual, toHex } from '../base/bytes.ts'
 import type { Disk } from '../base/disk.ts'
-import { removeIfThere } from '../base/disk-files.ts'
+import { isDiskFull, removeIfThere } from '../base/disk-files.ts'
 import { DbError } from '../base/errors.ts'
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
@@ -16,7 +16,7 @@ import {
 } from './segment-scan.ts'
 import { examineTail } from './tail.ts'
 import {
-  MANIFEST_TMP_NAME, NEXT_NAME, NEXT_TMP_NAME, OPENING_NAME, TAIL_TMP_SUFFIX, doing, isDiskFull, makeWalDir,
+  MANIFEST_TMP_NAME, NEXT_NAME, NEXT_TMP_NAME, OPENING_NAME, TAIL_TMP_SUFFIX, doing, makeWalDir,
   TRUSTED_NAME, readManifest, segmentIdOf, segmentPath, syncOrDistrust, trust, walCorrupt,
 } from './wal-files.ts'
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Disk, DiskFile } from '../base/disk.ts'
-import { removeIfThere } from '../base/disk-files.ts'
+import { isDiskFull, removeIfThere } from '../base/disk-files.ts'
 import { assert } from '../base/assert.ts'
 import type { Secrets } from '../base/random.ts'
 import { MiB } from '../base/units.ts'
@@ -11,7 +11,7 @@ import { segmentBytesOf } from './segment.layout.ts'
 import { SegmentCursor, type Chain } from './segment-cursor.ts'
 import { chainBehind, scanSegment } from './segment-scan.ts'
 import {
-  MANIFEST_TMP_NAME, OPENING_NAME, TAIL_TMP_SUFFIX, isDiskFull, publishManifest, segmentPath, stageManifest,
+  MANIFEST_TMP_NAME, OPENING_NAME, TAIL_TMP_SUFFIX, publishManifest, segmentPath, stageManifest,
   takeNext, walCorrupt, type SegmentSizes,
 } from './wal-files.ts'
 

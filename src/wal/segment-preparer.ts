@@ -2,10 +2,11 @@ import { open, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promise
 import { join } from 'node:path'
 import { must } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
+import { isDiskFull } from '../base/disk-files.ts'
 import { errnoOf } from '../base/errors.ts'
 import { MiB } from '../base/units.ts'
 import { segmentBytesOf } from './segment.layout.ts'
-import { NEXT_NAME, NEXT_TMP_NAME, ioError, isDiskFull, type SegmentSizes } from './wal-files.ts'
+import { NEXT_NAME, NEXT_TMP_NAME, ioError, type SegmentSizes } from './wal-files.ts'
 
 /** Written and synced in steps, so that the commit thread's fdatasync never waits behind a whole segment. */
 const STEP_BYTES = MiB

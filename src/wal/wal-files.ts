@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path'
 import type { Disk, DiskFile } from '../base/disk.ts'
-import { removeIfThere, writeSynced } from '../base/disk-files.ts'
+import { isDiskFull, removeIfThere, writeSynced } from '../base/disk-files.ts'
 import { DbError, errnoOf } from '../base/errors.ts'
 import { MiB } from '../base/units.ts'
 import type { Lsn } from '../base/lsn.ts'
@@ -39,12 +39,6 @@ export function segmentIdOf(name: string): number | undefined {
 }
 
 export const segmentPath = (dir: string, segmentId: number): string => join(dir, segmentName(segmentId))
-
-/** No space, no quota, no inode, or a limit of the process on the size of files. */
-export function isDiskFull(error: unknown): boolean {
-  const errno = errnoOf(error)
-  return errno === 'ENOSPC' || errno === 'EDQUOT' || errno === 'EFBIG'
-}
 
 /** The log is damaged at a place; its bytes are left as they are. */
 export function walCorrupt(reason: string, segmentId: number, offset: number, lsn: Lsn): DbError {

@@ -1,7 +1,7 @@
 import { crc32c } from '../base/crc32c.ts'
 import { assert } from '../base/assert.ts'
 import type { Disk, DiskFile } from '../base/disk.ts'
-import { removeIfThere } from '../base/disk-files.ts'
+import { isDiskFull, removeIfThere } from '../base/disk-files.ts'
 import { DbError, errnoOf, isDbError } from '../base/errors.ts'
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
@@ -17,7 +17,7 @@ import { SEAL_BYTES, SEGMENT_RECORDS_OFFSET } from './segment.layout.ts'
 import { chainOf, type Chain } from './segment-cursor.ts'
 import { chainAtEnd, openNextSegment, rewriteTail, type OpenTail, type OpeningOptions } from './segment-opening.ts'
 import { readSegmentHeader } from './segment-scan.ts'
-import { distrust, isDiskFull, publishManifest, segmentPath, stageManifest, syncOrDistrust } from './wal-files.ts'
+import { distrust, publishManifest, segmentPath, stageManifest, syncOrDistrust } from './wal-files.ts'
 
 export interface WalWriterOptions extends OpeningOptions {
   /** Most bytes that share one fdatasync; a single record may be larger. */

@@ -43,7 +43,7 @@ export function swarmOf(random: Random): Swarm {
     ringBytes: oneOf(2 ** 15, 2 ** 16), frameBytesMax: 5 * 1024, batchAssertionsMax: 6, queryLimitMax: 100,
     // Two frames with their ids, and not much more, so that segments change all the time.
     walSegmentBytes: oneOf(5, 6, 9, 16) * 4096, groupBytesMax: oneOf(2048, 8192, 16_384), walReserveBytes: oneOf(0, 16_384),
-    walMarkIdleMs: oneOf(1, 20), ingestLagBytesMax: oneOf(8192, 65_536), recentIdsMax: oneOf(8, 24, 64), idFilterBytes: 64, idFilterBytesMax: 16_384,
+    walMarkIdleMs: oneOf(1, 20), ingestLagBytesMax: oneOf(8192, 65_536), recentIdsMax: oneOf(8, 24, 64), indexFileEntriesMin: oneOf(1, 6, 32_768), idFilterBytes: 64, idFilterBytesMax: 16_384,
     hlcDriftMaxMs: 60_000, tlogCheckpointMs: oneOf(10, 100),
     // Its syncs of the data folder would else hide that somebody else's are missing.
     tlogEnabled: oneOf('on', 'on', 'off'),

@@ -60,7 +60,9 @@ export class World {
     this.secrets = seededSecrets(root.fork('secrets'))
     this.identity = keyPairOfSeed(this.secrets.bytes(32))
     this.oracle = new Oracle(this.walDir, this.walNodeId)
-    this.disk.mkdir(DATA_DIR)
+    // The store's folder, whose name a node syncs with the data directory's: a sync in each life would hide that somebody else's is missing.
+    this.disk.mkdir(`${DATA_DIR}/db`)
+    this.disk.syncDir(DATA_DIR)
     this.disk.syncDir('/')
     this.store.isFull = () => !this.isCalm && this.disk.freeBytes('/') === 0 && this.below(2) === 0
   }

@@ -39,7 +39,7 @@ export async function inTwoLanes(mayGoOn: (number: number) => boolean, work: (nu
 /** Small segments, runs and memtables, so that a short stream rotates, seals and flushes. Unsigned: signatures cost time, and no fault test is about them. */
 export const SMALL: Settings = {
   signatures: 'optional', verifyThreads: 1, lensThreads: 1, walSegmentBytes: 2 ** 20, frameBytesMax: 2 ** 18, groupBytesMax: 2 ** 18,
-  walReserveBytes: 0, ringBytes: 2 ** 20, recentIdsMax: 4096, idFilterBytes: 2 ** 16, memtableBytes: 2 ** 20, blockCacheBytes: 2 ** 20,
+  walReserveBytes: 0, ringBytes: 2 ** 20, recentIdsMax: 4096, indexFileEntriesMin: 64, idFilterBytes: 2 ** 16, memtableBytes: 2 ** 20, blockCacheBytes: 2 ** 20,
   ingestLagBytesMax: 2 ** 22, logLevel: 'info',
 }
 

@@ -49,7 +49,7 @@ const QUERY_PAUSE_MS = 50
 const QUERIES_MISSING_MAX = 40
 /**
  * What grows to a bound with what is stored is at its bound early, or it would look like a leak for the hour that it takes. Each question and each assertion is
- * about something else, so caches are small; the filter of ids has all of its memory from the start, enough for 46 million.
+ * about something else, so caches are small; the filter of ids has all of its memory from the start.
  */
 const BOUNDED = {
   lensPageCacheBytes: 2 * MiB, lensPairCacheBytes: 2 * MiB, lensClaimCacheBytes: 2 * MiB, lensLogCacheBytes: 2 * MiB, blockCacheBytes: 8 * MiB,

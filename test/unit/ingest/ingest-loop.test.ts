@@ -12,8 +12,8 @@ import {
 } from '../../../src/store/keyspace.codec.ts'
 import type { FoundEntry } from '../../../src/store/entry-cursor.ts'
 import { EntryReader } from '../../../src/store/entry-reader.ts'
-import { META_APPLIED_KEY, STORE_FORMAT } from '../../../src/store/keyspace.layout.ts'
-import { decodeApplied, openStoreMeta } from '../../../src/store/store-meta.ts'
+import { META_APPLIED_KEY, STORE_FORMAT, STORE_FORMAT_OLDEST } from '../../../src/store/keyspace.layout.ts'
+import { decodeApplied, openStoreMeta, raiseFormat } from '../../../src/store/store-meta.ts'
 import { MemoryStore } from '../../../src/store/store-memory.ts'
 import type { RangeBounds, Store } from '../../../src/store/store.ts'
 import { decodeAssertion } from '../../../src/wire/assertion.codec.ts'
@@ -277,6 +277,10 @@ t.test('what the store says of itself', async (t) => {
   const meta = openStoreMeta(store, seededSecrets(1))
   t.same(openStoreMeta(store, seededSecrets(2)), meta, 'the key is made once')
   const put = (key: string, value: Uint8Array): void => { const b = store.batch(); b.put('meta', utf8(key), value); b.write() }
+  put('format', Uint8Array.of(STORE_FORMAT_OLDEST, 0, 0, 0))
+  t.same(openStoreMeta(store, seededSecrets(1)), meta, 'of a version without run files')
+  raiseFormat(store)
+  t.same(store.get('meta', utf8('format')), Uint8Array.of(STORE_FORMAT, 0, 0, 0), 'which opens it no more once it is written to')
   put('applied', new Uint8Array(3))
   t.throws(() => openStoreMeta(store, seededSecrets(1)), { code: 'store_corrupt' })
   put('id_hash_key', new Uint8Array(3))

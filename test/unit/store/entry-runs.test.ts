@@ -8,11 +8,10 @@ import { compareBytes, toHex } from '../../../src/base/bytes.ts'
 import { seededRandom } from '../../../src/base/random.ts'
 import { wordSum } from '../../../src/base/word-sum.ts'
 import { EntryArena } from '../../../src/store/entry-arena.ts'
-import type { FoundEntry } from '../../../src/store/entry-cursor.ts'
 import { entryListMark } from '../../../src/ring/marks.ts'
 import { EntryReader } from '../../../src/store/entry-reader.ts'
 import { ENTRY_LIST_KEY, EntryNode, NodePacker, nodeKey } from '../../../src/store/entry-node.codec.ts'
-import { ENTRY_KEY, ENTRY_VALUE_BYTES, NODE_CHILDREN, PAGE_ENTRIES, nodeCounts } from '../../../src/store/entry-runs.layout.ts'
+import { ENTRY_VALUE_BYTES, NODE_CHILDREN, PAGE_ENTRIES, nodeCounts } from '../../../src/store/entry-runs.layout.ts'
 import { ENTRY_FAN_IN, SMALL_ENTRIES, eagerMerge, isLarge, neededMerges, type MergeChoice } from '../../../src/store/entry-merge-policy.ts'
 import type { EntryRun } from '../../../src/store/entry-run-list.ts'
 import { EntryRunWriter } from '../../../src/store/entry-runs.ts'
@@ -23,20 +22,9 @@ import { MemoryStore } from '../../../src/store/store-memory.ts'
 import { openRocksStore } from '../../../src/store/store-rocksdb.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { FaultyStore } from '../ingest/node-store.ts'
+import { addKeys, fill, keyOf, keysFrom, scanStore } from './entries.ts'
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
-
-function fill(arena: EntryArena, keys: readonly Uint8Array[], valueOf: (key: Uint8Array) => number = () => 0): EntryArena {
-  arena.clear()
-  for (const key of keys) {
-    arena.room()
-    arena.bytes.fill(0, arena.end, arena.end + ENTRY_KEY)
-    arena.words[arena.end >>> 2] = valueOf(key)
-    arena.bytes.set(key, arena.end + ENTRY_KEY)
-    arena.added(key.length)
-  }
-  return arena
-}
 
 const sorter = new KeySorter()
 const orderOf = (arena: EntryArena): Uint32Array => sorter.order(arena.bytes, arena.keyStarts, arena.keyEnds, arena.count).slice(0, arena.count)
@@ -100,22 +88,6 @@ t.test('a node gives back what was packed, and says so where it is damaged', asy
   }
 })
 
-const scan = (store: Store, bounds: { gte?: Uint8Array, lt?: Uint8Array } = {}, reader = new EntryReader(store)): FoundEntry[] => {
-  const cursor = reader.entries(bounds)
-  const found: FoundEntry[] = []
-  for (let entry = cursor.next(); entry !== undefined; entry = cursor.next()) found.push(entry)
-  return found
-}
-
-function add(writer: EntryRunWriter, store: Store, keys: readonly Uint8Array[]): void {
-  const batch = store.batch()
-  const adopt = writer.add(fill(new EntryArena(), keys, (key) => key.length), 1, 2, batch)
-  batch.write()
-  adopt()
-}
-
-const keyOf = (n: number): Uint8Array => utf8(`subject/${(Math.imul(n, 0x9e37_79b1) >>> 0).toString(36)}\0predicate\0${n}`)
-const keysFrom = (first: number, count: number): Uint8Array[] => Array.from({ length: count }, (_, i) => keyOf(first + i))
 const settle = (writer: EntryRunWriter, eager: boolean): void => { while (writer.mergeStep(500, eager)) { /* until there is nothing to merge */ } }
 /** Nodes in the column that belong to no listed run. */
 const leftovers = (store: Store, writer: EntryRunWriter): number => {
@@ -141,7 +113,7 @@ t.test('any mixture of additions, merges, failed writes and starts holds the sam
     for (const op of ops) {
       const fresh = op.kind === 'add' ? keysFrom(keys.length, op.count) : []
       try {
-        if (op.kind === 'add') add(writer, store, fresh)
+        if (op.kind === 'add') addKeys(writer, store, fresh)
         if (op.kind === 'merge') writer.mergeStep(op.entries, op.eager)
         if (op.kind === 'start') writer = start()
         keys.push(...fresh)
@@ -150,7 +122,7 @@ t.test('any mixture of additions, merges, failed writes and starts holds the sam
       }
     }
     const want = [...keys].sort(compareBytes).map(toHex).join()
-    const got = (): string => scan(store).map(({ key }) => toHex(key)).join()
+    const got = (): string => scanStore(store).map(({ key }) => toHex(key)).join()
     if (got() !== want) throw new Error('other entries before the last merges')
     store.fails = () => false
     writer = start()
@@ -165,22 +137,22 @@ t.test('three levels: every key is found, every range is whole', async (t) => {
   const writer = new EntryRunWriter(store)
   const count = (NODE_CHILDREN + 3) * PAGE_ENTRIES + 5
   const keys = keysFrom(0, count).sort(compareBytes)
-  add(writer, store, keys)
+  addKeys(writer, store, keys)
   t.same(nodeCounts(writer.list.runs[0]!.pages), [NODE_CHILDREN + 4, 2, 1])
   const reader = new EntryReader(store)
   for (let i = 0; i < count; i += 97) {
-    const found = scan(store, { gte: keys[i]!, lt: keys[Math.min(i + 3, count - 1)]! }, reader)
+    const found = scanStore(store, { gte: keys[i]!, lt: keys[Math.min(i + 3, count - 1)]! }, reader)
     t.same(found.map(({ key }) => toHex(key)), keys.slice(i, Math.min(i + 3, count - 1)).map(toHex))
   }
-  t.equal(scan(store, {}, reader).length, count)
-  t.same(scan(store, { gte: utf8('zzz') }, reader), [])
-  t.same(scan(store, { lt: utf8('a') }, reader), [])
+  t.equal(scanStore(store, {}, reader).length, count)
+  t.same(scanStore(store, { gte: utf8('zzz') }, reader), [])
+  t.same(scanStore(store, { lt: utf8('a') }, reader), [])
   // A page and an inner node at a time: whatever is at hand, a look-up comes to its end.
   const tight = new EntryReader(store, { pageCacheBytes: 1 })
-  for (let n = 0; n < 20; n++) add(writer, store, [keyOf(count + n)])
-  const own = scan(store, {}, tight)
-  t.same([own.length, scan(store, {}, reader).length], [count + 20, count + 20])
-  for (let i = 0; i < count; i += 997) t.same(scan(store, { gte: keys[i]!, lt: keys[Math.min(i + 1, count - 1)]! }, tight).some(({ key }) => compareBytes(key, keys[i]!) === 0), i < count - 1)
+  for (let n = 0; n < 20; n++) addKeys(writer, store, [keyOf(count + n)])
+  const own = scanStore(store, {}, tight)
+  t.same([own.length, scanStore(store, {}, reader).length], [count + 20, count + 20])
+  for (let i = 0; i < count; i += 997) t.same(scanStore(store, { gte: keys[i]!, lt: keys[Math.min(i + 1, count - 1)]! }, tight).some(({ key }) => compareBytes(key, keys[i]!) === 0), i < count - 1)
   const cursor = reader.entries({})
   cursor.seek(keys[5000]!)
   t.same(cursor.next()?.key, keys[5000])
@@ -193,7 +165,7 @@ t.test('runs that are merged away before the mark of the list has moved: no read
   let mark = 0
   let isHeld = false
   const writer = new EntryRunWriter(store, (version) => { if (!isHeld) mark = entryListMark(version) })
-  for (let n = 0; n < 6; n++) add(writer, store, keysFrom(1000 * n, 1000))
+  for (let n = 0; n < 6; n++) addKeys(writer, store, keysFrom(1000 * n, 1000))
   const all = Array.from({ length: 6 }, (_, n) => keysFrom(1000 * n, 1000)).flat().sort(compareBytes)
   const reader = new EntryReader(store, { listMark: () => mark })
   const seek = (key: Uint8Array): Uint8Array | undefined => reader.entries({ gte: key }).next()?.key
@@ -206,18 +178,18 @@ t.test('runs that are merged away before the mark of the list has moved: no read
   t.same(seen.map(({ key }) => toHex(key)), all.map(toHex), 'a walk that began before')
   t.ok(writer.list.runs.length < 6, 'runs were merged')
   for (let i = 0; i < all.length; i += 71) if (Buffer.compare(seek(all[i]!)!, all[i]!) !== 0) t.fail(`entry ${i}`)
-  t.equal(scan(store, {}, reader).length, all.length)
+  t.equal(scanStore(store, {}, reader).length, all.length)
   t.end()
 })
 
 t.test('an entry that was applied twice is read once, also after a merge', async (t) => {
   const store = new MemoryStore()
   const writer = new EntryRunWriter(store)
-  for (let n = 0; n < 4; n++) add(writer, store, keysFrom(0, 100))
-  t.equal(scan(store).length, 100)
+  for (let n = 0; n < 4; n++) addKeys(writer, store, keysFrom(0, 100))
+  t.equal(scanStore(store).length, 100)
   settle(writer, true)
   t.equal(writer.list.runs.length, 1)
-  t.equal(scan(store).length, 100)
+  t.equal(scanStore(store).length, 100)
 })
 
 t.test('a merge takes pages that are held in memory, and writes what it would have written without', async (t) => {
@@ -232,7 +204,7 @@ t.test('a merge takes pages that are held in memory, and writes what it would ha
       batch: () => store.batch(), range: store.range.bind(store), get: store.get.bind(store), clearRange: store.clearRange.bind(store),
     })
     let writer = new EntryRunWriter(counting)
-    for (let n = 0; n < 5; n++) add(writer, store, keysFrom(700 * n, 1000))
+    for (let n = 0; n < 5; n++) addKeys(writer, store, keysFrom(700 * n, 1000))
     if (!isHeld) writer = new EntryRunWriter(counting)
     settle(writer, true)
     const range = store.range('sp')
@@ -307,7 +279,7 @@ t.test('merges of several sizes go on side by side: a large one holds up no othe
   const writer = new EntryRunWriter(store, undefined, 1)
   let keys = 0
   const grow = (count: number, each: number): void => {
-    for (let n = 0; n < count; n++) add(writer, store, keysFrom((keys += each) - each, each))
+    for (let n = 0; n < count; n++) addKeys(writer, store, keysFrom((keys += each) - each, each))
   }
   const sizes = (): number[] => writer.list.runs.map(({ entries }) => entries)
   grow(ENTRY_FAN_IN, 2000)
@@ -332,7 +304,7 @@ t.test('merges of several sizes go on side by side: a large one holds up no othe
   t.same(sizes().sort((a, b) => a - b), [16, 320, 320, 32_000])
   while (writer.mergeStep(1000, true)) { /* nothing else to do */ }
   t.same(sizes().sort((a, b) => a - b), [16, 640, 32_000])
-  t.equal(scan(store).length, keys, 'each entry once')
+  t.equal(scanStore(store).length, keys, 'each entry once')
   return undefined
 })
 
@@ -347,7 +319,7 @@ t.test('so many runs that new entries wait: whatever their sizes, something is m
       for (let steps = 0; writer.list.runs.length >= runs; steps++) if (!writer.mergeStep(10_000, false) || steps > 100) return t.fail('stuck')
     }
     const count = 16 ** (random.u32() % 3)
-    add(writer, store, keysFrom(keys, count))
+    addKeys(writer, store, keysFrom(keys, count))
     keys += count
   }
   t.equal(writer.list.runs.reduce((sum, { entries }) => sum + entries, 0), keys)
@@ -357,7 +329,7 @@ t.test('so many runs that new entries wait: whatever their sizes, something is m
 t.test('a missing or damaged page is an error of the store, and never an answer', async (t) => {
   const spoiled = (spoil: (store: Store) => void): Store => {
     const store = new MemoryStore()
-    add(new EntryRunWriter(store), store, keysFrom(0, 1000))
+    addKeys(new EntryRunWriter(store), store, keysFrom(0, 1000))
     spoil(store)
     return store
   }
@@ -368,10 +340,10 @@ t.test('a missing or damaged page is an error of the store, and never an answer'
     batch.write()
   }
   for (const key of [nodeKey(1, 0, 3), nodeKey(1, 1, 0)]) {
-    t.throws(() => scan(spoiled((store) => put(store, key, undefined))), { code: 'store_corrupt' })
-    t.throws(() => scan(spoiled((store) => put(store, key, Uint8Array.of(1, 2, 3, 4)))), { code: 'store_corrupt' })
+    t.throws(() => scanStore(spoiled((store) => put(store, key, undefined))), { code: 'store_corrupt' })
+    t.throws(() => scanStore(spoiled((store) => put(store, key, Uint8Array.of(1, 2, 3, 4)))), { code: 'store_corrupt' })
   }
-  t.throws(() => scan(spoiled((store) => put(store, ENTRY_LIST_KEY, Uint8Array.of(1)))), { code: 'store_corrupt' })
+  t.throws(() => scanStore(spoiled((store) => put(store, ENTRY_LIST_KEY, Uint8Array.of(1)))), { code: 'store_corrupt' })
 })
 
 t.test('a reader on another thread misses nothing while runs are merged and dropped', async (t) => {
@@ -416,7 +388,7 @@ t.test('a reader on another thread misses nothing while runs are merged and drop
   })
   let count = 0
   for (let n = 0; n < 150 || (Atomics.load(progress, 2) < 3 && n < 3000); n++) {
-    add(writer, store, keysFrom(count, 1 + n % 200))
+    addKeys(writer, store, keysFrom(count, 1 + n % 200))
     count += 1 + n % 200
     Atomics.store(progress, 0, count)
     writer.mergeStep(2000, n % 3 === 0)
@@ -425,7 +397,7 @@ t.test('a reader on another thread misses nothing while runs are merged and drop
   settle(writer, true)
   Atomics.store(progress, 1, 1)
   t.ok(await scans > 1)
-  t.equal(scan(store).length, count)
+  t.equal(scanStore(store).length, count)
   await store.close()
 })
 
