@@ -1,13 +1,18 @@
 import { EntryArena } from '../../src/store/entry-arena.ts'
 import { EntryNode, NodePacker } from '../../src/store/entry-node.codec.ts'
-import { ENTRY_KEY, ENTRY_VALUE_BYTES } from '../../src/store/entry-runs.layout.ts'
+import { ENTRY_KEY, ENTRY_VALUE_BYTES, nodeCounts } from '../../src/store/entry-runs.layout.ts'
 import { IdEntries, IdPage, pageKey, parsePageKey } from '../../src/store/id-runs.codec.ts'
 import { RUN_ENTRY_BYTES } from '../../src/store/id-runs.layout.ts'
 import { decodeAgentEntry, decodeLogHlcEntry, decodeLogPoint, decodeSpKey, decodeSpValue } from '../../src/store/keyspace.codec.ts'
 import { AGENT_KEY_BYTES, LOG_KEY_BYTES } from '../../src/store/keyspace.layout.ts'
+import { DIRECTORY_ENTRY_BYTES, FILE_RUN, FOOTER_BYTES, FOOTER_CRC } from '../../src/store/run-file.layout.ts'
+import { RunFiles } from '../../src/store/run-files.ts'
 import { LIST_COUNT, LIST_HEADER_BYTES, RUN_BYTES, decodeRunList, encodeRunList, type ListedRun } from '../../src/store/run-list.codec.ts'
 import { decodeApplied, decodeIdsFlushed, encodeApplied, encodeIdsFlushed } from '../../src/store/store-meta.ts'
+import { crc32c } from '../../src/base/crc32c.ts'
 import { isDbError } from '../../src/base/errors.ts'
+import type { Random } from '../../src/base/random.ts'
+import { MemoryDisk } from '../support/memory-disk.ts'
 import type { FuzzTarget } from './fuzzer.ts'
 import { INTERESTING, pick, viewOf } from './mutations.ts'
 
@@ -111,4 +116,65 @@ const keyspaceTarget: FuzzTarget = {
   },
 }
 
-export const storeTargets: readonly FuzzTarget[] = [runListTarget, entryNodeTarget, idPageTarget, keyspaceTarget]
+const RUNS_DIR = '/data/db/runs'
+const RUN = FILE_RUN + 3
+const RUN_PATH = `${RUNS_DIR}/80000003.run`
+
+/** A disk with one run file, and its reader. */
+function runsWith(bytes?: Uint8Array): { disk: MemoryDisk, files: RunFiles } {
+  const disk = new MemoryDisk()
+  disk.mkdir(RUNS_DIR)
+  if (bytes !== undefined) disk.writeFile(RUN_PATH, bytes)
+  return { disk, files: new RunFiles(disk, RUNS_DIR, 1) }
+}
+
+function runFile(pages: number): Uint8Array {
+  const { disk, files } = runsWith()
+  nodeCounts(pages).forEach((count, level) => {
+    for (let number = 0; number < count; number++) files.put(RUN, level, number, node(`level/${level}`, `number/${number}`))
+  })
+  files.seal(RUN, pages)
+  return disk.readFile(RUN_PATH)
+}
+
+/** A field of the directory or the footer, and the footer's checksum made right: nobody would look behind it otherwise. */
+function runFileMutation(bytes: Uint8Array, random: Random): Uint8Array {
+  if (bytes.length < FOOTER_BYTES + DIRECTORY_ENTRY_BYTES) return bytes
+  const view = viewOf(bytes)
+  const footer = bytes.length - FOOTER_BYTES
+  const entries = Math.floor(footer / DIRECTORY_ENTRY_BYTES)
+  const at = random.u32() % 2 === 0 ? footer + 4 * (random.u32() % 6) : footer - DIRECTORY_ENTRY_BYTES * (1 + random.u32() % entries) + 4 * (random.u32() % 4)
+  view.setUint32(at, pick([...INTERESTING, view.getUint32(at, true) + 1, view.getUint32(at, true) - 4, footer], random), true)
+  view.setUint32(footer + FOOTER_CRC, crc32c(bytes.subarray(footer, footer + FOOTER_CRC)), true)
+  return bytes
+}
+
+const RUN_FILES = [1, 4, 130].map(runFile)
+
+/** What is given out is a node that was written for that place, whatever the file has become. */
+const runFileTarget: FuzzTarget = {
+  name: 'run-file',
+  seeds: () => RUN_FILES.map((bytes) => bytes.slice()),
+  mutations: [runFileMutation],
+  run(input) {
+    const { files } = runsWith(input)
+    let taken = false
+    for (const [level, first] of [[0, 0], [0, 3], [0, 127], [1, 0], [2, 0], [7, 9], [255, 0xffff_ffff]] as const) {
+      for (const count of [1, 5]) {
+        try {
+          files.read(RUN, level, first, count).forEach((found, i) => {
+            if (found === undefined) return
+            taken = true
+            if (!Buffer.from(node(`level/${level}`, `number/${first + i}`)).equals(found)) throw new Error('another node than was written there')
+          })
+        } catch (error) {
+          if (!isDbError(error) || (error.code !== 'store_corrupt' && error.code !== 'format_unsupported')) throw error
+        }
+      }
+    }
+    files.close()
+    return taken
+  },
+}
+
+export const storeTargets: readonly FuzzTarget[] = [runListTarget, entryNodeTarget, idPageTarget, keyspaceTarget, runFileTarget]

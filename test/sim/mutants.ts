@@ -4,6 +4,7 @@ const COMMIT = 'src/commit/commit-stage.js'
 const WRITER = 'src/wal/wal-writer.js'
 const TLOG = 'src/merkle/tlog-files.js'
 const OPENING = 'src/wal/segment-opening.js'
+const RUN_FILES = 'src/store/run-files.js'
 
 /** Bugs of a write path, each of which simulation must find. */
 export const MUTANTS: Readonly<Record<string, readonly Mutation[]>> = {
@@ -61,5 +62,11 @@ export const MUTANTS: Readonly<Record<string, readonly Mutation[]>> = {
     { file: TLOG, from: 'function renewHead(disk, dir, slot) {', to: 'function renewHead(disk, dir, slot) {\n    if (disk.exists(`${dir}/${HEAD_NAME}`)) return { head: disk.open(`${dir}/${HEAD_NAME}`, "write"), slot };' },
   ],
   'the names of the proof log\'s files are not synced': [{ file: TLOG, from: 'disk.rename(tmp, path);\n    disk.syncDir(dir);', to: 'disk.rename(tmp, path);' }],
+  'a run file is listed before it is synced': [{
+    file: RUN_FILES, from: 'file.pwrite(tail, 0, tail.length, this.#position);\n            file.fdatasync();', to: 'file.pwrite(tail, 0, tail.length, this.#position);',
+  }],
+  'a run file\'s name is not synced': [{ file: RUN_FILES, from: 'doing(\'naming\', writer.path, () => this.#disk.syncDir(this.#dir));', to: '' }],
+  'the folder of run files is not synced': [{ file: RUN_FILES, from: 'this.#disk.syncDir(dirname(this.#dir));', to: '' }],
+  'files of merged runs are removed before the list is durable': [{ file: 'src/store/entry-runs.js', from: 'return;\n        this.#syncList();', to: 'return;' }],
   'the proof log\'s folder is not synced': [{ file: TLOG, from: 'disk.syncDir(parentOf(dir));', to: '' }],
 }
