@@ -1,5 +1,5 @@
 import type { Disk } from './disk.ts'
-import { errnoOf } from './errors.ts'
+import { DbError, errnoOf } from './errors.ts'
 
 /** No space, no quota, no inode, or a limit of the process on the size of files. */
 export function isDiskFull(error: unknown): boolean {
@@ -20,5 +20,20 @@ export function writeSynced(disk: Disk, path: string, bytes: Uint8Array): void {
     file.fsync()
   } finally {
     file.close()
+  }
+}
+
+/**
+ * Does `work`, and tells of a system call that fails as `disk_full` or `io_error`.
+ * @param what for the message, as in "reading the proof log"
+ * @throws {DbError} those, and whatever else `work` throws
+ */
+export function onDisk<T>(what: string, path: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno === undefined) throw error
+    throw new DbError(isDiskFull(error) ? 'disk_full' : 'io_error', `${what} failed: ${errno}`, { path, errno }, { cause: error })
   }
 }

@@ -1,7 +1,7 @@
 import { assert, must } from '../base/assert.ts'
 import type { Disk, DiskFile } from '../base/disk.ts'
-import { isDiskFull, writeSynced } from '../base/disk-files.ts'
-import { DbError, errnoOf } from '../base/errors.ts'
+import { onDisk, writeSynced } from '../base/disk-files.ts'
+import { DbError } from '../base/errors.ts'
 import { HASH_BYTES } from './blake3.layout.ts'
 import { HEAD_SLOT_BYTES, HEAD_SLOT_STRIDE, decodeHeadSlot, encodeHeadSlot, type HeadSlot } from './tlog-head.codec.ts'
 import { TILE_BYTES, TILE_HASHES, TILE_LEVELS, TileEdge, leafHashesOf, levelHashes, tlogRoot, type HashSource } from './tlog-tiles.ts'
@@ -20,16 +20,7 @@ const HEAD_NAME = 'head'
 const HEAD_TMP_NAME = 'head.tmp'
 const nameOf = (level: number): string => (level === 0 ? 'ids' : `level-${level}`)
 
-/** @throws {DbError} `disk_full`, `io_error` for what the system refuses */
-function doing<T>(what: string, dir: string, work: () => T): T {
-  try {
-    return work()
-  } catch (error) {
-    const errno = errnoOf(error)
-    if (errno === undefined) throw error
-    throw new DbError(isDiskFull(error) ? 'disk_full' : 'io_error', `${what} the proof log failed: ${errno}`, { path: dir, errno }, { cause: error })
-  }
-}
+const doing = <T>(what: string, dir: string, work: () => T): T => onDisk(`${what} the proof log`, dir, work)
 
 interface CachedTile {
   index: number

@@ -142,7 +142,6 @@ export class EntryRunWriter {
     this.#merges.sort((a, b) => a.choice.sizeClass - b.choice.sizeClass)
   }
 
-  /** Entries moved: a round too many at most. */
   /** Of the run that a merge makes: it says whether that is put into a file. */
   #numberFor({ runs }: MergeChoice): number {
     const number = this.#nextRun++
@@ -150,6 +149,7 @@ export class EntryRunWriter {
     return runs.reduce((sum, { entries }) => sum + entries, 0) < entriesMin ? number : number + FILE_RUN
   }
 
+  /** Entries moved: a round too many at most. */
   #advance(active: ActiveMerge, entriesMax: number): number {
     let entries = 0
     while (entries < entriesMax && !active.isAtEnd) {

@@ -3,7 +3,7 @@ import { assert } from '../base/assert.ts'
 import { writeU32Be } from '../base/bytes.ts'
 import { crc32c } from '../base/crc32c.ts'
 import type { Disk, DiskFile } from '../base/disk.ts'
-import { isDiskFull } from '../base/disk-files.ts'
+import { onDisk } from '../base/disk-files.ts'
 import { DbError, errnoOf } from '../base/errors.ts'
 import { readLsn, writeLsn } from '../base/lsn.ts'
 import { MiB } from '../base/units.ts'
@@ -32,16 +32,7 @@ function runOf(name: string): number | undefined {
   return isFileRun(run) ? run : undefined
 }
 
-/** @throws {DbError} `disk_full`, `io_error` for what the system refuses */
-function doing<T>(what: string, path: string, work: () => T): T {
-  try {
-    return work()
-  } catch (error) {
-    const errno = errnoOf(error)
-    if (errno === undefined) throw error
-    throw new DbError(isDiskFull(error) ? 'disk_full' : 'io_error', `${what} the run file ${path} failed: ${errno}`, { path, errno }, { cause: error })
-  }
-}
+const doing = <T>(what: string, path: string, work: () => T): T => onDisk(`${what} the run file ${path}`, path, work)
 
 function damaged(path: string, why: string): DbError {
   return new DbError('store_corrupt', `the run file ${path} is damaged: ${why}; run "stemedb store rebuild"`, { path })
