@@ -9,7 +9,7 @@ import type { Figure } from './lib/report.ts'
 import { BATCH, BATCHES } from './lib/works.ts'
 
 // How the rate of signed batches grows with the size of a batch, with connections, with verify threads and with what is
-// stored already; and the plots of it, docs/plots/growth.svg.
+// stored already; and a plot of each, docs/plots/growth-*.svg.
 
 const PLOTS_DIR = fileURLToPath(new URL('../../docs/plots/', import.meta.url))
 const SIZES = [1, 4, 16, 64, 256, 1024, 4096]
@@ -125,16 +125,19 @@ function pointsOf(samples: Samples, part: string): (readonly [number, number])[]
 }
 
 function draw(samples: Samples, { quick, dir }: BenchOptions): void {
-  const charts: Chart[] = [...PARTS.keys()].map((part) => ({ part, points: pointsOf(samples, part) })).filter(({ points }) => points.length > 0)
-    .map(({ part, points }) => ({
-      title: TITLES[part]!, xLabel: UNITS[part]!, yLabel: RATE, yMin: 0, xScale: part.startsWith(STORED) ? 'linear' : 'doubling',
-      series: [{ name: 'signed by batch', points }],
-    }))
   const folder = quick ? dir : PLOTS_DIR
   mkdirSync(folder, { recursive: true })
-  const file = join(folder, 'growth.svg')
-  writeFileSync(file, renderCharts(charts))
-  process.stderr.write(`drawn: ${file}\n`)
+  for (const part of PARTS.keys()) {
+    const points = pointsOf(samples, part)
+    if (points.length === 0) continue
+    const chart: Chart = {
+      title: TITLES[part]!, xLabel: UNITS[part]!, yLabel: RATE, yMin: 0, xScale: part.startsWith(STORED) ? 'linear' : 'doubling',
+      series: [{ name: 'signed by batch', points }],
+    }
+    const file = join(folder, `growth-${part}.svg`)
+    writeFileSync(file, renderCharts([chart]))
+    process.stderr.write(`drawn: ${file}\n`)
+  }
 }
 
 function figuresOf(samples: Samples, options: BenchOptions): Figure[] {

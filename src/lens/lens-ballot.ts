@@ -1,7 +1,8 @@
 import { weighedClustersOf, weightsOf } from './columns.ts'
 import { distinct } from './id-table.ts'
 import type { Candidate, Lens, LensContext, Resolution } from './lens.ts'
-import { isLater, latestOf } from './order.ts'
+import { isLater } from './order.ts'
+import { rank } from './rank.ts'
 import { valueText, type Cluster } from './value.ts'
 import { claimOf, shareText, weightOf, weightText } from './weight.ts'
 
@@ -38,12 +39,6 @@ function isBetter(a: Candidate, b: Candidate, context: LensContext): boolean {
   return difference > 0 || (difference === 0 && isLater(a, b))
 }
 
-function compareBoxes(a: Box<Candidate>, b: Box<Candidate>): number {
-  if (a.net !== b.net) return b.net - a.net
-  if (a.cluster.weight !== b.cluster.weight) return b.cluster.weight - a.cluster.weight
-  return a === b ? 0 : isLater(latestOf(a.cluster.members), latestOf(b.cluster.members)) ? -1 : 1
-}
-
 /**
  * Vote-aware consensus (the ballot box of the reference): votes decide. A value has the weights of those who agree with its assertions, less
  * the weights of those who disagree; the highest wins. Ties, and so every pair on which nobody has voted, go by consensus
@@ -59,8 +54,9 @@ export const ballotLens: Lens = {
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
     const all = distinct(candidates, context)
-    const boxes = weighedClustersOf(all, context, weightsOf(all, context)).map((cluster) => boxOf(cluster, context))
-    boxes.sort(compareBoxes)
+    // By consensus first, which a stable sort leaves to settle ties.
+    const boxes = rank(weighedClustersOf(all, context, weightsOf(all, context))).clusters.map((cluster) => boxOf(cluster, context))
+    boxes.sort((a, b) => b.net - a.net)
     const { cluster, net, best } = boxes[0]!
     let total = 0
     for (const box of boxes) total += Math.max(0, box.net)

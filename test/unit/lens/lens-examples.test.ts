@@ -127,6 +127,8 @@ t.test('ballot: votes decide, and without them consensus', async (t) => {
   t.equal(best('ballot', list, { votesOf: () => tally(0, 0) }).label, 'b', '1 against 1.2')
   t.equal(resolve('ballot', list).certainty, 0)
   t.equal(best('ballot', list, { votesOf: (id) => tally(0, id[0] === 5 ? 1 : 2) }).label, 'a', 'the least disliked')
+  const nothing = { confidence: 0 }
+  t.equal(best('ballot', [says(5, 'a', nothing), says(4, 'b', nothing), says(3, 'b', nothing)]).label, 'b', 'where nothing weighs anything each counts the same, as in consensus')
 })
 
 t.test('trust-authority: confidence times trust', async (t) => {
