@@ -108,7 +108,7 @@ const independent: ModelLens = (candidates, moment) => {
   for (const origin of new Set(origins.values())) {
     const own = clusters.map(({ members }) => heaviest(members.filter((candidate) => origins.get(candidate) === origin)))
     const all = sumOf(own)
-    own.forEach((part, i) => { if (all > 0) weights[i]! += Math.max(...own) * part / all })
+    own.forEach((part, i) => { if (all > 0) weights[i]! += Math.round(Math.max(...own) * (part / all)) })
   }
   const verdict = plurality(byRank(counted(clusters.map((cluster, i) => ({ ...cluster, weight: weights[i]! })))))
   return { ...verdict, sides: verdict.sides.map((side) => ({ ...side, sources: sourcesOf(side.supporters, candidates, moment.tolerance) })) }
