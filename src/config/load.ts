@@ -51,7 +51,8 @@ function nearest(given: string, names: readonly string[]): string {
     }
     return row[b.length]!
   }
-  return [...names].sort((x, y) => distance(wrong, x) - distance(wrong, y))[0] ?? ''
+  const distances = names.map((name) => distance(wrong, name))
+  return names[distances.indexOf(Math.min(...distances))] ?? ''
 }
 
 /** Variables of ours that are no settings. */
