@@ -4,7 +4,7 @@ import { distinct } from './id-table.ts'
 import { heaviestOf } from './lens-confidence.ts'
 import type { Candidate, LeftOut, Lens, LensContext, Resolution } from './lens.ts'
 import { latestOf } from './order.ts'
-import { claimOf, decayedConfidence, WEIGHT_ONE, weightText } from './weight.ts'
+import { claimOf, decayedConfidence, WEIGHT_ONE, weightOf, weightText } from './weight.ts'
 
 /** What is known of nobody. */
 const TRUST_NEUTRAL = 0.5
@@ -55,7 +55,7 @@ export const trustAuthorityLens: Lens = {
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     const { trusted, leftOut } = withoutEquivocators(distinct(candidates))
     if (trusted.length === 0) return resolveUntrusted(leftOut.map(({ candidate }) => candidate))
-    const { list, score } = heaviestOf(trusted, (candidate) => Math.round(weigh(candidate, context) * WEIGHT_ONE))
+    const { list, score } = heaviestOf(trusted, (candidate) => Math.round(weightOf(candidate, context) * trustOf(candidate, context)))
     const winner = latestOf(list)
     const confidence = decayedConfidence(winner, context)
     const trust = trustOf(winner, context)
