@@ -46,6 +46,13 @@ export function copyBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes)
 }
 
+/** A longer array, which begins with these bytes; zeros behind them. */
+export function grownBytes(bytes: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
+  const grown = new Uint8Array(length)
+  grown.set(bytes)
+  return grown
+}
+
 /** Big-endian, as numbers in keys are: the order of bytes is the order of numbers. */
 export function writeU32Be(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value >>> 24

@@ -1,3 +1,4 @@
+import { grownBytes } from '../base/bytes.ts'
 import { ENTRY_BYTES_MAX, ENTRY_KEY, ENTRY_KEY_BYTES, ENTRY_VALUE_BYTES, entryBytes } from './entry-runs.layout.ts'
 
 /**
@@ -60,8 +61,7 @@ export class EntryArena {
   }
 
   #growBytes(): void {
-    const bytes = new Uint8Array(this.bytes.length * 2)
-    bytes.set(this.bytes)
+    const bytes = grownBytes(this.bytes, this.bytes.length * 2)
     this.bytes = bytes
     this.words = new Uint32Array(bytes.buffer)
   }

@@ -1,3 +1,4 @@
+import { grownBytes } from '../base/bytes.ts'
 import { DbError } from '../base/errors.ts'
 import { EntryArena } from './entry-arena.ts'
 import { EntryNode, commonBytes, nodeKey } from './entry-node.codec.ts'
@@ -107,7 +108,7 @@ export class EntryMerge {
         if (to < page.count) break
         from = 0
       }
-      if (arena.count > this.#owners.length) this.#owners = grown(this.#owners, arena.count)
+      if (arena.count > this.#owners.length) this.#owners = grownBytes(this.#owners, arena.count * 2)
       this.#owners.fill(number, before, arena.count)
     })
   }
@@ -132,10 +133,4 @@ export class EntryMerge {
       while (input.pages.length > 0 && input.at >= input.pages[0]!.count) input.at -= input.pages.shift()!.count
     })
   }
-}
-
-function grown(from: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(length * 2)
-  bytes.set(from)
-  return bytes
 }

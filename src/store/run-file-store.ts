@@ -40,8 +40,7 @@ class RunFileStore implements Store {
   }
 
   get(column: ColumnName, key: Uint8Array): Uint8Array | undefined {
-    const place = placeOf(column, key)
-    return place === undefined ? this.#store.get(column, key) : this.runFiles.read(place.run, place.level, place.number, 1)[0]
+    return this.multiGet(column, [key])[0]
   }
 
   multiGet(column: ColumnName, keys: readonly Uint8Array[], options?: ReadOptions): (Uint8Array | undefined)[] {

@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path'
 import { assert } from '../base/assert.ts'
-import { writeU32Be } from '../base/bytes.ts'
+import { grownBytes, writeU32Be } from '../base/bytes.ts'
 import { crc32c } from '../base/crc32c.ts'
 import type { Disk, DiskFile } from '../base/disk.ts'
 import { onDisk } from '../base/disk-files.ts'
@@ -196,7 +196,7 @@ class RunFileWriter {
     if (number < directory.count) return
     assert(number === directory.count, 'nodes of a run file in order')
     const at = directory.count++ * DIRECTORY_ENTRY_BYTES
-    if (at === directory.bytes.length) directory.bytes = grown(directory.bytes, at * 2)
+    if (at === directory.bytes.length) directory.bytes = grownBytes(directory.bytes, at * 2)
     const view = new DataView(directory.bytes.buffer, at, DIRECTORY_ENTRY_BYTES)
     writeLsn(view, DIRECTORY_OFFSET, this.#position + this.#buffered)
     view.setUint32(DIRECTORY_LENGTH, node.length, true)
@@ -253,7 +253,7 @@ class RunFileWriter {
   }
 
   #append(node: Uint8Array): void {
-    if (this.#buffered + node.length > this.#buffer.length) this.#buffer = grown(this.#buffer, (this.#buffered + node.length) * 2)
+    if (this.#buffered + node.length > this.#buffer.length) this.#buffer = grownBytes(this.#buffer, (this.#buffered + node.length) * 2)
     this.#buffer.set(node, this.#buffered)
     this.#buffered += node.length
   }
@@ -358,10 +358,4 @@ class RunFileReader {
     if (read !== length) throw damaged(this.#file.path, 'it is too short')
     return bytes
   }
-}
-
-function grown(from: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(length)
-  bytes.set(from)
-  return bytes
 }

@@ -1,3 +1,4 @@
+import { grownBytes } from '../../base/bytes.ts'
 import { errorNameOf, ERROR_CODES } from '../../base/error-codes.ts'
 import { outcomeCode, outcomeIndex, type FastAck } from './acks-reader.ts'
 
@@ -73,9 +74,7 @@ export class Outcomes {
   }
 
   #grow(least: number): void {
-    const grown = new Uint8Array(Math.max(least, 2 * this.#states.length))
-    grown.set(this.#states)
-    this.#states = grown
+    this.#states = grownBytes(this.#states, Math.max(least, 2 * this.#states.length))
   }
 
   /** Frames of which something is stored, by number, with those of their assertions that are not. */
