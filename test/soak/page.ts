@@ -52,6 +52,16 @@ export function rowsOf(runs: readonly Run[]): Row[] {
   return rows.sort((a, b) => byId(a, b) || b.lastMs - a.lastMs)
 }
 
+/** What the page tells of `runs`: the records of its rows, failures on their commits, and all that the fuzzer did. */
+export function shownRuns(runs: readonly Run[]): Run[] {
+  const rows = rowsOf(runs)
+  const shown = new Set(rows.flatMap(({ records }) => records))
+  const commits = new Set(rows.map(({ commit }) => commit))
+  return runs
+    .map((run) => ({ ...run, records: run.records.filter((record) => shown.has(record)), failures: commits.has(run.commit) ? run.failures : [] }))
+    .filter(({ records, failures, fuzz }) => records.length + failures.length + fuzz.length > 0)
+}
+
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10)
 const minute = (ms: number): string => new Date(ms).toISOString().slice(0, 16).replace('T', ' ')
 const whole = (value: number): string => value.toLocaleString('en-US', { maximumFractionDigits: 2 })

@@ -44,7 +44,7 @@ export interface Run extends RunLine {
 
 const FSYNC_PROBES = 200
 
-/** Where records are kept where nobody said otherwise. */
+/** Where records are kept where nobody said otherwise; it goes with the machine. */
 export const RECORD_PATH = faultRecordPath === '' ? join(repoRoot, 'scratch', 'fault-record.jsonl') : faultRecordPath
 
 function commitOfTree(): string {
@@ -122,6 +122,17 @@ export function parseRecord(text: string): Run[] {
     else runs.at(-1)?.records.push(value)
   }
   return runs.map(({ run, records, failures, fuzz }) => ({ ...run, records, failures, fuzz }))
+}
+
+/** The same as text: the page's own data, which stays with the tree. */
+export const formatRecord = (runs: readonly Run[]): string => runs.map(({ records, failures, fuzz, ...run }) =>
+  [run, ...records, ...failures, ...fuzz].map((line) => `${JSON.stringify(line)}\n`).join('')).join('')
+
+/** All runs of both, each once, in the order of their beginnings; one that went on after it was kept is taken as it is now. */
+export function mergeRecords(kept: readonly Run[], now: readonly Run[]): Run[] {
+  const runs = new Map<string, Run>()
+  for (const run of [...kept, ...now]) runs.set(`${run.startedAtMs} ${run.command} ${run.commit}`, run)
+  return [...runs.values()].sort((a, b) => a.startedAtMs - b.startedAtMs)
 }
 
 export const readRecord = (path: string): Run[] => (existsSync(path) ? parseRecord(readFileSync(path, 'utf8')) : [])

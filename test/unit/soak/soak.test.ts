@@ -1,8 +1,8 @@
 import t from 'tap'
 import { canRunAgain, countFor, measuredTimes, RUN_SECONDS_MAX, secondsOf } from '../../soak/plan.ts'
-import { meaningOf, renderPage, rowsOf } from '../../soak/page.ts'
+import { meaningOf, renderPage, rowsOf, shownRuns } from '../../soak/page.ts'
 import { proofOf, USUAL_TIMES, type Proof } from '../../soak/proofs.ts'
-import { fuzzTotals, parseRecord, type FuzzLine, type Run } from '../../soak/record-file.ts'
+import { formatRecord, fuzzTotals, mergeRecords, parseRecord, type FuzzLine, type Run } from '../../soak/record-file.ts'
 import { drawSamples, growthOf, growthPerMinute, samplesFromCsv, samplesToCsv, type Sample } from '../../soak/samples.ts'
 import type { FaultRecordLine } from '../../support/fault-record.ts'
 
@@ -72,6 +72,26 @@ t.test('rows: the newest commit, and an older one that was tried more', async (t
   t.strictSame(numeric.map(({ id }) => id), ['D2', 'D10'])
   const { seed: _seed, ...everyCase } = line({ id: 'C2' })
   t.equal(rowsOf([run('a', everyCase, everyCase)])[0]!.trials, 100, 'the same cases again are no more trials')
+})
+
+t.test('what the page tells of is kept, and is the page again without what it was made from', async (t) => {
+  const fuzz: FuzzLine = { kind: 'fuzz', target: 'batch', atMs: 9, seconds: 600, inputs: 1, findings: 0, seed: 1 }
+  const failure = { kind: 'failure', file: 'fault/kill', atMs: 5, why: 'lost' } as const
+  const old = { ...run('old', line()), startedAtMs: 1 }
+  const mid = { ...run('mid', line({ trials: 1000, atMs: 2000 }), line({ id: 'D3', title: 'cut', atMs: 2001 })), failures: [failure], startedAtMs: 2 }
+  const last = { ...run('new', line({ atMs: 3000 })), startedAtMs: 3 }
+  const fuzzed = { ...run('old'), fuzz: [fuzz], startedAtMs: 4 }
+  const runs = [old, mid, last, fuzzed]
+  const shown = shownRuns(runs)
+  t.strictSame(shown.map(({ startedAtMs, records }) => [startedAtMs, records.length]), [[2, 2], [3, 1], [4, 0]], 'nothing of what newer runs outdo')
+  const kept = parseRecord(formatRecord(shown))
+  t.strictSame(kept, shown)
+  const page = (of: readonly Run[]): string => renderPage({ runs: of, ids: ['D1'], targets: ['batch'], charts: [] })
+  t.equal(page(kept), page(runs))
+  t.match(page(kept), 'lost')
+  const longer = { ...last, records: [...last.records, line({ atMs: 3100, trials: 5 })] }
+  t.strictSame(mergeRecords(kept, [longer, { ...run('newest'), startedAtMs: 0 }]).map(({ commit, records }) => [commit, records.length]),
+    [['newest', 0], ['mid', 2], ['new', 2], ['old', 0]], 'a run that went on is there once')
 })
 
 t.test('what a row means', async (t) => {
