@@ -33,6 +33,8 @@ interface ActiveMerge {
   readonly merge: EntryMerge
   /** All is written; the list of runs is still to be changed. */
   isAtEnd: boolean
+  /** Its file is durable: an attempt after that finds no more to write. */
+  isSealed: boolean
   /** Entries that a large one may move before it waits; below zero where a round was more than was due. */
   due: number
 }
@@ -137,7 +139,7 @@ export class EntryRunWriter {
     if (spare !== undefined) choices.push(spare)
     for (const choice of choices) {
       const merge = new EntryMerge(this.#store, this.#young, choice.runs, new RunBuilder(this.#numberFor(choice), this.#packer))
-      this.#merges.push({ choice, merge, isAtEnd: false, due: 0 })
+      this.#merges.push({ choice, merge, isAtEnd: false, isSealed: false, due: 0 })
     }
     this.#merges.sort((a, b) => a.choice.sizeClass - b.choice.sizeClass)
   }
@@ -175,7 +177,8 @@ export class EntryRunWriter {
     }
     output.finish(this.#batch)
     this.#writePending()
-    if (isFileRun(output.run)) this.#store.runFiles!.seal(output.run, output.pages)
+    if (isFileRun(output.run) && !active.isSealed) this.#store.runFiles!.seal(output.run, output.pages)
+    active.isSealed = true
     const gone = new Set(inputs.map((run) => run.id))
     const run: EntryRun = {
       id: output.run, pages: output.pages, entries,

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { join } from 'node:path'
 import t from 'tap'
 import { compareBytes, toHex } from '../../../src/base/bytes.ts'
+import { DbError } from '../../../src/base/errors.ts'
 import { seededRandom, type Random } from '../../../src/base/random.ts'
 import { nodeKey } from '../../../src/store/entry-node.codec.ts'
 import { EntryReader } from '../../../src/store/entry-reader.ts'
@@ -11,7 +12,7 @@ import { DIRECTORY_ENTRY_BYTES, FILE_RUN, FOOTER_BYTES, directoryStarts, isFileR
 import { withRunFiles } from '../../../src/store/run-file-store.ts'
 import { RunFiles } from '../../../src/store/run-files.ts'
 import { MemoryStore } from '../../../src/store/store-memory.ts'
-import type { Store } from '../../../src/store/store.ts'
+import type { Store, StoreBatch } from '../../../src/store/store.ts'
 import { SimStore } from '../../sim/sim-store.ts'
 import { FaultyDisk } from '../../support/faulty-disk.ts'
 import { MemoryDisk } from '../../support/memory-disk.ts'
@@ -130,13 +131,36 @@ t.test('every flipped bit is found where it is read, or changes nothing; a file 
   }
 })
 
-t.test('a full disk: what was not written is written by the next attempt, at any call', async (t) => {
+/** A store whose writes fail where `isFull` says so, and leave their batch as it was. */
+class FullStore extends MemoryStore {
+  writes = 0
+  readonly #isFull: (write: number) => boolean
+
+  constructor(isFull: (write: number) => boolean) {
+    super()
+    this.#isFull = isFull
+  }
+
+  override batch(): StoreBatch {
+    const batch = super.batch()
+    const write = batch.write.bind(batch)
+    batch.write = (options) => {
+      if (this.#isFull(++this.writes)) throw new DbError('disk_full', 'no space for the store')
+      write(options)
+    }
+    return batch
+  }
+}
+
+t.test('a full disk: what was not written is written by the next attempt, at any call and at any write of the store', async (t) => {
   const keys = keysFrom(0, 3000).sort(compareBytes)
   let failed = 0
   for (let at = 1; ; at++) {
     const memory = newDisk()
     const disk = new FaultyDisk(memory, ({ index, call }) => (index === at && ['open', 'pwrite', 'syncDir', 'unlink', 'truncate'].includes(call) ? 'ENOSPC' : undefined))
-    const store = withRunFiles(new MemoryStore(), new RunFiles(disk, DIR, 1))
+    let isAdding = true
+    const inner = new FullStore((write) => write === at && !isAdding)
+    const store = withRunFiles(inner, new RunFiles(disk, DIR, 1))
     const attempt = <T>(work: () => T): T => {
       for (;;) {
         try {
@@ -149,11 +173,12 @@ t.test('a full disk: what was not written is written by the next attempt, at any
     }
     const writer = attempt(() => new EntryRunWriter(store))
     for (let i = 0; i < 3; i++) addKeys(writer, store, keys.slice(i * 1000, (i + 1) * 1000))
+    isAdding = false
     while (attempt(() => writer.mergeStep(100, true))) { /* to the end */ }
     t.same(namesOf(memory), fileRunsOf(writer), `call ${at}`)
     t.equal(namesOf(memory).length, 1)
     t.same(attempt(() => scanStore(store)).map(({ key }) => toHex(key)), keys.map(toHex))
-    if (at > disk.calls.length) break
+    if (at > disk.calls.length && at > inner.writes) break
   }
   t.ok(failed > 4, `${failed} failed calls`)
 })
