@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts'
 import type { Hlc, Stamp } from '../base/hlc.ts'
-import type { Lsn } from '../base/lsn.ts'
+import { readLsn, type Lsn } from '../base/lsn.ts'
 import type { RingReader } from '../ring/ring.ts'
 import { HASH_BYTES } from '../record/limits.ts'
 import { PREPARED_IDS_MAX } from '../store/id-lookup.ts'
@@ -8,7 +8,7 @@ import { RECORD_KIND } from '../wal/record.layout.ts'
 import type { Reservation, WalWriter } from '../wal/wal-writer.ts'
 import { LogEntryView } from '../wire/log-entry.codec.ts'
 import type { IdDirectory } from './id-directory.ts'
-import { VERIFIED_ENTRY_BYTES_OFFSET, VERIFIED_ENTRY_OFFSET } from './verified.layout.ts'
+import { VERIFIED_ENTRY_BYTES_OFFSET, VERIFIED_ENTRY_OFFSET, VERIFIED_KNOWN_LSN_OFFSET } from './verified.layout.ts'
 
 /** Assertions of one batch that turned out to be known already, by ascending index. */
 export interface Duplicates {
@@ -49,14 +49,14 @@ export class EntryAppender {
     staging.set(ring.bytes.subarray(from, from + entryBytes), payloadOffset)
     const entry = this.#entry.reset(staging, payloadOffset, entryBytes)
     assert(entry.count === count, 'a log entry has another count than its batch')
-    const accepted = this.#giveIds(entry, firstLsn, firstHlc)
+    const accepted = this.#giveIds(entry, readLsn(ring.view, ring.payloadOffset + VERIFIED_KNOWN_LSN_OFFSET), firstLsn, firstHlc)
     // A reserved place that is not finished is given up.
     if (accepted > 0) writer.finish(accepted, firstLsn, firstHlc)
     return accepted
   }
 
   /** Sorts the accepted ids into new ones, which get their place, and known ones, which lose their bit. */
-  #giveIds(entry: LogEntryView, firstLsn: Lsn, firstHlc: Hlc): number {
+  #giveIds(entry: LogEntryView, knownLsn: Lsn, firstLsn: Lsn, firstHlc: Hlc): number {
     const { segmentId, recordOffset, staging } = this.#writer
     const position = { segmentId, offset: recordOffset }
     this.#indexes.length = 0
@@ -65,7 +65,7 @@ export class EntryAppender {
     for (let i = 0; i < entry.count; i++) {
       const k = i % PREPARED_IDS_MAX
       const at = entry.idsOffset + i * HASH_BYTES
-      if (k === 0) this.#ids.prepare(staging, at, Math.min(PREPARED_IDS_MAX, entry.count - i))
+      if (k === 0) this.#ids.prepare(staging, at, Math.min(PREPARED_IDS_MAX, entry.count - i), knownLsn)
       if (!entry.accepted(i)) continue
       const known = this.#ids.mayKnow(k) ? this.#ids.find(staging, at) : undefined
       if (known !== undefined) {

@@ -17,9 +17,11 @@ export const VERIFIED_FRAME_BYTES_OFFSET = 28
 export const VERIFIED_OUTCOME_COUNT_OFFSET = 32
 export const VERIFIED_RETRY_AFTER_MS_OFFSET = 36
 export const VERIFIED_RECEIVED_MONO_MS_OFFSET = 40
+/** An LSN: of the assertions that are accepted here none is known at or below it. */
+export const VERIFIED_KNOWN_LSN_OFFSET = 48
 /** Merkle root of the batch's ids; zero where neither the signature nor a receipt needs it. */
-export const VERIFIED_ROOT_OFFSET = 48
-export const VERIFIED_ENTRY_OFFSET = 80
+export const VERIFIED_ROOT_OFFSET = 56
+export const VERIFIED_ENTRY_OFFSET = 88
 
 /** The client asked for a receipt. */
 export const VERIFIED_FLAG_RECEIPT = 1

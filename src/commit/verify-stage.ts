@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import { ERROR_CODES, errorNameOf } from '../base/error-codes.ts'
 import { isDbError } from '../base/errors.ts'
 import type { Stamp } from '../base/hlc.ts'
-import { writeLsn } from '../base/lsn.ts'
+import { writeLsn, type Lsn } from '../base/lsn.ts'
 import type { Bell } from '../ring/bell.ts'
 import type { ThreadMetrics } from '../observe/thread-metrics.ts'
 import { HASH_BYTES } from '../record/limits.ts'
@@ -21,7 +21,7 @@ import {
 } from './submit.layout.ts'
 import {
   VERIFIED_COUNT_OFFSET, VERIFIED_ENTRY_BYTES_OFFSET, VERIFIED_ENTRY_OFFSET, VERIFIED_FLAGS_OFFSET,
-  VERIFIED_FLAG_RECEIPT, VERIFIED_FRAME_BYTES_OFFSET, VERIFIED_GENERATION_OFFSET, VERIFIED_OUTCOME_COUNT_OFFSET,
+  VERIFIED_FLAG_RECEIPT, VERIFIED_FRAME_BYTES_OFFSET, VERIFIED_GENERATION_OFFSET, VERIFIED_KNOWN_LSN_OFFSET, VERIFIED_OUTCOME_COUNT_OFFSET,
   VERIFIED_RECEIVED_MONO_MS_OFFSET, VERIFIED_REFUSED_OFFSET, VERIFIED_REQUEST_ID_OFFSET, VERIFIED_RETRY_AFTER_MS_OFFSET,
   VERIFIED_ROOT_OFFSET, VERIFIED_SLOT_OFFSET, verifiedBytes, verifiedOutcomesOffset,
 } from './verified.layout.ts'
@@ -32,6 +32,8 @@ export interface VerifyDependencies {
   readonly batchAssertionsMax: number
   readonly verifier: BatchVerifier
   readonly ids: Pick<IdDirectory, 'prepare' | 'mayKnow' | 'find'>
+  /** Ids up to it can be found: they were made known before the mark moved. */
+  readonly durableLsn: () => Lsn
   readonly clock: Clock
   readonly metrics: ThreadMetrics
 }
@@ -74,7 +76,7 @@ export class VerifyStage implements Stage {
   }
 
   #pass(): void {
-    const { submitted, verified, verifier, clock, metrics } = this.#deps
+    const { submitted, verified, verifier, clock, metrics, durableLsn } = this.#deps
     const batchStart = submitted.payloadOffset + SUBMIT_BATCH_OFFSET
     const batchBytes = submitted.payloadBytes - SUBMIT_BATCH_OFFSET
     const startedMs = clock.monoMs()
@@ -91,6 +93,8 @@ export class VerifyStage implements Stage {
     view.setUint16(at + VERIFIED_FLAGS_OFFSET, result.wantsReceipt ? VERIFIED_FLAG_RECEIPT : 0, true)
     view.setBigUint64(at + VERIFIED_REQUEST_ID_OFFSET, result.requestId, true)
     verified.bytes.set(result.root, at + VERIFIED_ROOT_OFFSET)
+    // Before the first of the ids is looked for.
+    writeLsn(view, at + VERIFIED_KNOWN_LSN_OFFSET, durableLsn())
     const outcomeCount = result.refused === 0 ? this.#outcomes(at + verifiedOutcomesOffset(entryBytes)) : 0
     view.setUint32(at + VERIFIED_OUTCOME_COUNT_OFFSET, outcomeCount, true)
     view.setUint32(at + VERIFIED_ENTRY_BYTES_OFFSET, entryBytes, true)

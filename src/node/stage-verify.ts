@@ -27,6 +27,7 @@ export async function buildVerifyStage(start: ThreadStart, machine = thisMachine
     batchAssertionsMax: config.batchAssertionsMax,
     verifier: new BatchVerifier(verifyPolicyOf(config)),
     ids: place.ids().lookup,
+    durableLsn: () => place.marks.durableLsn,
     clock: place.clock,
     metrics: place.metrics('verify'),
   })

@@ -144,7 +144,7 @@ export const METRICS = {
   index_runs: gauge('Runs of the index by subject and predicate; a question whose pair is not at hand reads a page of each. In RocksDB, and in files of db/runs/.', { place: RUN_PLACES }),
   recent_ids: gauge('Ids in memory that are not yet in a run.'),
   recent_ids_fill_ratio: gauge('Part of recentIdsMax in use, 0..1.'),
-  id_filter_fill_ratio: gauge('Part of the bits that are set in the youngest stage of the id filter, 0..1; above 0.5 the filter has no more room to grow, and false alarms do.'),
+  id_filter_fill_ratio: gauge('Part of the bits that are set in the youngest stage of the id filter, 0..1; above 0.3 the filter has no more room to grow, and false alarms do.'),
   storage_operation_errors_total: counter('Failed store operations; the writer tries again.', { operation: STORE_OPERATIONS }),
   rocksdb_estimated_keys: gauge('RocksDB, column sp, the largest: estimated number of keys.'),
   rocksdb_sst_bytes: gauge('RocksDB, column sp: bytes of its SST files.'),

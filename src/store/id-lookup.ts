@@ -42,6 +42,8 @@ export class IdLookup {
   readonly #confirm: ConfirmId
   #prepared: Uint8Array = new Uint8Array(0)
   #preparedOffset = 0
+  /** Of the prepared ids only those that became known lately are looked for: where they stand in the filter; -1: all are. */
+  #lateStage = -1
   readonly #his = new Int32Array(PREPARED_IDS_MAX)
   readonly #los = new Int32Array(PREPARED_IDS_MAX)
   /** Nobody reads it: it keeps the reads of `touch` alive. */
@@ -58,22 +60,29 @@ export class IdLookup {
   /**
    * Names the `count` ids (at most {@link PREPARED_IDS_MAX}) one behind the other from `offset` on that `mayKnow` and
    * `insert` are about to be asked of, by index. Their bytes must not change meanwhile.
+   * @param knownLsn in the commit thread: somebody has looked for these ids among all up to this LSN and found none. What came since is
+   * among the recent ids, mostly, and then costs no look-up in the runs, however often the filter is wrong.
    */
-  prepare(ids: Uint8Array, offset: number, count: number): void {
+  prepare(ids: Uint8Array, offset: number, count: number, knownLsn?: Lsn): void {
     assert(count <= PREPARED_IDS_MAX, 'too many ids at a time')
+    const isLate = knownLsn !== undefined && this.#recents.holdsAllAfter(knownLsn, count)
+    this.#lateStage = isLate ? this.#filter.stageOfLast(2 * this.#recents.entriesMax) : -1
     this.#prepared = ids
     this.#preparedOffset = offset
     this.#hash.computeMany(new DataView(ids.buffer, ids.byteOffset, ids.length), offset, count, this.#his, this.#los)
-    this.touched = this.#filter.touch(this.#his, count) ^ this.#recents.touch(this.#his, count)
+    this.touched = this.#filter.touch(this.#his, count, Math.max(0, this.#lateStage)) ^ this.#recents.touch(this.#his, count)
   }
 
   /** False: the prepared id `i` is certainly new. */
   mayKnow(i: number): boolean {
-    return this.#filter.mayContain(this.#his[i]!, this.#los[i]!)
+    const hi = this.#his[i]!
+    const lo = this.#los[i]!
+    return this.#lateStage < 0 ? this.#filter.mayContain(hi, lo) : this.#filter.mayContainFrom(this.#lateStage, hi, lo)
   }
 
-  /** Where a known id stands; undefined where it is new. May read the store and the log. */
+  /** Where a prepared id that is known stands; undefined where it is new. May read the store and the log. */
   find(ids: Uint8Array, offset: number): IdPlace | undefined {
+    if (this.#lateStage >= 0) return this.#recents.find(ids, offset)
     this.#hash.compute(ids, offset)
     const { hi, lo } = this.#hash
     if (!this.#filter.mayContain(hi, lo)) return undefined

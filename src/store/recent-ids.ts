@@ -95,6 +95,17 @@ export class RecentIds {
     return this.#isFlushed(1 - writing as 0 | 1) && count <= free + this.entriesMax
   }
 
+  /**
+   * Writer only: whether every id with an LSN above `lsn` is here, and will be until `count` more have come. False says nothing.
+   */
+  holdsAllAfter(lsn: Lsn, count: number): boolean {
+    const writing = this.#writing
+    const older = 1 - writing as 0 | 1
+    // The older generation goes when the younger one is full.
+    const oldest = this.#count(older) > 0 && this.#count(writing) + count <= this.entriesMax ? older : writing
+    return this.#count(oldest) > 0 && this.#lsnAt(oldest, 0) <= lsn + 1
+  }
+
   /** As `IdFilter.touch`, for the slots that `insert` will look at. */
   touch(his: Int32Array, count: number): number {
     const slots = this.#slots[this.#writing]

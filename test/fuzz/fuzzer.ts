@@ -153,13 +153,13 @@ class Fuzzing {
     if (this.#options.coverage === undefined && !isSeed && (this.#random.u32() & 7) === 0) this.#keep(bytes)
   }
 
-  /** Whether it is slow each time, and not once because the machine was busy. */
+  /** Whether it is slow each time, by what it takes of a core: a busy machine, or a low priority, makes each one wait. */
   async #isSlow(input: Uint8Array): Promise<boolean> {
-    const { now } = this.#options
     for (let i = 0; i < 3; i++) {
-      const before = now()
+      const before = process.cpuUsage()
       await runInput(this.#target, input)
-      if (now() - before <= INPUT_MS_MAX) return false
+      const { user, system } = process.cpuUsage(before)
+      if ((user + system) / 1000 <= INPUT_MS_MAX) return false
     }
     return true
   }

@@ -42,11 +42,17 @@ export const MUTANTS: Readonly<Record<string, readonly Mutation[]>> = {
   'ids of earlier lives are not looked up': ['src/node/stage-wal.js', 'src/node/stage-verify.js'].map((file) => ({
     file, from: 'ids: place.ids().lookup,',
     to: `ids: ((lookup) => ({
-            prepare: (ids, at, count) => lookup.prepare(ids, at, count), mayKnow: (i) => lookup.mayKnow(i), hasRoom: (count) => lookup.hasRoom(count),
+            prepare: (...args) => lookup.prepare(...args), mayKnow: (i) => lookup.mayKnow(i), hasRoom: (count) => lookup.hasRoom(count),
             insert: (...args) => lookup.insert(...args),
             find: (ids, at) => { const place = lookup.find(ids, at); return place === undefined || place.lsn <= start.recovered.lastLsn ? undefined : place; },
         }))(place.ids().lookup),`,
   })),
+  'ids that came since verify looked are not looked for': [{
+    file: 'src/store/id-lookup.js', from: 'return this.#recents.find(ids, offset);', to: 'return undefined;',
+  }],
+  'recent ids are taken for all that came since verify looked': [{
+    file: 'src/store/recent-ids.js', from: 'return this.#count(oldest) > 0 && this.#lsnAt(oldest, 0) <= lsn + 1;', to: 'return true;',
+  }],
   'reads show what is not synced': [{ file: 'src/node/stage-lens.js', from: 'const durableLsn = () => place.marks.durableLsn;', to: 'const durableLsn = () => Infinity;' }],
   'the HLC is the wall clock': [{ file: 'src/base/hlc.js', from: 'now > last ? now : last + 1n', to: 'now' }],
   'a segment ends before its last group is synced': [{

@@ -53,7 +53,7 @@ const QUERIES_MISSING_MAX = 40
  */
 const BOUNDED = {
   lensPageCacheBytes: 2 * MiB, lensPairCacheBytes: 2 * MiB, lensClaimCacheBytes: 2 * MiB, lensLogCacheBytes: 2 * MiB, blockCacheBytes: 8 * MiB,
-  idFilterBytes: 64 * MiB, idFilterBytesMax: 64 * MiB,
+  idFilterBytes: 128 * MiB, idFilterBytesMax: 128 * MiB,
 } as const
 
 async function serve(t: Test, preload: readonly string[] = []): Promise<{ server: RunningServer, dataDir: string }> {

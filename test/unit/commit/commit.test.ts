@@ -113,6 +113,7 @@ class Bench {
     this.marks.setApplied(recovered.end, recovered.lastLsn)
     this.submitted = new RingWriter(submitted, bell)
     this.verify = new VerifyStage({
+      durableLsn: () => this.marks.durableLsn,
       submitted: new RingReader(submitted), verified: new RingWriter(verified, bell), ids: this.ids, clock: this.clock,
       metrics: noMetrics, batchAssertionsMax: 300,
       verifier: new BatchVerifier({ signaturesRequired: false, realmHash, batchAssertionsMax: 300, vectorLengthMax: 16, hlcDriftMaxMs: 1000 }),

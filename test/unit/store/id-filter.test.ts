@@ -64,6 +64,27 @@ t.test('no id that was added is ever denied, however often the filter grows mean
   }), { numRuns: 100 })
 })
 
+t.test('the last ids that were added stand from the stage on that is named for them, complete or not', async (t) => {
+  const hash = new IdHash(key(7))
+  let later = 0
+  for (const [firstBytes, bytesMax] of [[64, 64], [64, 4096], [4096, 4096]] as const) {
+    const filter = IdFilter.create(firstBytes, bytesMax)
+    for (let added = 1; added <= 300; added++) {
+      hash.compute(idOf(added), 0)
+      filter.add(hash.hi, hash.lo)
+      for (const count of [1, 7, 40, 1000]) {
+        const stage = filter.stageOfLast(count)
+        if (stage > 0) later++
+        for (let n = Math.max(1, added - count + 1); n <= added; n++) {
+          hash.compute(idOf(n), 0)
+          if (!filter.mayContainFrom(stage, hash.hi, hash.lo)) t.fail(`id ${n} of ${added}, among the last ${count}`)
+        }
+      }
+    }
+  }
+  t.ok(later > 300, 'and not all are looked through')
+})
+
 t.test('false alarms at 10.7 bits an id are near 1%, and the fill says how full it is', async (t) => {
   const filter = IdFilter.create(2 ** 17)
   filter.markComplete()
@@ -109,16 +130,16 @@ t.test('a filter grows in stages, and stays as sure', async (t) => {
     return count / 20_000
   }
   const ends = [0]
-  for (const kib of [4, 8, 16, 32]) ends.push(ends.at(-1)! + Math.floor(kib * 1024 * 8 / 16))
+  for (const kib of [4, 8, 16, 32]) ends.push(ends.at(-1)! + Math.floor(kib * 1024 * 8 / 24))
   for (let i = 1; i < ends.length; i++) add(ends[i - 1]!, ends[i]!)
   t.same(stages, [1, 2, 3, 4])
   const full = alarms()
-  t.ok(full < 0.01, `${full} of new ids are taken for known ones by four full stages`)
+  t.ok(full < 0.002, `${full} of new ids are taken for known ones by four full stages`)
   const fill = filter.fillRatio()
-  t.ok(fill > 0.35 && fill < 0.45, `the youngest one is filled to ${fill}`)
+  t.ok(fill > 0.25 && fill < 0.33, `the youngest one is filled to ${fill}`)
   add(ends[4]!, 2 * ends[4]!)
   t.equal(filter.stageCount, 4, 'the last one takes the rest')
-  t.ok(filter.fillRatio() > 0.7 && alarms() > 2 * full, 'and is less sure')
+  t.ok(filter.fillRatio() > 0.5 && alarms() > 2 * full, 'and is less sure')
   const other = new IdFilter(filter.buffer)
   let denied = 0
   for (let n = 0; n < 2 * ends[4]!; n++) {

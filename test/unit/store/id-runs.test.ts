@@ -26,6 +26,8 @@ const idOf = (n: number): Uint8Array => new Uint8Array(createHash('sha256').upda
 class Directory {
   flushedLsn = 0
   last = 0
+  /** Questions that needed no runs. */
+  lateCount = 0
   readonly hash = new IdHash(key)
   readonly recents: RecentIds
   readonly filter = IdFilter.create(4096)
@@ -73,6 +75,21 @@ class Directory {
       }
     }
     for (let n = 0; n < 20; n++) if (this.lookup.find(idOf(-1 - n), 0) !== undefined) throw new Error('an unknown id')
+    this.checkLate()
+  }
+
+  /** What commit asks: an id that somebody has looked for, up to some LSN. */
+  checkLate(): void {
+    const findAfter = (known: number, n: number): number | undefined => {
+      this.lookup.prepare(idOf(n), 0, 1, known)
+      return this.lookup.mayKnow(0) ? this.lookup.find(idOf(n), 0)?.lsn : undefined
+    }
+    for (let known = 0; known <= this.last; known += 1 + Math.floor(this.last / 8)) {
+      if (this.recents.holdsAllAfter(known, 1)) this.lateCount++
+      for (let n = known + 1; n <= this.last; n++) if (findAfter(known, n) !== n) throw new Error(`id ${n} of ${this.last}, asked above ${known}`)
+      if (findAfter(known, -1) !== undefined) throw new Error('an unknown id')
+    }
+    this.lookup.prepare(idOf(1), 0, 1)
   }
 
   /** Entries of the column that belong to no valid run. */
@@ -143,6 +160,7 @@ t.test('every id is found through flushes, merges and restarts, no other ever', 
   )
   const operations = fc.array(operation, { minLength: 20, maxLength: 150 })
   let merges = 0
+  let late = 0
   fc.assert(fc.property(operations, fc.integer({ min: 2, max: 12 }), (ops, entriesMax) => {
     const directory = new Directory(new MemoryStore(), entriesMax)
     for (const op of ops) {
@@ -155,6 +173,7 @@ t.test('every id is found through flushes, merges and restarts, no other ever', 
     directory.check()
     while (directory.writer.mergeStep(1000)) merges++
     directory.check()
+    late += directory.lateCount
     const { runs } = directory.writer.list
     if (runs.some((run) => runs.filter((other) => other.level === run.level).length >= MERGE_FAN_IN)) throw new Error('unmerged')
     if (directory.leftovers() !== 0) throw new Error('leftovers')
@@ -162,6 +181,7 @@ t.test('every id is found through flushes, merges and restarts, no other ever', 
     return true
   }), { numRuns: 25 })
   t.ok(merges > 0, 'and some were merged')
+  t.ok(late > 20, `${late} times the recent ids were enough`)
 })
 
 t.test('three levels, page by page, with many pages a run', async (t) => {
