@@ -11,7 +11,7 @@ import { rebuildStore } from '../ingest/rebuild-store.ts'
 import { verifyStore, type StoreVerifyReport, type VerifyStoreProgress } from '../ingest/verify-store.ts'
 import { openStoreMeta } from '../store/store-meta.ts'
 import { withRunFiles } from '../store/run-file-store.ts'
-import { RunFiles, runsDirOf } from '../store/run-files.ts'
+import { runFilesOf } from '../store/run-files.ts'
 import { openRocksStore } from '../store/store-rocksdb.ts'
 import type { Store } from '../store/store.ts'
 import { examineWal } from '../wal/recovery.ts'
@@ -58,7 +58,7 @@ async function openStore(config: Config, path: string, createIfMissing: boolean)
     path, createIfMissing, memtableBytes: config.memtableBytes, blockCacheBytes: config.blockCacheBytes,
     parallelism: Math.max(2, availableParallelism()),
   })
-  return withRunFiles(store, new RunFiles(nodeDisk, runsDirOf(path), config.indexFileEntriesMin))
+  return withRunFiles(store, runFilesOf(nodeDisk, path, config.indexFileEntriesMin))
 }
 
 const PHASES: Readonly<Record<VerifyStoreProgress['phase'], string>> = {

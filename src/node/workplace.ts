@@ -8,7 +8,7 @@ import { IdFilter } from '../store/id-filter.ts'
 import { IdHash } from '../store/id-hash.ts'
 import { IdLookup } from '../store/id-lookup.ts'
 import { withRunFiles } from '../store/run-file-store.ts'
-import { RunFiles, runsDirOf } from '../store/run-files.ts'
+import { runFilesOf } from '../store/run-files.ts'
 import { RecentIds } from '../store/recent-ids.ts'
 import { openStoreMeta } from '../store/store-meta.ts'
 import type { Store } from '../store/store.ts'
@@ -40,7 +40,7 @@ export class Workplace {
     this.machine = machine
     this.marks = new Marks(start.memory.marks)
     const { config, storeHandle } = start
-    this.store = withRunFiles(machine.attachStore(storeHandle), new RunFiles(machine.disk, runsDirOf(storeDirOf(config)), config.indexFileEntriesMin))
+    this.store = withRunFiles(machine.attachStore(storeHandle), runFilesOf(machine.disk, storeDirOf(config), config.indexFileEntriesMin))
   }
 
   get clock(): Clock {

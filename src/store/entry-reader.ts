@@ -233,7 +233,7 @@ export class EntryReader implements PageSource {
     const ids = new Set(this.#runs.map(({ run }) => run.id))
     this.#pages.retain(ids)
     this.#inner.retain(ids)
-    this.#store.runFiles?.retain(ids)
+    this.#store.runFiles?.sp.retain(ids)
     this.#version = version
     this.#mark = -1
   }

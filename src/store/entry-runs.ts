@@ -9,6 +9,7 @@ import { decodeEntryRunList, encodeEntryRunList, type EntryRun, type EntryRunLis
 import { nodeCounts } from './entry-runs.layout.ts'
 import { KeySorter } from './entry-sort.ts'
 import { FILE_RUN, isFileRun } from './run-file.layout.ts'
+import { RunGraves } from './run-graves.ts'
 import { clearLeftoverRuns } from './run-leftovers.ts'
 import type { Store, StoreBatch } from './store.ts'
 import { YoungPages } from './young-pages.ts'
@@ -58,8 +59,7 @@ export class EntryRunWriter {
   #nextRun: number
   /** By class of size; the runs of one are in no other. */
   readonly #merges: ActiveMerge[] = []
-  /** Runs in files, merged into others, that may have to come back after a power cut. */
-  readonly #graves: EntryRun[] = []
+  readonly #graves: RunGraves
 
   /**
    * @param onList told of the version of the list when it can be read: at once, and after each change
@@ -74,7 +74,8 @@ export class EntryRunWriter {
     this.#listBatch = store.batch()
     this.#list = decodeEntryRunList(store.get('sp', ENTRY_LIST_KEY))
     // An interrupted merge's number must not be used for another run while old pages might show through.
-    this.#nextRun = Math.max(clearLeftoverRuns(store, 'sp', this.#list), this.#clearLeftoverFiles())
+    this.#graves = new RunGraves(store, 'sp')
+    this.#nextRun = Math.max(clearLeftoverRuns(store, 'sp', this.#list), this.#graves.clearLeftovers(this.#list.runs))
     onList(this.#list.version)
   }
 
@@ -124,7 +125,7 @@ export class EntryRunWriter {
       merge.due = isUrgent ? entriesMax : merge.due + entriesMax * LARGE_SHARE
       if (merge.due > 0) merge.due -= this.#advance(merge, merge.due)
     }
-    if (active.length === 0 && eager) this.#bury()
+    if (active.length === 0 && eager) this.#graves.clear()
     return active.length > 0
   }
 
@@ -147,7 +148,7 @@ export class EntryRunWriter {
   /** Of the run that a merge makes: it says whether that is put into a file. */
   #numberFor({ runs }: MergeChoice): number {
     const number = this.#nextRun++
-    const entriesMin = this.#store.runFiles?.entriesMin ?? Infinity
+    const entriesMin = this.#store.runFiles?.sp.entriesMin ?? Infinity
     return runs.reduce((sum, { entries }) => sum + entries, 0) < entriesMin ? number : number + FILE_RUN
   }
 
@@ -177,7 +178,7 @@ export class EntryRunWriter {
     }
     output.finish(this.#batch)
     this.#writePending()
-    if (isFileRun(output.run) && !active.isSealed) this.#store.runFiles!.seal(output.run, output.pages)
+    if (isFileRun(output.run) && !active.isSealed) this.#store.runFiles!.sp.seal(output.run, output.pages)
     active.isSealed = true
     const gone = new Set(inputs.map((run) => run.id))
     const run: EntryRun = {
@@ -195,40 +196,10 @@ export class EntryRunWriter {
     this.#merges.splice(this.#merges.indexOf(active), 1)
     for (const { id } of inputs) this.#young.drop(id)
     for (const input of inputs) {
-      if (isFileRun(input.id)) this.#graves.push(input)
+      if (isFileRun(input.id)) this.#graves.add(input)
       else if (hasManyNodes(input.pages)) this.#clearNodes(input)
     }
-    if (this.#graves.reduce((sum, run) => sum + run.entries, 0) >= GRAVE_ENTRIES_MAX) this.#bury()
-  }
-
-  /**
-   * Removes the files of runs that no list names any more, once the list that does not is durable: a power cut throws the store back to an
-   * earlier one, whose files must be there.
-   */
-  #bury(): void {
-    if (this.#graves.length === 0) return
-    this.#syncList()
-    for (let grave = this.#graves[0]; grave !== undefined; grave = this.#graves[0]) {
-      this.#clearNodes(grave)
-      this.#graves.shift()
-    }
-  }
-
-  /** Of merges that an earlier life had not ended, or whose inputs it had not removed. @returns a number that no file has. */
-  #clearLeftoverFiles(): number {
-    const files = this.#store.runFiles?.list() ?? []
-    const listed = new Set(this.#list.runs.map(({ id }) => id))
-    const left = files.filter((run) => !listed.has(run))
-    if (left.length > 0) this.#syncList()
-    for (const run of left) this.#store.runFiles!.remove(run)
-    return files.reduce((next, run) => Math.max(next, run - FILE_RUN + 1), 0)
-  }
-
-  /** What has been written before, the list among it, is durable when it returns. */
-  #syncList(): void {
-    const batch = this.#store.batch()
-    batch.del('sp', nodeKey(0, 0, 0))
-    batch.write({ sync: true })
+    if (this.#graves.entries >= GRAVE_ENTRIES_MAX) this.#graves.clear()
   }
 
   #clearNodes({ id }: Pick<EntryRun, 'id'>): void {

@@ -8,6 +8,8 @@ import {
 import { FingerprintSorter } from './id-sort.ts'
 import { ENTRY_INDEX, ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID, ENTRY_BYTES, ENTRY_WORDS } from './recent-ids.layout.ts'
 import type { FinishedIds } from './recent-ids.ts'
+import { FILE_RUN, isFileRun } from './run-file.layout.ts'
+import { RunGraves } from './run-graves.ts'
 import { clearLeftoverRuns } from './run-leftovers.ts'
 import { EMPTY_RUN_LIST, runListVersion } from './run-list.codec.ts'
 import type { Store, StoreBatch } from './store.ts'
@@ -16,6 +18,8 @@ import type { Store, StoreBatch } from './store.ts'
 export const MERGE_FAN_IN = 16
 /** Runs beyond which a flush waits for merges: bounds what a look-up reads. */
 export const RUNS_MAX = 128
+/** Pages that a merge takes of its most finely paged input at a time: in a file they stand one behind the other. */
+const CHUNK_PAGES_BITS = 3
 /** A look-up that finds the list of runs changed reads again; so often in a row only if something is broken. */
 const ATTEMPTS_MAX = 64
 
@@ -46,18 +50,24 @@ export class IdRunReader {
       const values = this.#store.multiGet('ids', keys)
       const list = values[0]
       if (list === undefined) return []
-      if (runListVersion(list) === version) return candidatesOf(values, hi >>> 0, lo >>> 0)
+      if (runListVersion(list) === version) return candidatesOf(runs, values, hi >>> 0, lo >>> 0)
       this.#list = decodeIdRunList(list)
+      this.#store.runFiles?.ids.retain(new Set(this.#list.runs.map(({ id }) => id)))
     }
     throw new DbError('internal', `the list of id runs changed ${ATTEMPTS_MAX} times during one look-up`)
   }
 }
 
-function candidatesOf(values: readonly (Uint8Array | undefined)[], hi: number, lo: number): IdCandidate[] {
+/** @param values the list's, then a page of each run. @throws {DbError} `store_corrupt` */
+function candidatesOf(runs: readonly IdRun[], values: readonly (Uint8Array | undefined)[], hi: number, lo: number): IdCandidate[] {
   const found: IdCandidate[] = []
   for (let n = 1; n < values.length; n++) {
     const bytes = values[n]
-    if (bytes === undefined) continue
+    if (bytes === undefined) {
+      // Among keys it has no ids; in a file such a page is an empty one.
+      if (isFileRun(runs[n - 1]!.id)) throw missingFile()
+      continue
+    }
     const page = new IdPage(bytes)
     for (let i = page.lowerBound(hi, lo); i < page.count && page.hi(i) === hi && page.lo(i) === lo; i++) {
       found.push({ segmentId: page.segmentId(i), recordOffset: page.recordOffset(i), index: page.index(i) })
@@ -66,13 +76,23 @@ function candidatesOf(values: readonly (Uint8Array | undefined)[], hi: number, l
   return found
 }
 
+const missingFile = (): DbError => new DbError('store_corrupt', 'a file of ids is missing; run "stemedb store rebuild"')
+
 interface Merge {
   readonly inputs: readonly IdRun[]
   readonly output: IdRun
-  /** Of the most finely paged input: a step takes the fingerprints that share these leading bits. */
+  /** A step takes the fingerprints that share these leading bits: some pages of the most finely paged input. */
   readonly chunkBits: number
   nextChunk: number
   written: number
+  /** Its file is durable: an attempt after that finds no more to write. */
+  isSealed: boolean
+}
+
+/** A generation on its way into a run: the same at each attempt. */
+interface Flush {
+  readonly run: IdRun
+  isSealed: boolean
 }
 
 /**
@@ -88,19 +108,21 @@ export class IdRunWriter {
   readonly #batch: StoreBatch
   readonly #key = pageKey(0, 0)
   #pageBytes = new Uint8Array(512 * RUN_ENTRY_BYTES)
+  readonly #graves: RunGraves
   #list: IdRunList
   #nextRun: number
   #merge: Merge | undefined
+  #flush: Flush | undefined
 
   /** @throws {DbError} `store_corrupt`, and as the store does. */
   constructor(store: Store, hash: IdHash) {
     this.#store = store
     this.#hash = hash
     this.#batch = store.batch()
-    const bytes = store.get('ids', ID_LIST_KEY)
-    this.#list = bytes === undefined ? EMPTY_RUN_LIST : decodeIdRunList(bytes)
+    this.#list = idRunListOf(store)
     // An interrupted merge's number must not be used for another run while old pages might show through.
-    this.#nextRun = clearLeftoverRuns(store, 'ids', this.#list)
+    this.#graves = new RunGraves(store, 'ids')
+    this.#nextRun = Math.max(clearLeftoverRuns(store, 'ids', this.#list), this.#graves.clearLeftovers(this.#list.runs))
   }
 
   get list(): IdRunList {
@@ -115,6 +137,7 @@ export class IdRunWriter {
   /**
    * Puts a generation's run, and the list that names it, into `batch`; call the result once the batch is written.
    * Idempotent until then.
+   * @throws {DbError} as the store does, where the run is put into a file; after `disk_full` it may be tried again.
    */
   flush(finished: FinishedIds, batch: StoreBatch): () => void {
     const entries = this.#entries
@@ -126,19 +149,32 @@ export class IdRunWriter {
       entries.push(this.#hash.hi, this.#hash.lo, finished.words[at + ENTRY_SEGMENT_ID / 4]!,
         finished.words[at + ENTRY_RECORD_OFFSET / 4]!, finished.words[at + ENTRY_INDEX / 4]!)
     }
-    const run: IdRun = {
-      id: this.#nextRun, level: 0, pageBits: pageBitsOf(finished.count), entries: finished.count,
-      firstLsn: finished.firstLsn, lastLsn: finished.lastLsn,
+    if (this.#flush?.run.lastLsn !== finished.lastLsn) this.#flush = { run: this.#runOf(finished), isSealed: false }
+    const flush = this.#flush
+    const { run } = flush
+    if (!flush.isSealed) this.#putPages(run, batch, 0, 2 ** run.pageBits)
+    if (!flush.isSealed && isFileRun(run.id)) {
+      this.#store.runFiles!.ids.seal(run.id, 2 ** run.pageBits)
+      flush.isSealed = true
     }
-    this.#putPages(run, batch)
     const list: IdRunList = {
-      version: this.#list.version + 1, nextRun: run.id + 1, runs: [run, ...this.#list.runs],
+      version: this.#list.version + 1, nextRun: this.#nextRun, runs: [run, ...this.#list.runs],
     }
     batch.put('ids', ID_LIST_KEY, encodeIdRunList(list))
     return () => {
       this.#list = list
-      this.#nextRun = list.nextRun
+      this.#flush = undefined
     }
+  }
+
+  #runOf({ count, firstLsn, lastLsn }: FinishedIds): IdRun {
+    return { id: this.#numberFor(count), level: 0, pageBits: pageBitsOf(count), entries: count, firstLsn, lastLsn }
+  }
+
+  /** Of a new run: it says whether that is put into a file. */
+  #numberFor(entries: number): number {
+    const number = this.#nextRun++
+    return entries < (this.#store.runFiles?.ids.entriesMin ?? Infinity) ? number : number + FILE_RUN
   }
 
   /**
@@ -146,6 +182,8 @@ export class IdRunWriter {
    * @throws {DbError} as the store does; the step may be tried again.
    */
   mergeStep(entriesMax: number): boolean {
+    // Of the merge before.
+    this.#graves.clear()
     this.#merge ??= this.#nextMerge()
     const merge = this.#merge
     if (merge === undefined) return false
@@ -168,12 +206,12 @@ export class IdRunWriter {
       const inputs = runs.slice(-MERGE_FAN_IN)
       const entries = inputs.reduce((sum, run) => sum + run.entries, 0)
       const output: IdRun = {
-        id: this.#nextRun++, level: level + 1, pageBits: pageBitsOf(entries), entries,
+        id: this.#numberFor(entries), level: level + 1, pageBits: pageBitsOf(entries), entries,
         firstLsn: Math.min(...inputs.map((run) => run.firstLsn)), lastLsn: Math.max(...inputs.map((run) => run.lastLsn)),
       }
-      const chunkBits = Math.max(...inputs.map((run) => run.pageBits))
-      assert(output.pageBits >= chunkBits, 'a merged run has no coarser pages than its inputs')
-      return { inputs, output, chunkBits, nextChunk: 0, written: 0 }
+      const finestBits = Math.max(...inputs.map((run) => run.pageBits))
+      assert(output.pageBits >= finestBits, 'a merged run has no coarser pages than its inputs')
+      return { inputs, output, chunkBits: Math.max(0, finestBits - CHUNK_PAGES_BITS), nextChunk: 0, written: 0, isSealed: false }
     }
     return undefined
   }
@@ -182,7 +220,10 @@ export class IdRunWriter {
   #mergeChunk(merge: Merge): number {
     const { inputs, output, chunkBits } = merge
     const chunk = merge.nextChunk
-    const keys = inputs.map((run) => pageKey(run.id, Math.floor(chunk / 2 ** (chunkBits - run.pageBits))))
+    const keys = inputs.flatMap((run) => {
+      const pages = pagesOf(run, chunk, chunkBits)
+      return Array.from({ length: pages.end - pages.first }, (_, i) => pageKey(run.id, pages.first + i))
+    })
     // What is merged is read once, and then gone.
     const values = this.#store.multiGet('ids', keys, { fillCache: false })
     const entries = this.#entries
@@ -197,7 +238,8 @@ export class IdRunWriter {
       }
     }
     this.#batch.clear()
-    this.#putPages(output, this.#batch)
+    const pages = pagesOf(output, chunk, chunkBits)
+    this.#putPages(output, this.#batch, pages.first, pages.end)
     if (this.#batch.count > 0) this.#batch.write()
     merge.nextChunk++
     merge.written += entries.count
@@ -210,6 +252,8 @@ export class IdRunWriter {
       throw new DbError('store_corrupt',
         `merging id runs gave ${merge.written} of ${output.entries} ids; run "stemedb store rebuild"`)
     }
+    if (isFileRun(output.id) && !merge.isSealed) this.#store.runFiles!.ids.seal(output.id, 2 ** output.pageBits)
+    merge.isSealed = true
     const gone = new Set(inputs.map((run) => run.id))
     const kept = this.#list.runs.filter((run) => !gone.has(run.id))
     const runs = [...kept, output].sort((a, b) => a.level - b.level || b.lastLsn - a.lastLsn)
@@ -219,17 +263,18 @@ export class IdRunWriter {
     this.#batch.write()
     this.#list = list
     this.#merge = undefined
-    for (const run of inputs) this.#clearRun(run.id)
+    for (const run of inputs) if (isFileRun(run.id)) this.#graves.add(run)
+    for (const run of inputs) if (!isFileRun(run.id)) this.#clearRun(run.id)
   }
 
-  /** Packs the collected entries, which all belong to `run`, into its pages. */
-  #putPages(run: IdRun, batch: StoreBatch): void {
+  /** Packs the collected entries into the pages `firstPage..endPage` of `run`, where they all belong. Only files have pages without any. */
+  #putPages(run: IdRun, batch: StoreBatch, firstPage: number, endPage: number): void {
     const entries = this.#entries
     const order = this.#sorter.order(entries.words, entries.count)
-    for (let i = 0; i < entries.count;) {
-      const page = pageOf(entries.hi(order[i]!), run.pageBits)
-      let end = i + 1
+    for (let page = firstPage, i = 0; page < endPage; page++) {
+      let end = i
       while (end < entries.count && pageOf(entries.hi(order[end]!), run.pageBits) === page) end++
+      if (end === i && !isFileRun(run.id)) continue
       const length = (end - i) * RUN_ENTRY_BYTES
       if (this.#pageBytes.length < length) this.#pageBytes = new Uint8Array(length * 2)
       const bytes = this.#pageBytes.subarray(0, length)
@@ -244,24 +289,56 @@ export class IdRunWriter {
   }
 }
 
+/** The pages of a run in which fingerprints stand that share these leading bits. */
+function pagesOf({ pageBits }: IdRun, chunk: number, chunkBits: number): { readonly first: number, readonly end: number } {
+  const pages = 2 ** (pageBits - chunkBits)
+  const first = Math.floor(chunk * pages)
+  return { first, end: first + Math.max(1, pages) }
+}
+
 /**
  * Hands every fingerprint of every run to `add`, some pages at a time, so that the id filter can be filled while other
- * work goes on: `next` reads up to `pages` pages and gives how many there were, 0 at the end.
+ * work goes on: `next` reads up to `pages` pages and gives how many there were, 0 at the end. Nobody merges meanwhile.
+ * @throws {DbError} `store_corrupt`, and as the store does.
  */
 export function fingerprintScan(store: Store, add: (hi: number, lo: number) => void): {
   next(pages: number): number
   close(): void
 } {
   const range = store.range('ids', { gte: Uint8Array.of(IDS_PAGE), lt: Uint8Array.of(IDS_PAGE + 1) })
+  const files = idRunListOf(store).runs.filter(({ id }) => isFileRun(id))
+  let nextPage = 0
+  const addPage = (bytes: Uint8Array): void => {
+    const page = new IdPage(bytes)
+    for (let i = 0; i < page.count; i++) add(page.hi(i), page.lo(i))
+  }
   return {
     next(pages) {
-      const rows = range.next(pages)
-      for (let n = 1; n < rows.length; n += 2) {
-        const page = new IdPage(rows[n]!)
-        for (let i = 0; i < page.count; i++) add(page.hi(i), page.lo(i))
+      const run = files[0]
+      if (run === undefined) {
+        const rows = range.next(pages)
+        for (let n = 1; n < rows.length; n += 2) addPage(rows[n]!)
+        return rows.length / 2
       }
-      return rows.length / 2
+      const count = Math.min(pages, 2 ** run.pageBits - nextPage)
+      const values = store.multiGet('ids', Array.from({ length: count }, (_, i) => pageKey(run.id, nextPage + i)))
+      for (const bytes of values) {
+        if (bytes === undefined) throw missingFile()
+        addPage(bytes)
+      }
+      nextPage += count
+      if (nextPage === 2 ** run.pageBits) {
+        files.shift()
+        nextPage = 0
+      }
+      return count
     },
     close: () => range.close(),
   }
+}
+
+/** @throws {DbError} `store_corrupt`, and as the store does. */
+function idRunListOf(store: Store): IdRunList {
+  const bytes = store.get('ids', ID_LIST_KEY)
+  return bytes === undefined ? EMPTY_RUN_LIST : decodeIdRunList(bytes)
 }

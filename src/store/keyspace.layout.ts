@@ -7,8 +7,8 @@ import { assert } from '../base/assert.ts'
 import { PREDICATE_BYTES_MAX, SUBJECT_BYTES_MAX } from '../record/limits.ts'
 
 /** Of the whole keyspace. A newer one is refused, an older one than {@link STORE_FORMAT_OLDEST} rebuilt. */
-export const STORE_FORMAT = 4
-/** The oldest that is read and raised: it has no run files. */
+export const STORE_FORMAT = 5
+/** The oldest that is read and raised: it has no run files. 4 has none of ids. */
 export const STORE_FORMAT_OLDEST = 3
 
 // Column `meta`: ASCII keys.

@@ -1,17 +1,19 @@
 import { NODE_KEY_BYTES, NODE_KEY_LEVEL, NODE_KEY_NUMBER, NODE_KEY_RUN } from './entry-runs.layout.ts'
-import type { RunFiles } from './run-files.ts'
+import { PAGE_KEY_BYTES, PAGE_KEY_PAGE, PAGE_KEY_RUN } from './id-runs.layout.ts'
+import type { ColumnRunFiles, RunFiles } from './run-files.ts'
 import type { ColumnName, RangeBounds, ReadOptions, Store, StoreBatch, StoreRange } from './store.ts'
 
 /**
- * A store that has the nodes of some runs of column `sp` in files of their own (docs/formats/run-file.md): those whose number has its highest bit set. To
+ * A store that has the nodes of some runs of columns `sp` and `ids` in files of their own (docs/formats/run-file.md): those whose number has its highest bit set. To
  * who reads and writes nodes by their keys it is like any other, but for this: nodes that were written are there for readers when their run is sealed, and
  * a walk over the column leaves them out.
  */
-export function withRunFiles(store: Store, files: RunFiles): Store {
+export function withRunFiles(store: Store, files: ColumnRunFiles): Store {
   return new RunFileStore(store, files)
 }
 
 interface NodePlace {
+  readonly files: RunFiles
   readonly run: number
   readonly level: number
   readonly number: number
@@ -19,18 +21,26 @@ interface NodePlace {
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 
+const hasRunFiles = (column: ColumnName): column is keyof ColumnRunFiles => column === 'sp' || column === 'ids'
+
 /** Which node of a file a key means; undefined where it means none. */
-function placeOf(column: ColumnName, key: Uint8Array): NodePlace | undefined {
-  if (column !== 'sp' || key.length !== NODE_KEY_BYTES || (key[NODE_KEY_RUN]! & 0x80) === 0) return undefined
-  const view = viewOf(key)
-  return { run: view.getUint32(NODE_KEY_RUN), level: key[NODE_KEY_LEVEL]!, number: view.getUint32(NODE_KEY_NUMBER) }
+function placeOf({ sp, ids }: ColumnRunFiles, column: ColumnName, key: Uint8Array): NodePlace | undefined {
+  if (column === 'sp' && key.length === NODE_KEY_BYTES && (key[NODE_KEY_RUN]! & 0x80) !== 0) {
+    const view = viewOf(key)
+    return { files: sp, run: view.getUint32(NODE_KEY_RUN), level: key[NODE_KEY_LEVEL]!, number: view.getUint32(NODE_KEY_NUMBER) }
+  }
+  if (column === 'ids' && key.length === PAGE_KEY_BYTES && (key[PAGE_KEY_RUN]! & 0x80) !== 0) {
+    const view = viewOf(key)
+    return { files: ids, run: view.getUint32(PAGE_KEY_RUN), level: 0, number: view.getUint32(PAGE_KEY_PAGE) }
+  }
+  return undefined
 }
 
 class RunFileStore implements Store {
-  readonly runFiles: RunFiles
+  readonly runFiles: ColumnRunFiles
   readonly #store: Store
 
-  constructor(store: Store, files: RunFiles) {
+  constructor(store: Store, files: ColumnRunFiles) {
     this.#store = store
     this.runFiles = files
   }
@@ -44,7 +54,7 @@ class RunFileStore implements Store {
   }
 
   multiGet(column: ColumnName, keys: readonly Uint8Array[], options?: ReadOptions): (Uint8Array | undefined)[] {
-    const places = column === 'sp' ? keys.map((key) => placeOf(column, key)) : []
+    const places = hasRunFiles(column) ? keys.map((key) => placeOf(this.runFiles, column, key)) : []
     if (!places.some((place) => place !== undefined)) return this.#store.multiGet(column, keys, options)
     const found = new Array<Uint8Array | undefined>(keys.length).fill(undefined)
     // Files first: a node that is not there has been removed, and then a list of runs that is read behind it does not name it any more.
@@ -53,7 +63,7 @@ class RunFileStore implements Store {
       let count = 1
       if (place !== undefined) {
         while (follows(places[i + count], place, count)) count++
-        this.runFiles.read(place.run, place.level, place.number, count).forEach((node, n) => { found[i + n] = node })
+        place.files.read(place.run, place.level, place.number, count).forEach((node, n) => { found[i + n] = node })
       }
       i += count
     }
@@ -72,9 +82,9 @@ class RunFileStore implements Store {
   }
 
   clearRange(column: ColumnName, gte: Uint8Array, lt: Uint8Array): void {
-    const place = placeOf(column, gte)
+    const place = placeOf(this.runFiles, column, gte)
     if (place === undefined) this.#store.clearRange(column, gte, lt)
-    else this.runFiles.remove(place.run)
+    else place.files.remove(place.run)
   }
 
   property(name: string): string | undefined {
@@ -82,7 +92,8 @@ class RunFileStore implements Store {
   }
 
   async close(): Promise<void> {
-    this.runFiles.close()
+    this.runFiles.sp.close()
+    this.runFiles.ids.close()
     await this.#store.close()
   }
 }
@@ -93,11 +104,11 @@ const follows = (place: NodePlace | undefined, first: NodePlace, count: number):
 /** Nodes of files are in memory from `put` on, and written out before the rest. */
 class RunFileBatch implements StoreBatch {
   readonly #batch: StoreBatch
-  readonly #files: RunFiles
+  readonly #files: ColumnRunFiles
   #nodes = 0
   #nodeBytes = 0
 
-  constructor(batch: StoreBatch, files: RunFiles) {
+  constructor(batch: StoreBatch, files: ColumnRunFiles) {
     this.#batch = batch
     this.#files = files
   }
@@ -106,9 +117,9 @@ class RunFileBatch implements StoreBatch {
   get bytes(): number { return this.#batch.bytes + this.#nodeBytes }
 
   put(column: ColumnName, key: Uint8Array, value: Uint8Array): void {
-    const place = placeOf(column, key)
+    const place = placeOf(this.#files, column, key)
     if (place === undefined) return this.#batch.put(column, key, value)
-    this.#files.put(place.run, place.level, place.number, value)
+    place.files.put(place.run, place.level, place.number, value)
     this.#nodes++
     this.#nodeBytes += value.length
   }
@@ -124,7 +135,10 @@ class RunFileBatch implements StoreBatch {
   }
 
   write(options?: { readonly sync?: boolean }): void {
-    if (this.#nodes > 0) this.#files.flush()
+    if (this.#nodes > 0) {
+      this.#files.sp.flush()
+      this.#files.ids.flush()
+    }
     if (this.#batch.count > 0 || options?.sync === true) this.#batch.write(options)
     this.#nodes = 0
     this.#nodeBytes = 0

@@ -7,10 +7,9 @@ import { onDisk } from '../base/disk-files.ts'
 import { DbError, errnoOf } from '../base/errors.ts'
 import { readLsn, writeLsn } from '../base/lsn.ts'
 import { MiB } from '../base/units.ts'
-import { nodeCounts } from './entry-runs.layout.ts'
 import {
-  DIRECTORY_CRC, DIRECTORY_ENTRY_BYTES, DIRECTORY_LENGTH, DIRECTORY_OFFSET, FOOTER_BYTES, FOOTER_CRC, FOOTER_DIRECTORY, FOOTER_MAGIC,
-  FOOTER_MAGIC_VALUE, FOOTER_PAGES, FOOTER_RUN, FOOTER_VERSION, FOOTER_VERSION_VALUE, RUN_FILE_SUFFIX, directoryStarts, isFileRun,
+  DIRECTORY_CRC, DIRECTORY_ENTRY_BYTES, DIRECTORY_LENGTH, DIRECTORY_OFFSET, ENTRY_FILES, FOOTER_BYTES, FOOTER_CRC, FOOTER_DIRECTORY,
+  FOOTER_MAGIC, FOOTER_PAGES, FOOTER_RUN, FOOTER_VERSION, FOOTER_VERSION_VALUE, ID_FILES, RUN_FILE_SUFFIX, directoryStarts, isFileRun, type RunFileKind,
 } from './run-file.layout.ts'
 
 /** Nodes gather up to so many bytes for one write. */
@@ -22,8 +21,17 @@ const READ_BYTES_MAX = 4 * MiB
 /** Files that one thread keeps open. */
 const OPEN_MAX = 128
 
-/** Beside RocksDB's own files, which whoever moves or removes the store takes along. */
-export const runsDirOf = (storeDir: string): string => join(storeDir, 'runs')
+/** The columns that have runs in files. */
+export interface ColumnRunFiles {
+  readonly sp: RunFiles
+  readonly ids: RunFiles
+}
+
+/** One thread's, of the store in `storeDir`: in folders beside RocksDB's own files, which whoever moves or removes the store takes along. */
+export const runFilesOf = (disk: Disk, storeDir: string, entriesMin: number): ColumnRunFiles => ({
+  sp: new RunFiles(disk, join(storeDir, 'runs'), entriesMin, ENTRY_FILES),
+  ids: new RunFiles(disk, join(storeDir, 'id-runs'), entriesMin, ID_FILES),
+})
 
 const nameOf = (run: number): string => run.toString(16).padStart(8, '0') + RUN_FILE_SUFFIX
 
@@ -49,7 +57,7 @@ function crcOf(run: number, level: number, number: number, node: Uint8Array): nu
 }
 
 /**
- * The files of a store's large runs, for one thread: the nodes of a run that nobody changes any more, beside the keys of RocksDB, which would write
+ * The files of a column's large runs, for one thread: the nodes of a run that nobody changes any more, beside the keys of RocksDB, which would write
  * them to its log, to tables, and again with each compaction. One thread writes; a run is read by all from the moment that a list names it.
  */
 export class RunFiles {
@@ -57,14 +65,16 @@ export class RunFiles {
   readonly entriesMin: number
   readonly #disk: Disk
   readonly #dir: string
+  readonly #kind: RunFileKind
   readonly #writers = new Map<number, RunFileWriter>()
   /** The one that was asked for last is the last. */
   readonly #readers = new Map<number, RunFileReader>()
 
   /** @param dir made by {@link list}, which whoever writes calls first */
-  constructor(disk: Disk, dir: string, entriesMin: number) {
+  constructor(disk: Disk, dir: string, entriesMin: number, kind: RunFileKind) {
     this.#disk = disk
     this.#dir = dir
+    this.#kind = kind
     this.entriesMin = entriesMin
   }
 
@@ -74,7 +84,7 @@ export class RunFiles {
    */
   put(run: number, level: number, number: number, node: Uint8Array): void {
     let writer = this.#writers.get(run)
-    if (writer === undefined) this.#writers.set(run, writer = new RunFileWriter(this.#disk, join(this.#dir, nameOf(run)), run))
+    if (writer === undefined) this.#writers.set(run, writer = new RunFileWriter(this.#disk, join(this.#dir, nameOf(run)), run, this.#kind))
     writer.put(level, number, node)
   }
 
@@ -163,7 +173,7 @@ export class RunFiles {
         throw error
       }
       try {
-        return RunFileReader.of(file, run)
+        return RunFileReader.of(file, run, this.#kind)
       } catch (error) {
         file.close()
         throw error
@@ -176,6 +186,7 @@ class RunFileWriter {
   readonly path: string
   readonly #disk: Disk
   readonly #run: number
+  readonly #kind: RunFileKind
   #file: DiskFile | undefined
   #buffer = new Uint8Array(WRITE_BYTES * 2)
   #buffered = 0
@@ -185,10 +196,11 @@ class RunFileWriter {
   /** Directory entries by level. */
   readonly #levels: { bytes: Uint8Array, count: number }[] = []
 
-  constructor(disk: Disk, path: string, run: number) {
+  constructor(disk: Disk, path: string, run: number, kind: RunFileKind) {
     this.#disk = disk
     this.path = path
     this.#run = run
+    this.#kind = kind
   }
 
   put(level: number, number: number, node: Uint8Array): void {
@@ -218,7 +230,7 @@ class RunFileWriter {
   }
 
   seal(pages: number): void {
-    const counts = nodeCounts(pages)
+    const counts = this.#kind.nodeCounts(pages)
     assert(counts.length === this.#levels.length && counts.every((count, level) => this.#levels[level]!.count === count), 'all nodes of a run file')
     this.flush(0)
     const tail = this.#tail(pages)
@@ -235,7 +247,7 @@ class RunFileWriter {
   }
 
   #tail(pages: number): Uint8Array {
-    const directoryBytes = directoryStarts(pages).at(-1)! * DIRECTORY_ENTRY_BYTES
+    const directoryBytes = directoryStarts(this.#kind.nodeCounts(pages)).at(-1)! * DIRECTORY_ENTRY_BYTES
     const tail = new Uint8Array(directoryBytes + FOOTER_BYTES)
     let at = 0
     for (const { bytes, count } of this.#levels) {
@@ -243,7 +255,7 @@ class RunFileWriter {
       at += count * DIRECTORY_ENTRY_BYTES
     }
     const footer = new DataView(tail.buffer, directoryBytes)
-    footer.setUint32(FOOTER_MAGIC, FOOTER_MAGIC_VALUE, true)
+    footer.setUint32(FOOTER_MAGIC, this.#kind.magic, true)
     footer.setUint32(FOOTER_VERSION, FOOTER_VERSION_VALUE, true)
     footer.setUint32(FOOTER_RUN, this.#run, true)
     footer.setUint32(FOOTER_PAGES, pages, true)
@@ -277,7 +289,7 @@ class RunFileReader {
   }
 
   /** Undefined where the file is being removed. @throws {DbError} `store_corrupt`, and what the disk throws */
-  static of(file: DiskFile, run: number): RunFileReader | undefined {
+  static of(file: DiskFile, run: number, kind: RunFileKind): RunFileReader | undefined {
     const size = file.size()
     const bytes = new Uint8Array(FOOTER_BYTES)
     if (size < FOOTER_BYTES || file.pread(bytes, 0, FOOTER_BYTES, size - FOOTER_BYTES) !== FOOTER_BYTES) {
@@ -285,14 +297,14 @@ class RunFileReader {
       throw damaged(file.path, 'it is too short')
     }
     const footer = new DataView(bytes.buffer)
-    if (footer.getUint32(FOOTER_MAGIC, true) !== FOOTER_MAGIC_VALUE || footer.getUint32(FOOTER_CRC, true) !== crc32c(bytes.subarray(0, FOOTER_CRC))) {
+    if (footer.getUint32(FOOTER_MAGIC, true) !== kind.magic || footer.getUint32(FOOTER_CRC, true) !== crc32c(bytes.subarray(0, FOOTER_CRC))) {
       throw damaged(file.path, 'its footer is wrong')
     }
     const version = footer.getUint32(FOOTER_VERSION, true)
     if (version !== FOOTER_VERSION_VALUE) throw new DbError('format_unsupported', `the run file ${file.path} has format ${version}, this version knows ${FOOTER_VERSION_VALUE}`, { format: version })
     if (footer.getUint32(FOOTER_RUN, true) !== run) throw damaged(file.path, 'it is the file of another run')
     const directory = readLsn(footer, FOOTER_DIRECTORY)
-    const starts = directoryStarts(footer.getUint32(FOOTER_PAGES, true))
+    const starts = directoryStarts(kind.nodeCounts(footer.getUint32(FOOTER_PAGES, true)))
     if (directory + starts.at(-1)! * DIRECTORY_ENTRY_BYTES + FOOTER_BYTES !== size) throw damaged(file.path, 'its parts do not add up')
     return new RunFileReader(file, run, directory, starts)
   }

@@ -5,7 +5,8 @@ import type { ColumnName, Store } from './store.ts'
 const PAGE_KIND = 2
 const KEY_RUN = 1
 
-const firstKeyOf = (run: number): Uint8Array => {
+/** The first of a run's keys; of run 0, which there is none of, a key that nothing has. */
+export const firstKeyOf = (run: number): Uint8Array => {
   const key = new Uint8Array(5)
   key[0] = PAGE_KIND
   new DataView(key.buffer).setUint32(KEY_RUN, run)

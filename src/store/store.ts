@@ -1,4 +1,4 @@
-import type { RunFiles } from './run-files.ts'
+import type { ColumnRunFiles } from './run-files.ts'
 
 /**
  * The seam to key-value storage: columns of ordered byte keys. All calls but `close` are synchronous, because the
@@ -26,7 +26,7 @@ export interface Store {
   /** A figure of the storage engine by its own name, undefined where it has none: for metrics and `inspect`. */
   property(name: string): string | undefined
   /** Where nodes of large runs lie in files beside the store; absent: nowhere. */
-  readonly runFiles?: RunFiles
+  readonly runFiles?: ColumnRunFiles
   /** What another thread attaches with; undefined where the store can not be shared. */
   readonly handle: bigint | undefined
   /** Only by the owner, after every other thread has let go. */

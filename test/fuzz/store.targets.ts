@@ -5,7 +5,7 @@ import { IdEntries, IdPage, pageKey, parsePageKey } from '../../src/store/id-run
 import { RUN_ENTRY_BYTES } from '../../src/store/id-runs.layout.ts'
 import { decodeAgentEntry, decodeLogHlcEntry, decodeLogPoint, decodeSpKey, decodeSpValue } from '../../src/store/keyspace.codec.ts'
 import { AGENT_KEY_BYTES, LOG_KEY_BYTES } from '../../src/store/keyspace.layout.ts'
-import { DIRECTORY_ENTRY_BYTES, FILE_RUN, FOOTER_BYTES, FOOTER_CRC } from '../../src/store/run-file.layout.ts'
+import { DIRECTORY_ENTRY_BYTES, ENTRY_FILES, FILE_RUN, FOOTER_BYTES, FOOTER_CRC } from '../../src/store/run-file.layout.ts'
 import { RunFiles } from '../../src/store/run-files.ts'
 import { LIST_COUNT, LIST_HEADER_BYTES, RUN_BYTES, decodeRunList, encodeRunList, type ListedRun } from '../../src/store/run-list.codec.ts'
 import { decodeApplied, decodeIdsFlushed, encodeApplied, encodeIdsFlushed } from '../../src/store/store-meta.ts'
@@ -125,7 +125,7 @@ function runsWith(bytes?: Uint8Array): { disk: MemoryDisk, files: RunFiles } {
   const disk = new MemoryDisk()
   disk.mkdir(RUNS_DIR)
   if (bytes !== undefined) disk.writeFile(RUN_PATH, bytes)
-  return { disk, files: new RunFiles(disk, RUNS_DIR, 1) }
+  return { disk, files: new RunFiles(disk, RUNS_DIR, 1, ENTRY_FILES) }
 }
 
 function runFile(pages: number): Uint8Array {

@@ -73,6 +73,6 @@ export const MUTANTS: Readonly<Record<string, readonly Mutation[]>> = {
   }],
   'a run file\'s name is not synced': [{ file: RUN_FILES, from: 'doing(\'naming\', writer.path, () => this.#disk.syncDir(this.#dir));', to: '' }],
   'the folder of run files is not synced': [{ file: RUN_FILES, from: 'this.#disk.syncDir(dirname(this.#dir));', to: '' }],
-  'files of merged runs are removed before the list is durable': [{ file: 'src/store/entry-runs.js', from: 'return;\n        this.#syncList();', to: 'return;' }],
+  'files of merged runs are removed before the list is durable': [{ file: 'src/store/run-graves.js', from: 'return;\n        this.#syncList();', to: 'return;' }],
   'the proof log\'s folder is not synced': [{ file: TLOG, from: 'disk.syncDir(parentOf(dir));', to: '' }],
 }

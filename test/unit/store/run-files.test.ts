@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { join } from 'node:path'
 import t from 'tap'
 import { compareBytes, toHex } from '../../../src/base/bytes.ts'
-import { DbError } from '../../../src/base/errors.ts'
+import type { Disk } from '../../../src/base/disk.ts'
 import { seededRandom, type Random } from '../../../src/base/random.ts'
 import { nodeKey } from '../../../src/store/entry-node.codec.ts'
 import { EntryReader } from '../../../src/store/entry-reader.ts'
@@ -10,15 +10,17 @@ import { EntryRunWriter } from '../../../src/store/entry-runs.ts'
 import { nodeCounts } from '../../../src/store/entry-runs.layout.ts'
 import { DIRECTORY_ENTRY_BYTES, FILE_RUN, FOOTER_BYTES, directoryStarts, isFileRun } from '../../../src/store/run-file.layout.ts'
 import { withRunFiles } from '../../../src/store/run-file-store.ts'
-import { RunFiles } from '../../../src/store/run-files.ts'
+import { runFilesOf, type ColumnRunFiles, type RunFiles } from '../../../src/store/run-files.ts'
 import { MemoryStore } from '../../../src/store/store-memory.ts'
-import type { Store, StoreBatch } from '../../../src/store/store.ts'
+import type { Store } from '../../../src/store/store.ts'
 import { SimStore } from '../../sim/sim-store.ts'
 import { FaultyDisk } from '../../support/faulty-disk.ts'
 import { MemoryDisk } from '../../support/memory-disk.ts'
 import { addKeys, keysFrom, scanStore } from './entries.ts'
+import { FullStore } from './full-store.ts'
 
 const DIR = '/data/db/runs'
+const filesOn = (disk: Disk, entriesMin = 1): ColumnRunFiles => runFilesOf(disk, '/data/db', entriesMin)
 
 function newDisk(): MemoryDisk {
   const disk = new MemoryDisk()
@@ -34,9 +36,10 @@ const fileRunsOf = (writer: EntryRunWriter): string[] =>
 
 /** A run of nodes of some lengths, written through a store and sealed. */
 function written(disk: MemoryDisk, pages: number, run = FILE_RUN + 7): { store: Store, files: RunFiles, nodes: Map<string, Uint8Array> } {
-  const files = new RunFiles(disk, DIR, 1)
+  const runFiles = filesOn(disk)
+  const files = runFiles.sp
   files.list()
-  const store = withRunFiles(new MemoryStore(), files)
+  const store = withRunFiles(new MemoryStore(), runFiles)
   const random = seededRandom(pages)
   const nodes = new Map<string, Uint8Array>()
   const batch = store.batch()
@@ -58,7 +61,7 @@ t.test('nodes come back by level and number, alone and many at a time, and those
   const run = FILE_RUN + 7
   const { store, nodes } = written(disk, pages)
   t.same(nodeCounts(pages), [300, 3, 1])
-  for (const reading of [store, withRunFiles(new MemoryStore(), new RunFiles(disk, DIR, 1))]) {
+  for (const reading of [store, withRunFiles(new MemoryStore(), filesOn(disk))]) {
     for (const [place, node] of nodes) {
       const [level, number] = place.split('/').map(Number) as [number, number]
       t.same(reading.get('sp', nodeKey(run, level, number)), node)
@@ -77,7 +80,7 @@ t.test('nodes come back by level and number, alone and many at a time, and those
 t.test('a file that is being removed is gone to who has it open, and not damaged', async (t) => {
   const disk = newDisk()
   const { store, files } = written(disk, 5)
-  const other = withRunFiles(new MemoryStore(), new RunFiles(disk, DIR, 1))
+  const other = withRunFiles(new MemoryStore(), filesOn(disk))
   const key = nodeKey(FILE_RUN + 7, 0, 3)
   t.ok(other.get('sp', key))
   files.remove(FILE_RUN + 7)
@@ -88,7 +91,7 @@ t.test('a file that is being removed is gone to who has it open, and not damaged
   const cut = newDisk()
   written(cut, 5)
   cut.open(join(DIR, namesOf(cut)[0]!), 'write').truncate(0)
-  t.equal(withRunFiles(new MemoryStore(), new RunFiles(cut, DIR, 1)).get('sp', key), undefined)
+  t.equal(withRunFiles(new MemoryStore(), filesOn(cut)).get('sp', key), undefined)
 })
 
 t.test('every flipped bit is found where it is read, or changes nothing; a file that is cut is damaged', async (t) => {
@@ -101,7 +104,7 @@ t.test('every flipped bit is found where it is read, or changes nothing; a file 
   const bytes = new Uint8Array(file.size())
   file.pread(bytes, 0, bytes.length, 0)
   const readAll = (): number => {
-    const store = withRunFiles(new MemoryStore(), new RunFiles(whole, DIR, 1))
+    const store = withRunFiles(new MemoryStore(), filesOn(whole))
     let read = 0
     for (const [place, node] of nodes) {
       const [level, number] = place.split('/').map(Number) as [number, number]
@@ -112,7 +115,7 @@ t.test('every flipped bit is found where it is read, or changes nothing; a file 
     return read
   }
   t.equal(readAll(), nodes.size)
-  t.equal(bytes.length, [...nodes.values()].reduce((sum, node) => sum + node.length, 0) + directoryStarts(pages).at(-1)! * DIRECTORY_ENTRY_BYTES + FOOTER_BYTES)
+  t.equal(bytes.length, [...nodes.values()].reduce((sum, node) => sum + node.length, 0) + directoryStarts(nodeCounts(pages)).at(-1)! * DIRECTORY_ENTRY_BYTES + FOOTER_BYTES)
   for (let bit = 0; bit < bytes.length * 8; bit++) {
     const flipped = bytes.slice()
     flipped[bit >> 3]! ^= 1 << (bit & 7)
@@ -131,27 +134,6 @@ t.test('every flipped bit is found where it is read, or changes nothing; a file 
   }
 })
 
-/** A store whose writes fail where `isFull` says so, and leave their batch as it was. */
-class FullStore extends MemoryStore {
-  writes = 0
-  readonly #isFull: (write: number) => boolean
-
-  constructor(isFull: (write: number) => boolean) {
-    super()
-    this.#isFull = isFull
-  }
-
-  override batch(): StoreBatch {
-    const batch = super.batch()
-    const write = batch.write.bind(batch)
-    batch.write = (options) => {
-      if (this.#isFull(++this.writes)) throw new DbError('disk_full', 'no space for the store')
-      write(options)
-    }
-    return batch
-  }
-}
-
 t.test('a full disk: what was not written is written by the next attempt, at any call and at any write of the store', async (t) => {
   const keys = keysFrom(0, 3000).sort(compareBytes)
   let failed = 0
@@ -160,7 +142,7 @@ t.test('a full disk: what was not written is written by the next attempt, at any
     const disk = new FaultyDisk(memory, ({ index, call }) => (index === at && ['open', 'pwrite', 'syncDir', 'unlink', 'truncate'].includes(call) ? 'ENOSPC' : undefined))
     let isAdding = true
     const inner = new FullStore((write) => write === at && !isAdding)
-    const store = withRunFiles(inner, new RunFiles(disk, DIR, 1))
+    const store = withRunFiles(inner, filesOn(disk))
     const attempt = <T>(work: () => T): T => {
       for (;;) {
         try {
@@ -197,7 +179,7 @@ t.test('power cuts and ends at any moment: a store has what some first part of i
     const inner = new SimStore()
     let disk = newDisk()
     const open = (): { store: Store, writer: EntryRunWriter } => {
-      const store = withRunFiles(inner, new RunFiles(disk, DIR, 3))
+      const store = withRunFiles(inner, filesOn(disk, 3))
       return { store, writer: new EntryRunWriter(store, undefined, 1) }
     }
     let { store, writer } = open()

@@ -1,0 +1,24 @@
+import { DbError } from '../../../src/base/errors.ts'
+import { MemoryStore } from '../../../src/store/store-memory.ts'
+import type { StoreBatch } from '../../../src/store/store.ts'
+
+/** A store whose writes fail where `isFull` says so, and leave their batch as it was. */
+export class FullStore extends MemoryStore {
+  writes = 0
+  readonly #isFull: (write: number) => boolean
+
+  constructor(isFull: (write: number) => boolean) {
+    super()
+    this.#isFull = isFull
+  }
+
+  override batch(): StoreBatch {
+    const batch = super.batch()
+    const write = batch.write.bind(batch)
+    batch.write = (options) => {
+      if (this.#isFull(++this.writes)) throw new DbError('disk_full', 'no space for the store')
+      write(options)
+    }
+    return batch
+  }
+}
