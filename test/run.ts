@@ -24,7 +24,7 @@ const GROUPS: readonly Group[] = [
   { name: 'model', jobs: 2, fileTimeoutMs: 600_000 },
   { name: 'sim', jobs: 2, fileTimeoutMs: 1_200_000 },
   { name: 'fuzz', jobs: 2, fileTimeoutMs: 180_000 },
-  { name: 'system', jobs: 2, alone: ['system/first-minute', 'system/steady-load', 'system/tune'], fileTimeoutMs: 300_000 },
+  { name: 'system', jobs: 2, alone: ['system/first-minute', 'system/steady-load', 'system/tune'], fileTimeoutMs: 900_000 },
   { name: 'fault', jobs: 1, fileTimeoutMs: 1_200_000 },
 ]
 
