@@ -20,6 +20,8 @@ export const MERGE_FAN_IN = 16
 export const RUNS_MAX = 128
 /** Pages that a merge takes of its most finely paged input at a time: in a file they stand one behind the other. */
 const CHUNK_PAGES_BITS = 3
+/** So many pages of a file are put between two looks at whether there is enough for a write. */
+const FLUSH_PAGES = 256
 /** A look-up that finds the list of runs changed reads again; so often in a row only if something is broken. */
 const ATTEMPTS_MAX = 64
 
@@ -137,7 +139,7 @@ export class IdRunWriter {
   /**
    * Puts a generation's run, and the list that names it, into `batch`; call the result once the batch is written.
    * Idempotent until then.
-   * @throws {DbError} as the store does, where the run is put into a file; after `disk_full` it may be tried again.
+   * @throws {DbError} as the store does, where the run is put into a file, which is durable then; after `disk_full` it may be tried again.
    */
   flush(finished: FinishedIds, batch: StoreBatch): () => void {
     const entries = this.#entries
@@ -281,6 +283,8 @@ export class IdRunWriter {
       const view = new DataView(bytes.buffer, 0, length)
       for (let at = 0; i < end; i++, at += RUN_ENTRY_BYTES) entries.pack(order[i]!, view, at)
       batch.put('ids', pageKey(run.id, page, this.#key), bytes)
+      // A generation has ten megabytes of pages: they need not gather.
+      if (isFileRun(run.id) && page % FLUSH_PAGES === 0) this.#store.runFiles!.ids.flush()
     }
   }
 
