@@ -1,6 +1,7 @@
 import { DbError } from '../../../src/base/errors.ts'
 import { MemoryStore } from '../../../src/store/store-memory.ts'
 import type { StoreBatch } from '../../../src/store/store.ts'
+import { MemoryDisk } from '../../support/memory-disk.ts'
 
 /** A store whose writes fail where `isFull` says so, and leave their batch as it was. */
 export class FullStore extends MemoryStore {
@@ -20,5 +21,30 @@ export class FullStore extends MemoryStore {
       write(options)
     }
     return batch
+  }
+}
+
+/** A disk on which a node has made its folder for the store, durably. */
+export function newStoreDisk(): MemoryDisk {
+  const disk = new MemoryDisk()
+  disk.mkdir('/data/db')
+  disk.syncDir('/data')
+  disk.syncDir('/')
+  return disk
+}
+
+/** Does work again for as long as the disk is full. */
+export class Attempts {
+  failed = 0
+
+  of<T>(work: () => T): T {
+    for (;;) {
+      try {
+        return work()
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'disk_full') throw error
+        this.failed++
+      }
+    }
   }
 }

@@ -14,8 +14,8 @@ import { MemoryStore } from '../../../src/store/store-memory.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { SimStore } from '../../sim/sim-store.ts'
 import { FaultyDisk } from '../../support/faulty-disk.ts'
-import { MemoryDisk } from '../../support/memory-disk.ts'
-import { FullStore } from './full-store.ts'
+import type { MemoryDisk } from '../../support/memory-disk.ts'
+import { Attempts, FullStore, newStoreDisk } from './full-store.ts'
 
 // Runs of ids in files: what EntryRunWriter's are tested for in run-files.test.ts, for the other column.
 
@@ -23,14 +23,6 @@ const DIR = '/data/db/id-runs'
 const key = new Uint8Array(createHash('sha256').update('key').digest())
 const idOf = (n: number): Uint8Array => new Uint8Array(createHash('sha256').update(String(n)).digest())
 const newWriter = (store: Store): IdRunWriter => new IdRunWriter(store, new IdHash(key))
-
-function newDisk(): MemoryDisk {
-  const disk = new MemoryDisk()
-  disk.mkdir('/data/db')
-  disk.syncDir('/data')
-  disk.syncDir('/')
-  return disk
-}
 
 const storeOn = (inner: Store, disk: Disk, entriesMin = 1): Store => withRunFiles(inner, runFilesOf(disk, '/data/db', entriesMin))
 
@@ -79,7 +71,7 @@ const listedNames = (writer: IdRunWriter): string =>
   writer.list.runs.map(({ id }) => id).filter(isFileRun).map((id) => `${id.toString(16).padStart(8, '0')}.run`).sort().join()
 
 t.test('runs of a generation and of merges, some of their pages without any id', async (t) => {
-  const disk = newDisk()
+  const disk = newStoreDisk()
   const inner = new MemoryStore()
   const store = storeOn(inner, disk)
   const writer = newWriter(store)
@@ -101,7 +93,7 @@ t.test('runs of a generation and of merges, some of their pages without any id',
 })
 
 t.test('a file that is not there, though the list has it, is no run without ids', async (t) => {
-  const disk = newDisk()
+  const disk = newStoreDisk()
   const store = storeOn(new MemoryStore(), disk)
   const writer = newWriter(store)
   flush(store, writer, generation(1, 10))
@@ -115,35 +107,25 @@ t.test('a file that is not there, though the list has it, is no run without ids'
 })
 
 t.test('a full disk: what was not written is written by the next attempt, at any call and at any write of the store', async (t) => {
-  let failed = 0
+  const attempts = new Attempts()
   for (let at = 1; ; at++) {
-    const memory = newDisk()
+    const memory = newStoreDisk()
     const disk = new FaultyDisk(memory, ({ index, call }) => (index === at && ['open', 'pwrite', 'syncDir', 'unlink', 'truncate'].includes(call) ? 'ENOSPC' : undefined))
     const inner = new FullStore((write) => write === at)
     const store = storeOn(inner, disk, 2)
-    const attempt = <T>(work: () => T): T => {
-      for (;;) {
-        try {
-          return work()
-        } catch (error) {
-          if ((error as { code?: string }).code !== 'disk_full') throw error
-          failed++
-        }
-      }
-    }
-    const writer = attempt(() => newWriter(store))
+    const writer = attempts.of(() => newWriter(store))
     let last = 0
     for (let i = 0; i < MERGE_FAN_IN; i++) {
       const finished = generation(last + 1, last += i === 5 ? 140 : 1 + i % 3)
-      attempt(() => flush(store, writer, finished))
+      attempts.of(() => flush(store, writer, finished))
     }
-    while (attempt(() => writer.mergeStep(100))) { /* to the end */ }
-    attempt(() => checkIds(store, last))
+    while (attempts.of(() => writer.mergeStep(100))) { /* to the end */ }
+    attempts.of(() => checkIds(store, last))
     t.equal(namesOf(memory), listedNames(writer), `call ${at}`)
     t.equal(writer.list.runs.length, 1)
     if (at > disk.calls.length && at > inner.writes) break
   }
-  t.ok(failed > 20, `${failed} failed calls`)
+  t.ok(attempts.failed > 20, `${attempts.failed} failed calls`)
 })
 
 t.test('power cuts and ends at any moment: a store has the ids of some first part of its writes, with every file that it names', async (t) => {
@@ -157,7 +139,7 @@ t.test('power cuts and ends at any moment: a store has the ids of some first par
   fc.assert(fc.property(fc.array(operation, { minLength: 40, maxLength: 90 }), fc.nat(), (ops, seed) => {
     const random = seededRandom(seed + 1)
     const inner = new SimStore()
-    let disk = newDisk()
+    let disk = newStoreDisk()
     const open = (): { store: Store, writer: IdRunWriter, reader: IdRunReader } => {
       const store = storeOn(inner, disk, 3)
       return { store, writer: newWriter(store), reader: new IdRunReader(store) }

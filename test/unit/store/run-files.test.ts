@@ -15,20 +15,12 @@ import { MemoryStore } from '../../../src/store/store-memory.ts'
 import type { Store } from '../../../src/store/store.ts'
 import { SimStore } from '../../sim/sim-store.ts'
 import { FaultyDisk } from '../../support/faulty-disk.ts'
-import { MemoryDisk } from '../../support/memory-disk.ts'
+import type { MemoryDisk } from '../../support/memory-disk.ts'
 import { addKeys, keysFrom, scanStore } from './entries.ts'
-import { FullStore } from './full-store.ts'
+import { Attempts, FullStore, newStoreDisk } from './full-store.ts'
 
 const DIR = '/data/db/runs'
 const filesOn = (disk: Disk, entriesMin = 1): ColumnRunFiles => runFilesOf(disk, '/data/db', entriesMin)
-
-function newDisk(): MemoryDisk {
-  const disk = new MemoryDisk()
-  disk.mkdir('/data/db')
-  disk.syncDir('/data')
-  disk.syncDir('/')
-  return disk
-}
 
 const namesOf = (disk: MemoryDisk): string[] => disk.list(DIR)
 const fileRunsOf = (writer: EntryRunWriter): string[] =>
@@ -56,7 +48,7 @@ function written(disk: MemoryDisk, pages: number, run = FILE_RUN + 7): { store: 
 }
 
 t.test('nodes come back by level and number, alone and many at a time, and those that are not there do not', async (t) => {
-  const disk = newDisk()
+  const disk = newStoreDisk()
   const pages = 300
   const run = FILE_RUN + 7
   const { store, nodes } = written(disk, pages)
@@ -78,7 +70,7 @@ t.test('nodes come back by level and number, alone and many at a time, and those
 })
 
 t.test('a file that is being removed is gone to who has it open, and not damaged', async (t) => {
-  const disk = newDisk()
+  const disk = newStoreDisk()
   const { store, files } = written(disk, 5)
   const other = withRunFiles(new MemoryStore(), filesOn(disk))
   const key = nodeKey(FILE_RUN + 7, 0, 3)
@@ -88,7 +80,7 @@ t.test('a file that is being removed is gone to who has it open, and not damaged
   t.same(other.multiGet('sp', [key, nodeKey(FILE_RUN + 7, 0, 4)]), [undefined, undefined])
   t.equal(store.get('sp', key), undefined)
   // Cut, and not yet unlinked.
-  const cut = newDisk()
+  const cut = newStoreDisk()
   written(cut, 5)
   cut.open(join(DIR, namesOf(cut)[0]!), 'write').truncate(0)
   t.equal(withRunFiles(new MemoryStore(), filesOn(cut)).get('sp', key), undefined)
@@ -97,7 +89,7 @@ t.test('a file that is being removed is gone to who has it open, and not damaged
 t.test('every flipped bit is found where it is read, or changes nothing; a file that is cut is damaged', async (t) => {
   const pages = 4
   const run = FILE_RUN + 7
-  const whole = newDisk()
+  const whole = newStoreDisk()
   const { nodes } = written(whole, pages)
   const path = join(DIR, namesOf(whole)[0]!)
   const file = whole.open(path, 'write')
@@ -136,33 +128,23 @@ t.test('every flipped bit is found where it is read, or changes nothing; a file 
 
 t.test('a full disk: what was not written is written by the next attempt, at any call and at any write of the store', async (t) => {
   const keys = keysFrom(0, 3000).sort(compareBytes)
-  let failed = 0
+  const attempts = new Attempts()
   for (let at = 1; ; at++) {
-    const memory = newDisk()
+    const memory = newStoreDisk()
     const disk = new FaultyDisk(memory, ({ index, call }) => (index === at && ['open', 'pwrite', 'syncDir', 'unlink', 'truncate'].includes(call) ? 'ENOSPC' : undefined))
     let isAdding = true
     const inner = new FullStore((write) => write === at && !isAdding)
     const store = withRunFiles(inner, filesOn(disk))
-    const attempt = <T>(work: () => T): T => {
-      for (;;) {
-        try {
-          return work()
-        } catch (error) {
-          if ((error as { code?: string }).code !== 'disk_full') throw error
-          failed++
-        }
-      }
-    }
-    const writer = attempt(() => new EntryRunWriter(store))
+    const writer = attempts.of(() => new EntryRunWriter(store))
     for (let i = 0; i < 3; i++) addKeys(writer, store, keys.slice(i * 1000, (i + 1) * 1000))
     isAdding = false
-    while (attempt(() => writer.mergeStep(100, true))) { /* to the end */ }
+    while (attempts.of(() => writer.mergeStep(100, true))) { /* to the end */ }
     t.same(namesOf(memory), fileRunsOf(writer), `call ${at}`)
     t.equal(namesOf(memory).length, 1)
-    t.same(attempt(() => scanStore(store)).map(({ key }) => toHex(key)), keys.map(toHex))
+    t.same(attempts.of(() => scanStore(store)).map(({ key }) => toHex(key)), keys.map(toHex))
     if (at > disk.calls.length && at > inner.writes) break
   }
-  t.ok(failed > 4, `${failed} failed calls`)
+  t.ok(attempts.failed > 4, `${attempts.failed} failed calls`)
 })
 
 t.test('power cuts and ends at any moment: a store has what some first part of its writes made, with every file that it names', async (t) => {
@@ -177,7 +159,7 @@ t.test('power cuts and ends at any moment: a store has what some first part of i
   fc.assert(fc.property(fc.array(operation, { minLength: 10, maxLength: 60 }), fc.nat(), (ops, seed) => {
     const random: Random = seededRandom(seed + 1)
     const inner = new SimStore()
-    let disk = newDisk()
+    let disk = newStoreDisk()
     const open = (): { store: Store, writer: EntryRunWriter } => {
       const store = withRunFiles(inner, filesOn(disk, 3))
       return { store, writer: new EntryRunWriter(store, undefined, 1) }
