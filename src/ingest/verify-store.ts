@@ -5,8 +5,8 @@ import { IdHash } from '../store/id-hash.ts'
 import { EntryReader } from '../store/entry-reader.ts'
 import { ENTRY_LIST_KEY } from '../store/entry-node.codec.ts'
 import { decodeEntryRunList } from '../store/entry-run-list.ts'
-import { ID_LIST_KEY, IdPage, decodeIdRunList, pageKey, pageOf, type IdRunList } from '../store/id-runs.codec.ts'
-import { EMPTY_RUN_LIST } from '../store/run-list.codec.ts'
+import { idRunListOf } from '../store/id-runs.ts'
+import { IdPage, pageKey, pageOf, type IdRunList } from '../store/id-runs.codec.ts'
 import { LOG_BY_HLC, LOG_BY_LSN } from '../store/keyspace.layout.ts'
 import { decodeLogHlcEntry, decodeLogPoint, type LogPoint } from '../store/keyspace.codec.ts'
 import type { StoreMeta } from '../store/store-meta.ts'
@@ -289,8 +289,7 @@ class Verification {
   /** Pages by leading bits over all runs at once, so that an id that stands twice shows. */
   #readRuns(): void {
     const { store, onProgress } = this.#options
-    const bytes = store.get('ids', ID_LIST_KEY)
-    const list = bytes === undefined ? EMPTY_RUN_LIST : decodeIdRunList(bytes)
+    const list = idRunListOf(store)
     const chunkBits = Math.max(0, ...list.runs.map((run) => run.pageBits))
     const total = list.runs.reduce((sum, run) => sum + run.entries, 0)
     let done = 0

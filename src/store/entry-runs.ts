@@ -8,7 +8,7 @@ import { RunBuilder } from './entry-run-builder.ts'
 import { decodeEntryRunList, encodeEntryRunList, type EntryRun, type EntryRunList } from './entry-run-list.ts'
 import { nodeCounts } from './entry-runs.layout.ts'
 import { KeySorter } from './entry-sort.ts'
-import { FILE_RUN, isFileRun } from './run-file.layout.ts'
+import { isFileRun } from './run-file.layout.ts'
 import { RunGraves } from './run-graves.ts'
 import { clearLeftoverRuns } from './run-leftovers.ts'
 import type { Store, StoreBatch } from './store.ts'
@@ -34,8 +34,6 @@ interface ActiveMerge {
   readonly merge: EntryMerge
   /** All is written; the list of runs is still to be changed. */
   isAtEnd: boolean
-  /** Its file is durable: an attempt after that finds no more to write. */
-  isSealed: boolean
   /** Entries that a large one may move before it waits; below zero where a round was more than was due. */
   due: number
 }
@@ -73,8 +71,8 @@ export class EntryRunWriter {
     this.#batch = store.batch()
     this.#listBatch = store.batch()
     this.#list = decodeEntryRunList(store.get('sp', ENTRY_LIST_KEY))
-    // An interrupted merge's number must not be used for another run while old pages might show through.
     this.#graves = new RunGraves(store, 'sp')
+    // An interrupted merge's number must not be used for another run while old pages might show through.
     this.#nextRun = Math.max(clearLeftoverRuns(store, 'sp', this.#list), this.#graves.clearLeftovers(this.#list.runs))
     onList(this.#list.version)
   }
@@ -140,7 +138,7 @@ export class EntryRunWriter {
     if (spare !== undefined) choices.push(spare)
     for (const choice of choices) {
       const merge = new EntryMerge(this.#store, this.#young, choice.runs, new RunBuilder(this.#numberFor(choice), this.#packer))
-      this.#merges.push({ choice, merge, isAtEnd: false, isSealed: false, due: 0 })
+      this.#merges.push({ choice, merge, isAtEnd: false, due: 0 })
     }
     this.#merges.sort((a, b) => a.choice.sizeClass - b.choice.sizeClass)
   }
@@ -148,8 +146,7 @@ export class EntryRunWriter {
   /** Of the run that a merge makes: it says whether that is put into a file. */
   #numberFor({ runs }: MergeChoice): number {
     const number = this.#nextRun++
-    const entriesMin = this.#store.runFiles?.sp.entriesMin ?? Infinity
-    return runs.reduce((sum, { entries }) => sum + entries, 0) < entriesMin ? number : number + FILE_RUN
+    return this.#store.runFiles?.sp.runOf(number, runs.reduce((sum, { entries }) => sum + entries, 0)) ?? number
   }
 
   /** Entries moved: a round too many at most. */
@@ -178,8 +175,7 @@ export class EntryRunWriter {
     }
     output.finish(this.#batch)
     this.#writePending()
-    if (isFileRun(output.run) && !active.isSealed) this.#store.runFiles!.sp.seal(output.run, output.pages)
-    active.isSealed = true
+    if (isFileRun(output.run)) this.#store.runFiles!.sp.seal(output.run, output.pages)
     const gone = new Set(inputs.map((run) => run.id))
     const run: EntryRun = {
       id: output.run, pages: output.pages, entries,

@@ -129,7 +129,7 @@ export class IdFilter {
     return stage
   }
 
-  /** Share of bits of the youngest stage that are set, over a sample: above 0.5, where there is none to follow it, false alarms rise fast. */
+  /** Share of bits of the youngest stage that are set, over a sample: above 0.3, where there is none to follow it, false alarms rise fast. */
   fillRatio(sampleWords = 4096): number {
     const { firstWord, blocks } = this.#stages[this.stageCount - 1]!
     const end = firstWord + blocks * BLOCK_WORDS

@@ -80,7 +80,7 @@ export class IdLookup {
     return this.#lateStage < 0 ? this.#filter.mayContain(hi, lo) : this.#filter.mayContainFrom(this.#lateStage, hi, lo)
   }
 
-  /** Where a prepared id that is known stands; undefined where it is new. May read the store and the log. */
+  /** Where a known id stands; undefined where it is new. May read the store and the log. A prepared one is looked for among what `prepare` was told. */
   find(ids: Uint8Array, offset: number): IdPlace | undefined {
     if (this.#lateStage >= 0) return this.#recents.find(ids, offset)
     this.#hash.compute(ids, offset)

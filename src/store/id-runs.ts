@@ -8,7 +8,7 @@ import {
 import { FingerprintSorter } from './id-sort.ts'
 import { ENTRY_INDEX, ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID, ENTRY_BYTES, ENTRY_WORDS } from './recent-ids.layout.ts'
 import type { FinishedIds } from './recent-ids.ts'
-import { FILE_RUN, isFileRun } from './run-file.layout.ts'
+import { isFileRun } from './run-file.layout.ts'
 import { RunGraves } from './run-graves.ts'
 import { clearLeftoverRuns } from './run-leftovers.ts'
 import { EMPTY_RUN_LIST, runListVersion } from './run-list.codec.ts'
@@ -87,14 +87,6 @@ interface Merge {
   readonly chunkBits: number
   nextChunk: number
   written: number
-  /** Its file is durable: an attempt after that finds no more to write. */
-  isSealed: boolean
-}
-
-/** A generation on its way into a run: the same at each attempt. */
-interface Flush {
-  readonly run: IdRun
-  isSealed: boolean
 }
 
 /**
@@ -114,7 +106,8 @@ export class IdRunWriter {
   #list: IdRunList
   #nextRun: number
   #merge: Merge | undefined
-  #flush: Flush | undefined
+  /** Of the generation that is being flushed: the same at each attempt. */
+  #flushed: IdRun | undefined
 
   /** @throws {DbError} `store_corrupt`, and as the store does. */
   constructor(store: Store, hash: IdHash) {
@@ -122,8 +115,8 @@ export class IdRunWriter {
     this.#hash = hash
     this.#batch = store.batch()
     this.#list = idRunListOf(store)
-    // An interrupted merge's number must not be used for another run while old pages might show through.
     this.#graves = new RunGraves(store, 'ids')
+    // An interrupted merge's number must not be used for another run while old pages might show through.
     this.#nextRun = Math.max(clearLeftoverRuns(store, 'ids', this.#list), this.#graves.clearLeftovers(this.#list.runs))
   }
 
@@ -151,21 +144,17 @@ export class IdRunWriter {
       entries.push(this.#hash.hi, this.#hash.lo, finished.words[at + ENTRY_SEGMENT_ID / 4]!,
         finished.words[at + ENTRY_RECORD_OFFSET / 4]!, finished.words[at + ENTRY_INDEX / 4]!)
     }
-    if (this.#flush?.run.lastLsn !== finished.lastLsn) this.#flush = { run: this.#runOf(finished), isSealed: false }
-    const flush = this.#flush
-    const { run } = flush
-    if (!flush.isSealed) this.#putPages(run, batch, 0, 2 ** run.pageBits)
-    if (!flush.isSealed && isFileRun(run.id)) {
-      this.#store.runFiles!.ids.seal(run.id, 2 ** run.pageBits)
-      flush.isSealed = true
-    }
+    if (this.#flushed?.lastLsn !== finished.lastLsn) this.#flushed = this.#runOf(finished)
+    const run = this.#flushed
+    this.#putPages(run, batch, 0, 2 ** run.pageBits)
+    if (isFileRun(run.id)) this.#store.runFiles!.ids.seal(run.id, 2 ** run.pageBits)
     const list: IdRunList = {
       version: this.#list.version + 1, nextRun: this.#nextRun, runs: [run, ...this.#list.runs],
     }
     batch.put('ids', ID_LIST_KEY, encodeIdRunList(list))
     return () => {
       this.#list = list
-      this.#flush = undefined
+      this.#flushed = undefined
     }
   }
 
@@ -176,7 +165,7 @@ export class IdRunWriter {
   /** Of a new run: it says whether that is put into a file. */
   #numberFor(entries: number): number {
     const number = this.#nextRun++
-    return entries < (this.#store.runFiles?.ids.entriesMin ?? Infinity) ? number : number + FILE_RUN
+    return this.#store.runFiles?.ids.runOf(number, entries) ?? number
   }
 
   /**
@@ -213,7 +202,7 @@ export class IdRunWriter {
       }
       const finestBits = Math.max(...inputs.map((run) => run.pageBits))
       assert(output.pageBits >= finestBits, 'a merged run has no coarser pages than its inputs')
-      return { inputs, output, chunkBits: Math.max(0, finestBits - CHUNK_PAGES_BITS), nextChunk: 0, written: 0, isSealed: false }
+      return { inputs, output, chunkBits: Math.max(0, finestBits - CHUNK_PAGES_BITS), nextChunk: 0, written: 0 }
     }
     return undefined
   }
@@ -254,8 +243,7 @@ export class IdRunWriter {
       throw new DbError('store_corrupt',
         `merging id runs gave ${merge.written} of ${output.entries} ids; run "stemedb store rebuild"`)
     }
-    if (isFileRun(output.id) && !merge.isSealed) this.#store.runFiles!.ids.seal(output.id, 2 ** output.pageBits)
-    merge.isSealed = true
+    if (isFileRun(output.id)) this.#store.runFiles!.ids.seal(output.id, 2 ** output.pageBits)
     const gone = new Set(inputs.map((run) => run.id))
     const kept = this.#list.runs.filter((run) => !gone.has(run.id))
     const runs = [...kept, output].sort((a, b) => a.level - b.level || b.lastLsn - a.lastLsn)
@@ -341,8 +329,8 @@ export function fingerprintScan(store: Store, add: (hi: number, lo: number) => v
   }
 }
 
-/** @throws {DbError} `store_corrupt`, and as the store does. */
-function idRunListOf(store: Store): IdRunList {
+/** The runs of ids that the store has now. @throws {DbError} `store_corrupt`, and as the store does. */
+export function idRunListOf(store: Store): IdRunList {
   const bytes = store.get('ids', ID_LIST_KEY)
   return bytes === undefined ? EMPTY_RUN_LIST : decodeIdRunList(bytes)
 }

@@ -8,7 +8,7 @@ import { DbError, errnoOf } from '../base/errors.ts'
 import { readLsn, writeLsn } from '../base/lsn.ts'
 import { MiB } from '../base/units.ts'
 import {
-  DIRECTORY_CRC, DIRECTORY_ENTRY_BYTES, DIRECTORY_LENGTH, DIRECTORY_OFFSET, ENTRY_FILES, FOOTER_BYTES, FOOTER_CRC, FOOTER_DIRECTORY,
+  DIRECTORY_CRC, DIRECTORY_ENTRY_BYTES, DIRECTORY_LENGTH, DIRECTORY_OFFSET, ENTRY_FILES, FILE_RUN, FOOTER_BYTES, FOOTER_CRC, FOOTER_DIRECTORY,
   FOOTER_MAGIC, FOOTER_PAGES, FOOTER_RUN, FOOTER_VERSION, FOOTER_VERSION_VALUE, ID_FILES, RUN_FILE_SUFFIX, directoryStarts, isFileRun, type RunFileKind,
 } from './run-file.layout.ts'
 
@@ -35,7 +35,7 @@ export const runFilesOf = (disk: Disk, storeDir: string, entriesMin: number): Co
 
 const nameOf = (run: number): string => run.toString(16).padStart(8, '0') + RUN_FILE_SUFFIX
 
-function runOf(name: string): number | undefined {
+function runOfName(name: string): number | undefined {
   const run = /^[0-9a-f]{8}\.run$/.test(name) ? Number.parseInt(name.slice(0, 8), 16) : 0
   return isFileRun(run) ? run : undefined
 }
@@ -62,11 +62,13 @@ function crcOf(run: number, level: number, number: number, node: Uint8Array): nu
  */
 export class RunFiles {
   /** Entries from which on a run is put into a file. */
-  readonly entriesMin: number
+  readonly #entriesMin: number
   readonly #disk: Disk
   readonly #dir: string
   readonly #kind: RunFileKind
   readonly #writers = new Map<number, RunFileWriter>()
+  /** Those that this object has sealed and not removed. */
+  readonly #sealed = new Set<number>()
   /** The one that was asked for last is the last. */
   readonly #readers = new Map<number, RunFileReader>()
 
@@ -75,7 +77,12 @@ export class RunFiles {
     this.#disk = disk
     this.#dir = dir
     this.#kind = kind
-    this.entriesMin = entriesMin
+    this.#entriesMin = entriesMin
+  }
+
+  /** The number of a new run of so many entries, which says whether it is put into a file. @param number that no run has or had */
+  runOf(number: number, entries: number): number {
+    return entries < this.#entriesMin ? number : number + FILE_RUN
   }
 
   /**
@@ -83,6 +90,7 @@ export class RunFiles {
    * written again.
    */
   put(run: number, level: number, number: number, node: Uint8Array): void {
+    if (this.#sealed.has(run)) return
     let writer = this.#writers.get(run)
     if (writer === undefined) this.#writers.set(run, writer = new RunFileWriter(this.#disk, join(this.#dir, nameOf(run)), run, this.#kind))
     writer.put(level, number, node)
@@ -93,14 +101,19 @@ export class RunFiles {
     for (const writer of this.#writers.values()) writer.flush(WRITE_BYTES)
   }
 
-  /** All nodes of the run have been put: file and name are durable when it returns. @throws {DbError} as {@link flush} */
+  /**
+   * All nodes of the run have been put: file and name are durable when it returns. Once they are, it does nothing: whoever can not write the list
+   * that names the run comes by again. @throws {DbError} as {@link flush}
+   */
   seal(run: number, pages: number): void {
+    if (this.#sealed.has(run)) return
     const writer = this.#writers.get(run)
     assert(writer !== undefined, 'a run file that is being written')
     writer.seal(pages)
     doing('naming', writer.path, () => this.#disk.syncDir(this.#dir))
     writer.close()
     this.#writers.delete(run)
+    this.#sealed.add(run)
   }
 
   /** Nodes of a level, from `number` on; undefined for those that are not there. @throws {DbError} `store_corrupt`, `io_error` */
@@ -115,13 +128,14 @@ export class RunFiles {
       this.#disk.mkdir(this.#dir)
       // Whoever made it: an earlier life may have ended before its sync, and all files hang on this name.
       this.#disk.syncDir(dirname(this.#dir))
-      return this.#disk.list(this.#dir).map(runOf).filter((run) => run !== undefined)
+      return this.#disk.list(this.#dir).map(runOfName).filter((run) => run !== undefined)
     })
   }
 
   /** Removes a run's file, which no list names that a power cut could bring back. @throws {DbError} as {@link flush} */
   remove(run: number): void {
     this.#close(run)
+    this.#sealed.delete(run)
     const path = join(this.#dir, nameOf(run))
     doing('removing', path, () => {
       if (!this.#disk.exists(path)) return
