@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { must } from '../src/base/assert.ts'
 import { findProofs } from './soak/proofs.ts'
 import { RunRecorder } from './soak/record-file.ts'
 import { repoRoot } from './support/root.ts'
@@ -12,20 +13,32 @@ import { killAll, runTapFile, type FileResult } from './support/tap-file.ts'
  */
 interface Group {
   readonly name: string
-  /** Files at a time. Those that mount, kill or measure run alone. */
-  readonly jobs: number
-  /** Files that measure, behind the others and one at a time. */
-  readonly alone?: readonly string[]
   readonly fileTimeoutMs: number
 }
 const GROUPS: readonly Group[] = [
-  { name: 'tidy', jobs: 2, fileTimeoutMs: 120_000 },
-  { name: 'unit', jobs: 2, fileTimeoutMs: 240_000 },
-  { name: 'model', jobs: 2, fileTimeoutMs: 600_000 },
-  { name: 'sim', jobs: 2, fileTimeoutMs: 1_200_000 },
-  { name: 'fuzz', jobs: 2, fileTimeoutMs: 180_000 },
-  { name: 'system', jobs: 2, alone: ['system/first-minute', 'system/steady-load', 'system/tune'], fileTimeoutMs: 900_000 },
-  { name: 'fault', jobs: 1, fileTimeoutMs: 1_200_000 },
+  { name: 'tidy', fileTimeoutMs: 120_000 },
+  { name: 'unit', fileTimeoutMs: 240_000 },
+  { name: 'model', fileTimeoutMs: 600_000 },
+  { name: 'sim', fileTimeoutMs: 1_200_000 },
+  { name: 'fuzz', fileTimeoutMs: 180_000 },
+  { name: 'system', fileTimeoutMs: 900_000 },
+  { name: 'fault', fileTimeoutMs: 1_200_000 },
+]
+
+/** Groups whose files run side by side; one phase follows the other. */
+interface Phase {
+  readonly groups: readonly string[]
+  /** Files at a time. Those that mount, kill or measure run alone. */
+  readonly jobs: number
+  /** Files that begin first, since they take as long as many others together on one core. */
+  readonly first?: readonly string[]
+  /** Files that measure, behind the others and one at a time. */
+  readonly alone?: readonly string[]
+}
+const PHASES: readonly Phase[] = [
+  { groups: ['tidy', 'unit', 'model', 'sim', 'fuzz'], jobs: 2, first: ['sim/mutants'] },
+  { groups: ['system'], jobs: 2, alone: ['system/first-minute', 'system/steady-load', 'system/tune'] },
+  { groups: ['fault'], jobs: 1 },
 ]
 
 const testRoot = dirname(fileURLToPath(import.meta.url))
@@ -86,18 +99,20 @@ class Records {
   }
 }
 
-async function runGroup(group: Group, names: readonly string[], results: Map<string, FileResult>, records: Records): Promise<void> {
-  const { alone = [], jobs } = group
-  await runFiles(group, jobs, names.filter((name) => !alone.includes(name)), results, records)
-  await runFiles(group, 1, names.filter((name) => alone.includes(name)), results, records)
+async function runPhase({ groups, jobs, first = [], alone = [] }: Phase, names: readonly string[], results: Map<string, FileResult>, records: Records): Promise<void> {
+  const mine = groups.flatMap((group) => names.filter((name) => groupOf(name)?.name === group))
+  const begins = (name: string): boolean => first.includes(name)
+  const besides = mine.filter((name) => !alone.includes(name))
+  await runFiles(jobs, [...besides.filter(begins), ...besides.filter((name) => !begins(name))], results, records)
+  await runFiles(1, mine.filter((name) => alone.includes(name)), results, records)
 }
 
-async function runFiles(group: Group, jobs: number, names: readonly string[], results: Map<string, FileResult>, records: Records): Promise<void> {
+async function runFiles(jobs: number, names: readonly string[], results: Map<string, FileResult>, records: Records): Promise<void> {
   const waiting = [...names]
   const worker = async (): Promise<void> => {
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
       const path = join(testRoot, `${name}.test.js`)
-      const result = await runTapFile(path, repoRoot, group.fileTimeoutMs, { env: records.env(name) })
+      const result = await runTapFile(path, repoRoot, must(groupOf(name)).fileTimeoutMs, { env: records.env(name) })
       results.set(name, result)
       records.take(name, result)
       printFile(name, result)
@@ -132,7 +147,9 @@ async function main(selectors: readonly string[]): Promise<number> {
   const names = select(discover(), selectors)
   const results = new Map<string, FileResult>()
   const records = new Records(['npm test', ...selectors].join(' '))
-  for (const group of GROUPS) await runGroup(group, names.filter((name) => groupOf(name) === group), results, records)
+  for (const phase of PHASES) await runPhase(phase, names, results, records)
+  const forgotten = names.filter((name) => !results.has(name))
+  if (forgotten.length > 0) throw new Error(`in no phase of test/run.ts: ${forgotten.join(', ')}`)
   printSkips(results)
   const failing = [...results].filter(([, result]) => result.failures.length > 0).map(([name]) => name)
   if (failing.length > 0) console.log(`\nFailed, to run again: node ${relative(repoRoot, fileURLToPath(import.meta.url))} ${failing.join(' ')}`)

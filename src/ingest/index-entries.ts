@@ -4,7 +4,7 @@ import type { Hlc } from '../base/hlc.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
 import { MiB } from '../base/units.ts'
 import { wordSum } from '../base/word-sum.ts'
-import { BATCH_ASSERTIONS_MAX } from '../record/limits.ts'
+import { BATCH_ASSERTIONS_MAX, HASH_BYTES } from '../record/limits.ts'
 import type { IdHash } from '../store/id-hash.ts'
 import { EntryArena } from '../store/entry-arena.ts'
 import {
@@ -13,6 +13,7 @@ import {
 } from '../store/entry-runs.layout.ts'
 import { encodeLogHlcValue, encodeLogPoint, logHlcKey, logLsnKey } from '../store/keyspace.codec.ts'
 import { SP_SEPARATOR } from '../store/keyspace.layout.ts'
+import { PREPARED_IDS_MAX, type PreparedIds } from '../store/prepared-ids.ts'
 import type { StoreBatch } from '../store/store.ts'
 import { IndexedFieldsView } from '../wire/assertion-view.ts'
 import { BatchView } from '../wire/batch.codec.ts'
@@ -129,8 +130,22 @@ export class IndexEntries {
     let accepted = 0
     for (let index = 0; index < entry.count; index++) {
       if (!entry.accepted(index)) continue
-      onId(entry.bytes, entry.idsOffset + index * 32, record.lsnFirst + accepted, record.hlcFirst + BigInt(accepted),
+      onId(entry.bytes, entry.idsOffset + index * HASH_BYTES, record.lsnFirst + accepted, record.hlcFirst + BigInt(accepted),
         record, index)
+      accepted++
+    }
+  }
+
+  /** Puts the ids of a record's accepted assertions above `flushedLsn` among those that are known; there is room. @throws {DbError} `wal_corrupt` */
+  makeKnown(record: LogRecord, known: PreparedIds, flushedLsn: Lsn): void {
+    const entry = this.#open(record)
+    let accepted = 0
+    for (let index = 0; index < entry.count; index++) {
+      const i = index % PREPARED_IDS_MAX
+      if (i === 0) known.prepare(entry.bytes, entry.idsOffset + index * HASH_BYTES, Math.min(PREPARED_IDS_MAX, entry.count - index))
+      if (!entry.accepted(index)) continue
+      const lsn = record.lsnFirst + accepted
+      if (lsn > flushedLsn) known.insert(i, lsn, record.hlcFirst + BigInt(accepted), record, index)
       accepted++
     }
   }
@@ -160,7 +175,7 @@ export class IndexEntries {
     const parent = assertion.parentStart < 0 ? 0 : ENTRY_HAS_PARENT
     words[at + CLASS_LIFECYCLE] = assertion.sourceClass | (assertion.lifecycle | parent | assertion.objectKind << ENTRY_OBJECT_KIND_SHIFT) << 8
     const { bytes: ids, idsOffset } = this.#entry
-    arena.added(this.#writeKey(assertion, bytes, view, ~hlcHigh, ~hlcLow, ids, idsOffset + index * 32))
+    arena.added(this.#writeKey(assertion, bytes, view, ~hlcHigh, ~hlcLow, ids, idsOffset + index * HASH_BYTES))
     this.#agents.add(bytes, view, assertion.agentStart, lsn, record.segmentId, record.offset)
   }
 

@@ -8,6 +8,7 @@ import type { EntryRunWriter } from '../store/entry-runs.ts'
 import type { IdHash } from '../store/id-hash.ts'
 import type { IdRunWriter } from '../store/id-runs.ts'
 import { META_APPLIED_KEY, META_IDS_FLUSHED_KEY } from '../store/keyspace.layout.ts'
+import type { PreparedIds } from '../store/prepared-ids.ts'
 import { ENTRY_RECORD_OFFSET, ENTRY_SEGMENT_ID, ENTRY_WORDS } from '../store/recent-ids.layout.ts'
 import type { FinishedIds } from '../store/recent-ids.ts'
 import { encodeApplied, encodeIdsFlushed, endRebuilding, type AppliedMark, type IdsFlushedMark } from '../store/store-meta.ts'
@@ -22,6 +23,9 @@ export const INGEST_RECORDS_MAX = 65_536
 const MERGE_PER_ASSERTION = 5
 const MERGE_ENTRIES_MIN = 4096
 
+/** Runs of the index by subject and predicate that a replay leaves as they are: of some three million assertions. Each is one more that questions look into. */
+const REPLAYED_RUNS_MAX = 48
+
 /** What the loop needs of `WalReader`. */
 export interface LogReader {
   readonly header: { readonly kind: number, readonly count: number, readonly lsnFirst: Lsn, readonly hlcFirst: Hlc }
@@ -31,12 +35,6 @@ export interface LogReader {
   readonly nextOffset: number
   seek(position: WalPosition): void
   next(until: WalPosition): boolean
-}
-
-/** Makes ids known while nobody else does; `IdLookup` is one. */
-export interface ReplayedIds {
-  hasRoom(count: number): boolean
-  insert(ids: Uint8Array, offset: number, lsn: Lsn, hlc: Hlc, position: WalPosition, index: number): void
 }
 
 export interface IngestDependencies {
@@ -55,7 +53,7 @@ export interface IngestDependencies {
   readonly applied: AppliedMark
   readonly idsFlushed: IdsFlushedMark
   /** Set at a start: the loop fills the recent ids and the filter, until `endReplay`. */
-  readonly replayedIds?: ReplayedIds | undefined
+  readonly replayedIds?: PreparedIds | undefined
   /** Told of the keys that were written, after they can be read and before `onApplied`. */
   readonly onWritten?: ((keys: EntryArena, lsn: Lsn) => void) | undefined
   readonly onApplied: (position: WalPosition, lsn: Lsn) => void
@@ -77,7 +75,7 @@ export class IngestLoop {
   /** What to do when `#batch` is written. */
   #adopt: () => void = NOTHING
   readonly #flushBatch: StoreBatch
-  #replayedIds: ReplayedIds | undefined
+  #replayedIds: PreparedIds | undefined
   /** What the store has. */
   #applied: AppliedMark
   #idsFlushedLsn: Lsn
@@ -129,7 +127,8 @@ export class IngestLoop {
   }
 
   /**
-   * Flushes a finished generation of ids, applies what is durable, merges runs a little.
+   * Flushes a finished generation of ids, applies what is durable, merges runs a little. In a replay, which somebody waits for, few runs are
+   * merged with nothing: that is done when the node serves.
    * @param quiet nothing has come for a while: merge whatever costs little for its size
    * @returns units of work done; 0 where there was none.
    * @throws {DbError} `disk_full`: call again later. `io_error`, `wal_corrupt`, `store_corrupt`: final.
@@ -140,9 +139,17 @@ export class IngestLoop {
     const before = this.#applied.assertions
     const records = this.#applyNext()
     const budget = Math.max(MERGE_ENTRIES_MIN, MERGE_PER_ASSERTION * (this.#applied.assertions - before))
-    const merged = (this.#deps.runs.mergeStep(budget) ? 1 : 0) + (this.#deps.entryRuns.mergeStep(budget, quiet && flushed + records === 0) ? 1 : 0)
+    const merged = this.#merge(budget, quiet && flushed + records === 0)
     if (flushed + records + merged === 0 && this.#held) this.#refuseStuck()
     return flushed + records + merged
+  }
+
+  /** How many kinds of runs there was something to merge of. */
+  #merge(entriesMax: number, eager: boolean): number {
+    const { runs, entryRuns } = this.#deps
+    const ids = runs.mergeStep(entriesMax) ? 1 : 0
+    if (this.#replayedIds !== undefined && entryRuns.list.runs.length < REPLAYED_RUNS_MAX) return ids
+    return ids + (entryRuns.mergeStep(entriesMax, eager) ? 1 : 0)
   }
 
   #applyNext(): number {
@@ -238,10 +245,7 @@ export class IngestLoop {
     const ids = this.#replayedIds
     if (ids === undefined || record.lsnFirst + record.count - 1 <= this.#idsFlushedLsn) return true
     if (!ids.hasRoom(record.count)) return false
-    const flushedLsn = this.#idsFlushedLsn
-    this.#entries.forEachId(record, (bytes, offset, lsn, hlc, position, index) => {
-      if (lsn > flushedLsn) ids.insert(bytes, offset, lsn, hlc, position, index)
-    })
+    this.#entries.makeKnown(record, ids, this.#idsFlushedLsn)
     return true
   }
 

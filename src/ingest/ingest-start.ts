@@ -4,10 +4,11 @@ import type { IdFilter } from '../store/id-filter.ts'
 import type { IdHash } from '../store/id-hash.ts'
 import { EntryRunWriter } from '../store/entry-runs.ts'
 import { IdRunWriter, fingerprintScan } from '../store/id-runs.ts'
+import { PreparedIds } from '../store/prepared-ids.ts'
 import type { RecentIds } from '../store/recent-ids.ts'
 import { raiseFormat, type StoreMeta } from '../store/store-meta.ts'
 import type { Store } from '../store/store.ts'
-import { IngestLoop, type IngestDependencies, type LogReader, type ReplayedIds } from './ingest-loop.ts'
+import { IngestLoop, type IngestDependencies, type LogReader } from './ingest-loop.ts'
 
 /** Pages of ids that are read at a time when the filter is filled. */
 const FILTER_PAGES = 1024
@@ -60,7 +61,7 @@ export function startIngest(options: IngestStartOptions): IngestLoop {
   const loop = new IngestLoop({
     ...options, runs, entryRuns: new EntryRunWriter(store, options.onEntryList), applied: meta.applied, idsFlushed: meta.idsFlushed,
     finishedIds: (appliedLsn) => recents.finished(appliedLsn),
-    replayedIds: replayInto(hash, filter, recents),
+    replayedIds: new PreparedIds(hash, filter, recents),
   })
   while (loop.step() > 0) options.onProgress?.({ appliedLsn: loop.applied.lsn, lastLsn })
   if (loop.applied.lsn !== lastLsn) {
@@ -70,15 +71,4 @@ export function startIngest(options: IngestStartOptions): IngestLoop {
   filter.markComplete()
   loop.endReplay()
   return loop
-}
-
-function replayInto(hash: IdHash, filter: IdFilter, recents: RecentIds): ReplayedIds {
-  return {
-    hasRoom: (count) => recents.hasRoom(count),
-    insert(ids, offset, lsn, hlc, position, index) {
-      hash.compute(ids, offset)
-      filter.add(hash.hi, hash.lo)
-      recents.insert(ids, offset, hash.hi, lsn, hlc, position.segmentId, position.offset, index)
-    },
-  }
 }

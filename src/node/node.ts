@@ -261,15 +261,19 @@ class RunningNode implements Node {
   }
 
   async #startThreaded(start: Omit<ThreadStart, 'index'>): Promise<void> {
-    const begin = async (kind: ThreadKind): Promise<void> => {
-      const group = await startThreads(kind, start, kind === 'ingest')
+    const launch = (kind: ThreadKind): ThreadGroup => {
+      const group = startThreads(kind, start)
       this.#groups.push(group)
       group.ended.catch((error: unknown) => this.#fail(error))
+      return group
     }
-    await begin('ingest')
+    const ingest = launch('ingest')
+    // They load their code while that one replays: a second of a start.
+    const others = THREAD_KINDS.filter((kind) => kind !== 'ingest' && !STARTS_LATE.has(kind)).map(launch)
+    await ingest.begin(Number.POSITIVE_INFINITY)
     this.#noteReplay()
-    await Promise.all(THREAD_KINDS.filter((kind) => kind !== 'ingest' && !STARTS_LATE.has(kind)).map(begin))
-    this.#lateStarted = Promise.all([...STARTS_LATE].map(begin)).then(() => {}, (error: unknown) => this.#fail(error))
+    await Promise.all(others.map((group) => group.begin()))
+    this.#lateStarted = Promise.all([...STARTS_LATE].map((kind) => launch(kind).begin())).then(() => {}, (error: unknown) => this.#fail(error))
   }
 
   async #startInline(start: Omit<ThreadStart, 'index'>): Promise<void> {

@@ -17,7 +17,7 @@ const GIVES_WAY: ReadonlySet<ThreadKind> = new Set<ThreadKind>(['ingest', 'feed'
 const LAST_NICE = 19
 
 /**
- * What each file in workers/ does: build its stage, say that it is ready, run until told to stop. Errors are returned,
+ * What each file in workers/ does: wait until it may begin, with its code loaded, build its stage, say that it is ready, run until told to stop. Errors are returned,
  * not thrown, because a thrown one loses its code at the thread's edge.
  */
 export async function runThread(kind: ThreadKind, start: ThreadStart, build: (start: ThreadStart) => Promise<{ stage: Stage, bell: Bell }>): Promise<ThreadEnd> {
@@ -26,6 +26,7 @@ export async function runThread(kind: ThreadKind, start: ThreadStart, build: (st
     const control = new ThreadControl(start.memory.controls[kind])
     const { backgroundNice } = start.config
     if (GIVES_WAY.has(kind)) lowerOwnPriority(kind === 'tlog' && backgroundNice > 0 ? LAST_NICE : backgroundNice)
+    control.waitBegin()
     const { stage, bell } = await build(start)
     control.ready()
     const memory = new ThreadMemory(kind, threadMetrics(must(start.memory.metrics[kind][start.index])), systemClock)

@@ -17,16 +17,18 @@ export interface ThreadGroup {
   readonly kind: ThreadKind
   /** Rejects with the error of the first thread that ends by one; resolves when all have drained after `stop`. */
   readonly ended: Promise<void>
-  /** Lets them finish what their rings hold, and resolves when they have ended. */
+  /**
+   * Lets them begin and resolves when each said that it is ready. They load their code before.
+   * @param readyMsMax in milliseconds; infinity for those that replay the log
+   * @throws the error of a thread that failed before it was ready.
+   */
+  begin(readyMsMax?: number): Promise<void>
+  /** Lets them finish what their rings hold, and resolves when they have ended. They have begun. */
   stop(): Promise<void>
 }
 
-/**
- * Starts all threads of a kind and resolves when each said that it is ready.
- * @param readyMsMax undefined: as long as it takes, because it replays the log.
- * @throws the error of a thread that failed before it was ready.
- */
-export async function startThreads(kind: ThreadKind, start: Omit<ThreadStart, 'index'>, waitsForReplay = false): Promise<ThreadGroup> {
+/** Starts all threads of a kind, which then wait for `begin`. */
+export function startThreads(kind: ThreadKind, start: Omit<ThreadStart, 'index'>): ThreadGroup {
   const count = threadCounts(start.config)[kind]
   const control = new ThreadControl(start.memory.controls[kind])
   const starts = Array.from({ length: count }, (_, index): ThreadStart => ({ ...start, index }))
@@ -34,13 +36,14 @@ export async function startThreads(kind: ThreadKind, start: Omit<ThreadStart, 'i
   const ended = Promise.all(ends).then(() => {})
   // Whoever awaits `ended` hears of the error; until then it must not count as unhandled.
   ended.catch(() => {})
-
-  const ready = control.waitReady(count, waitsForReplay ? Number.POSITIVE_INFINITY : READY_MS_MAX)
-  const outcome = count === 0 || await Promise.race([ready, ended.then(() => false)])
-  if (!outcome) throw new Error(`${kind} threads were not ready after ${READY_MS_MAX} ms`)
   return {
     kind,
     ended,
+    async begin(readyMsMax = READY_MS_MAX) {
+      control.begin()
+      const outcome = count === 0 || await Promise.race([control.waitReady(count, readyMsMax), ended.then(() => false)])
+      if (!outcome) throw new Error(`${kind} threads were not ready after ${readyMsMax} ms`)
+    },
     async stop() {
       control.stop()
       for (const bell of bellsOf(kind, start.memory)) bell.ring()

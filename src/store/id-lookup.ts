@@ -1,10 +1,9 @@
-import { assert } from '../base/assert.ts'
 import type { Stamp } from '../base/hlc.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
-import { HASH_BYTES } from '../record/limits.ts'
 import type { IdFilter } from './id-filter.ts'
 import type { IdHash } from './id-hash.ts'
 import { IdRunReader, type IdCandidate } from './id-runs.ts'
+import { PreparedIds } from './prepared-ids.ts'
 import type { IdPlace, RecentIds } from './recent-ids.ts'
 import type { Store } from './store.ts'
 
@@ -24,9 +23,6 @@ export interface IdLookupDependencies {
   readonly confirm: ConfirmId
 }
 
-/** Most ids that are prepared at a time: what they touch stays in the nearest caches until it is asked for. */
-export const PREPARED_IDS_MAX = 256
-
 /**
  * Which ids the node knows: filter, then recent ids, then runs confirmed against the log. One for each thread; reads
  * in all of them, `hasRoom` and `insert` in the commit thread only (and at a start in the one that replays).
@@ -40,14 +36,9 @@ export class IdLookup {
   readonly #recents: RecentIds
   readonly #runs: IdRunReader
   readonly #confirm: ConfirmId
-  #prepared: Uint8Array = new Uint8Array(0)
-  #preparedOffset = 0
+  readonly #prepared: PreparedIds
   /** Of the prepared ids only those that became known lately are looked for: where they stand in the filter; -1: all are. */
   #lateStage = -1
-  readonly #his = new Int32Array(PREPARED_IDS_MAX)
-  readonly #los = new Int32Array(PREPARED_IDS_MAX)
-  /** Nobody reads it: it keeps the reads of `touch` alive. */
-  touched = 0
 
   constructor(deps: IdLookupDependencies) {
     this.#hash = deps.hash
@@ -55,28 +46,25 @@ export class IdLookup {
     this.#recents = deps.recents
     this.#runs = new IdRunReader(deps.store)
     this.#confirm = deps.confirm
+    this.#prepared = new PreparedIds(deps.hash, deps.filter, deps.recents)
   }
 
   /**
-   * Names the `count` ids (at most {@link PREPARED_IDS_MAX}) one behind the other from `offset` on that `mayKnow` and
+   * Names the `count` ids (at most `PREPARED_IDS_MAX`) one behind the other from `offset` on that `mayKnow` and
    * `insert` are about to be asked of, by index. Their bytes must not change meanwhile.
    * @param knownLsn in the commit thread: somebody has looked for these ids among all up to this LSN and found none. What came since is
    * among the recent ids, mostly, and then costs no look-up in the runs, however often the filter is wrong.
    */
   prepare(ids: Uint8Array, offset: number, count: number, knownLsn?: Lsn): void {
-    assert(count <= PREPARED_IDS_MAX, 'too many ids at a time')
     const isLate = knownLsn !== undefined && this.#recents.holdsAllAfter(knownLsn, count)
     this.#lateStage = isLate ? this.#filter.stageOfLast(2 * this.#recents.entriesMax) : -1
-    this.#prepared = ids
-    this.#preparedOffset = offset
-    this.#hash.computeMany(new DataView(ids.buffer, ids.byteOffset, ids.length), offset, count, this.#his, this.#los)
-    this.touched = this.#filter.touch(this.#his, count, Math.max(0, this.#lateStage)) ^ this.#recents.touch(this.#his, count)
+    this.#prepared.prepare(ids, offset, count, Math.max(0, this.#lateStage))
   }
 
   /** False: the prepared id `i` is certainly new. */
   mayKnow(i: number): boolean {
-    const hi = this.#his[i]!
-    const lo = this.#los[i]!
+    const hi = this.#prepared.his[i]!
+    const lo = this.#prepared.los[i]!
     return this.#lateStage < 0 ? this.#filter.mayContain(hi, lo) : this.#filter.mayContainFrom(this.#lateStage, hi, lo)
   }
 
@@ -103,11 +91,7 @@ export class IdLookup {
 
   /** Makes the prepared id `i`, which is new, known. The caller has asked `hasRoom` and `find`. */
   insert(i: number, lsn: Lsn, hlc: bigint, position: WalPosition, index: number): void {
-    const hi = this.#his[i]!
-    this.#filter.add(hi, this.#los[i]!)
-    const offset = this.#preparedOffset + i * HASH_BYTES
-    const inserted = this.#recents.insert(this.#prepared, offset, hi, lsn, hlc, position.segmentId, position.offset, index)
-    assert(inserted, 'no room among the recent ids')
+    this.#prepared.insert(i, lsn, hlc, position, index)
   }
 
   /** Takes back the inserts above `lsn`: the log dropped the group that they were in. The filter keeps their bits. */

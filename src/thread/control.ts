@@ -2,6 +2,7 @@ import { Bell } from '../ring/bell.ts'
 
 const STOP_INDEX = 0
 const READY_INDEX = 1
+const BEGIN_INDEX = 2
 
 /**
  * What every thread of the node shares with the supervisor: whether to stop, and who is ready. A thread that sleeps in
@@ -15,7 +16,7 @@ export class ThreadControl {
   constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(Bell.BYTES + 64)) {
     this.buffer = buffer
     this.#bell = new Bell(buffer, 0)
-    this.#words = new Int32Array(buffer, Bell.BYTES, 2)
+    this.#words = new Int32Array(buffer, Bell.BYTES, 3)
   }
 
   get stopping(): boolean {
@@ -25,6 +26,17 @@ export class ThreadControl {
   /** Told by the supervisor; the thread finishes what its rings hold. Ring the thread's bell after it. */
   stop(): void {
     Atomics.store(this.#words, STOP_INDEX, 1)
+  }
+
+  /** Told by the supervisor: what the threads build on is there. */
+  begin(): void {
+    Atomics.store(this.#words, BEGIN_INDEX, 1)
+    Atomics.notify(this.#words, BEGIN_INDEX)
+  }
+
+  /** Blocks the thread until it may begin. */
+  waitBegin(): void {
+    Atomics.wait(this.#words, BEGIN_INDEX, 0)
   }
 
   /** Said by the thread once it serves. */

@@ -3,6 +3,7 @@ import t from 'tap'
 import { bytesEqual, toHex } from '../../../src/base/bytes.ts'
 import { must } from '../../../src/base/assert.ts'
 import { hlcOf } from '../../../src/base/hlc.ts'
+import type { WalPosition } from '../../../src/base/lsn.ts'
 import { LogAssertionReader } from '../../../src/query/log-assertion-reader.ts'
 import { LIFECYCLES } from '../../../src/record/assertion.ts'
 import { initHash } from '../../../src/record/claim.ts'
@@ -209,6 +210,29 @@ t.test('a crash between any two writes, and a start behind it: the same content 
     t.ok(contentOf(store).join() === contentOf(reference).join(), `write ${failAt} of ${writes.writes}`)
   }
   t.ok(writes.writes > 5)
+})
+
+t.test('a replay leaves merging to the time after it, but for runs beyond a bound', async (t) => {
+  for (const records of [30, 300]) {
+    const log = newLog()
+    const ends: WalPosition[] = []
+    for (let n = 0; n < records; n++) {
+      log.append(3)
+      log.commit()
+      ends.push(log.durablePosition)
+    }
+    // A record a step.
+    let asked = 0
+    const node = new NodeStore(new MemoryStore(), log, 64, () => ends[Math.min(asked++ >> 1, records - 1)]!)
+    const runs = node.loop.indexRuns.length
+    if (records === 30) t.equal(runs, records, 'nothing is merged while somebody waits')
+    else t.ok(runs >= 40 && runs <= 48, `${runs} runs of ${records} steps`)
+    checkIndexes(node.store, log)
+    node.settle()
+    t.ok(node.loop.indexRuns.length < 20, `${node.loop.indexRuns.length} runs when there was time`)
+    checkIndexes(node.store, log)
+    node.checkIds()
+  }
 })
 
 t.test('applying a log twice changes nothing', async (t) => {

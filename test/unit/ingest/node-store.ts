@@ -25,7 +25,8 @@ export class NodeStore {
   appliedLsn = 0
   appliedPosition: WalPosition = { segmentId: 0, offset: 0 }
 
-  constructor(store: Store, log: LogBuilder, recentIdsMax = 64) {
+  /** @param replayPosition up to where the log is durable, as the replay sees it: asked before each record and at the end of each step */
+  constructor(store: Store, log: LogBuilder, recentIdsMax = 64, replayPosition = (): WalPosition => log.durablePosition) {
     this.store = store
     this.log = log
     const meta = openStoreMeta(store, seededSecrets(3))
@@ -33,12 +34,14 @@ export class NodeStore {
     this.recents = RecentIds.create(recentIdsMax, hash, () => this.idsFlushedLsn)
     const confirm = new WalConfirm(log.reader(), () => log.durablePosition)
     this.lookup = new IdLookup({ store, hash, filter: this.filter, recents: this.recents, confirm: confirm.confirm })
+    let isReplay = true
     this.loop = startIngest({
       store, meta, log: log.reader(), hash: new IdHash(meta.idHashKey), filter: this.filter, recents: this.recents,
-      logStart: log.recovered.first, lastLsn: log.lastLsn, durablePosition: () => log.durablePosition,
+      logStart: log.recovered.first, lastLsn: log.lastLsn, durablePosition: () => isReplay ? replayPosition() : log.durablePosition,
       onApplied: (position, lsn) => { this.appliedPosition = position; this.appliedLsn = lsn },
       onIdsFlushed: (lsn) => { this.idsFlushedLsn = lsn },
     })
+    isReplay = false
   }
 
   /** As the commit thread does it: makes what was appended since known, then durable. */
