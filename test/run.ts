@@ -28,17 +28,20 @@ const GROUPS: readonly Group[] = [
 /** Groups whose files run side by side; one phase follows the other. */
 interface Phase {
   readonly groups: readonly string[]
-  /** Files at a time. Those that mount, kill or measure run alone. */
+  /** Files at a time: each has, mostly, something for one core to do. */
   readonly jobs: number
   /** Files that begin first, since they take as long as many others together on one core. */
   readonly first?: readonly string[]
-  /** Files that measure, behind the others and one at a time. */
+  /** Files that measure, or bound a wait in seconds, behind the others and one at a time. */
   readonly alone?: readonly string[]
 }
 const PHASES: readonly Phase[] = [
   { groups: ['tidy', 'unit', 'model', 'sim', 'fuzz'], jobs: 2, first: ['sim/mutants'] },
   { groups: ['system'], jobs: 2, alone: ['system/first-minute', 'system/steady-load', 'system/tune'] },
-  { groups: ['fault'], jobs: 1 },
+  {
+    groups: ['fault'], jobs: 2, first: ['fault/kill'],
+    alone: ['fault/failed-sync', 'fault/overload', 'fault/rate-limit', 'fault/scrub', 'fault/shutdown', 'fault/slow-disk', 'fault/slow-reader', 'fault/slowloris'],
+  },
 ]
 
 const testRoot = dirname(fileURLToPath(import.meta.url))
