@@ -19,8 +19,9 @@ import { MemoryStore } from '../../../src/store/store-memory.ts'
 import type { RangeBounds, Store } from '../../../src/store/store.ts'
 import { decodeAssertion } from '../../../src/wire/assertion.codec.ts'
 import { MemoryDisk } from '../../support/memory-disk.ts'
+import { FullStore } from '../store/full-store.ts'
 import { LogBuilder, agentOf, seededSecrets, type Written } from './log-builder.ts'
-import { FaultyStore, NodeStore, dump, contentOf } from './node-store.ts'
+import { NodeStore, dump, contentOf } from './node-store.ts'
 
 await initHash()
 
@@ -160,14 +161,14 @@ t.test('any mixture of commits, steps, starts and failed writes ends in the same
   )
   fc.assert(fc.property(fc.array(operation, { minLength: 5, maxLength: 40 }), fc.infiniteStream(fc.nat(9)), (ops, luck) => {
     const log = newLog({ segmentBytes: 2 ** 18 })
-    const store = new FaultyStore()
+    const store = new FullStore()
     const calm = (work: () => void): void => {
-      const { fails } = store
-      store.fails = () => false
+      const { isFull } = store
+      store.isFull = () => false
       work()
-      store.fails = fails
+      store.isFull = isFull
     }
-    store.fails = () => luck.next().value === 0
+    store.isFull = () => luck.next().value === 0
     const tryTo = (work: () => void): void => { try { work() } catch { /* the write failed */ } }
     let node!: NodeStore
     calm(() => { node = new NodeStore(store, log, 40) })
@@ -199,11 +200,11 @@ t.test('a crash between any two writes, and a start behind it: the same content 
   for (let n = 0; n < 12; n++) log.append(20)
   log.commit()
   new NodeStore(reference, log, 50).settle()
-  const writes = new FaultyStore()
+  const writes = new FullStore()
   new NodeStore(writes, log, 50).settle()
   for (let failAt = 0; failAt < writes.writes; failAt++) {
-    const store = new FaultyStore()
-    store.fails = (write) => write === failAt
+    const store = new FullStore()
+    store.isFull = (write) => write === failAt
     t.throws(() => new NodeStore(store, log, 50).settle())
     // What a start finds is what had been written before.
     new NodeStore(store, log, 50).settle()
@@ -251,16 +252,16 @@ t.test('applying a log twice changes nothing', async (t) => {
 
 t.test('a failed write is written again by the next step, and nothing is read meanwhile', async (t) => {
   const log = newLog()
-  const store = new FaultyStore()
+  const store = new FullStore()
   const node = new NodeStore(store, log)
   log.append(5)
   node.commit()
-  store.fails = () => true
-  for (let n = 0; n < 3; n++) t.throws(() => node.loop.step(), /the write failed/)
+  store.isFull = () => true
+  for (let n = 0; n < 3; n++) t.throws(() => node.loop.step(), { code: 'disk_full' })
   t.equal(node.appliedLsn, 0)
   log.append(5)
   node.commit()
-  store.fails = () => false
+  store.isFull = () => false
   t.equal(node.loop.step(), 1, 'the batch that waited')
   t.equal(node.appliedLsn, 5)
   node.settle()

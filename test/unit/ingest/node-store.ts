@@ -8,8 +8,7 @@ import { IdHash } from '../../../src/store/id-hash.ts'
 import { IdLookup } from '../../../src/store/id-lookup.ts'
 import { RecentIds } from '../../../src/store/recent-ids.ts'
 import { openStoreMeta } from '../../../src/store/store-meta.ts'
-import { COLUMNS, type ColumnName, type Store, type StoreBatch } from '../../../src/store/store.ts'
-import { MemoryStore } from '../../../src/store/store-memory.ts'
+import { COLUMNS, type ColumnName, type Store } from '../../../src/store/store.ts'
 import { toHex } from '../../../src/base/bytes.ts'
 import { seededSecrets, type LogBuilder } from './log-builder.ts'
 
@@ -92,19 +91,4 @@ export function contentOf(store: Store): string[] {
   const cursor = new EntryReader(store).entries({})
   for (let entry = cursor.next(); entry !== undefined; entry = cursor.next()) lines.push(`sp ${toHex(entry.key)} ${toHex(entry.value)}`)
   return lines
-}
-
-/** Throws at chosen writes, as a full disk or a crash does: nothing of such a write is applied. */
-export class FaultyStore extends MemoryStore {
-  writes = 0
-  fails: (write: number) => boolean = () => false
-  override batch(): StoreBatch {
-    const batch = super.batch()
-    const { write } = batch
-    batch.write = (options) => {
-      if (this.fails(this.writes++)) throw new Error('the write failed')
-      write.call(batch, options)
-    }
-    return batch
-  }
 }

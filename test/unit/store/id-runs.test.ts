@@ -17,7 +17,8 @@ import { IdRunReader, IdRunWriter, MERGE_FAN_IN, fingerprintScan } from '../../.
 import { RecentIds } from '../../../src/store/recent-ids.ts'
 import { MemoryStore } from '../../../src/store/store-memory.ts'
 import { openRocksStore } from '../../../src/store/store-rocksdb.ts'
-import type { ColumnName, Store, StoreBatch } from '../../../src/store/store.ts'
+import type { Store } from '../../../src/store/store.ts'
+import { FullStore } from './full-store.ts'
 
 const key = new Uint8Array(createHash('sha256').update('key').digest())
 const idOf = (n: number): Uint8Array => new Uint8Array(createHash('sha256').update(String(n)).digest())
@@ -222,41 +223,24 @@ const fingerprint = (id: Uint8Array): [number, number] => {
   return [hash.hi, hash.lo]
 }
 
-/** Fails the n-th write after it is armed, as a full disk does: nothing of that write is applied. */
-class FailingStore extends MemoryStore {
-  failAfter = Infinity
-  override batch(): StoreBatch {
-    const batch = super.batch()
-    const { write } = batch
-    batch.write = (options) => {
-      if (this.failAfter-- <= 0) throw new Error('no space')
-      write.call(batch, options)
-    }
-    return batch
-  }
-  override clearRange(column: ColumnName, gte: Uint8Array, lt: Uint8Array): void {
-    if (this.failAfter-- <= 0) throw new Error('no space')
-    super.clearRange(column, gte, lt)
-  }
-}
-
 t.test('a failed write at any point of a merge is repeated or restarted without harm', async (t) => {
   for (const restart of [false, true]) {
     for (let failAt = 0; failAt < 45; failAt++) {
-      const store = new FailingStore()
+      const store = new FullStore()
       const directory = new Directory(store, 20)
       while (directory.writer.list.runs.length < MERGE_FAN_IN) if (!directory.insert()) directory.flush()
-      store.failAfter = failAt
+      const from = store.writes + failAt
+      store.isFull = (write) => write >= from
       for (let n = 0; n < 60; n++) {
         try {
           if (!directory.writer.mergeStep(1)) break
         } catch {
-          store.failAfter = Infinity
+          store.isFull = () => false
           directory.check()
           if (restart) directory.writer = new IdRunWriter(store, new IdHash(key))
         }
       }
-      store.failAfter = Infinity
+      store.isFull = () => false
       directory.check()
       while (directory.writer.mergeStep(100)) { /* to the end */ }
       directory.check()
