@@ -1,11 +1,11 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync, readFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { recordFault } from '../support/fault-record.ts'
 import { describeVerdict, isWhole } from '../support/history.ts'
 import { Trial, sleep, trialClock, trialCount, trialSeed, tryStart } from '../support/history.trial.ts'
-import { recordPlaces } from '../support/strace.records.ts'
+import { eraseLastRecords } from '../support/strace.records.ts'
 import { StartFailure } from '../support/server.ts'
 
 t.setTimeout(1_150_000)
@@ -98,12 +98,7 @@ t.test('the tooth: a log that loses its last acked record is noticed', async (t)
   await stream.settle()
   await server.kill9()
   trial.endStream()
-  const places = recordPlaces(dataDir)
-  const last = places.at(-1)!
-  const bytes = readFileSync(last.path)
-  bytes.fill(0, last.offset)
-  writeFileSync(last.path, bytes)
-  for (const name of readdirSync(dataDir)) if (name === 'db') rmSync(join(dataDir, name), { recursive: true })
+  eraseLastRecords(dataDir, 1)
   const restarted = await tryStart(trial)
   if (restarted instanceof StartFailure) {
     t.not(restarted.exit?.code, 0, 'it refuses to start')

@@ -1,5 +1,6 @@
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { must } from '../../src/base/assert.ts'
 import { readLsn } from '../../src/base/lsn.ts'
 import {
   RECORD_ALIGN_BYTES, RECORD_COUNT_OFFSET, RECORD_HEADER_BYTES, RECORD_KIND, RECORD_KIND_OFFSET, RECORD_LSN_FIRST_OFFSET, RECORD_MAGIC,
@@ -12,6 +13,15 @@ import type { RecordPlace } from './strace.lint.ts'
 export function recordPlaces(dataDir: string): RecordPlace[] {
   const dir = join(dataDir, 'wal')
   return readdirSync(dir).filter((name) => /^\d{10}\.wal$/.test(name)).sort().flatMap((name) => placesIn(join(dir, name)))
+}
+
+/** A closed log that has lost its last batches, and a store that does not know better: what a test of acks must notice. */
+export function eraseLastRecords(dataDir: string, count: number): void {
+  const first = must(recordPlaces(dataDir).at(-count))
+  const bytes = readFileSync(first.path)
+  bytes.fill(0, first.offset)
+  writeFileSync(first.path, bytes)
+  rmSync(join(dataDir, 'db'), { recursive: true, force: true })
 }
 
 function placesIn(path: string): RecordPlace[] {

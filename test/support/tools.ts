@@ -49,7 +49,7 @@ function findTool(tool: string): string | undefined {
  * Says that the test can not run here. In CI (`CI=true`) that is a failure: a skipped test there would look green.
  * @param missing what is not there; the runner lists it under SKIPPED.
  */
-function missing(t: Test, what: string): false {
+export function missing(t: Test, what: string): false {
   const reason = `missing tool: ${what}`
   if (process.env['CI'] === 'true') t.fail(reason)
   else t.pass(what, { skip: reason })
