@@ -6,6 +6,7 @@ import type { EntryArena } from '../store/entry-arena.ts'
 import type { EntryRun } from '../store/entry-run-list.ts'
 import type { EntryRunWriter } from '../store/entry-runs.ts'
 import type { IdHash } from '../store/id-hash.ts'
+import type { IdRun } from '../store/id-runs.codec.ts'
 import type { IdRunWriter } from '../store/id-runs.ts'
 import { META_APPLIED_KEY, META_IDS_FLUSHED_KEY } from '../store/keyspace.layout.ts'
 import type { PreparedIds } from '../store/prepared-ids.ts'
@@ -114,6 +115,10 @@ export class IngestLoop {
   /** Runs of the index by subject and predicate. */
   get indexRuns(): readonly EntryRun[] {
     return this.#deps.entryRuns.list.runs
+  }
+
+  get idRuns(): readonly IdRun[] {
+    return this.#deps.runs.list.runs
   }
 
   get idsFlushedLsn(): Lsn {

@@ -48,6 +48,7 @@ export class IngestStage implements Stage {
   /** Not before then, whatever has come. */
   #notBeforeMs = 0
   #appliedAtMs = 0
+  readonly #reported: Partial<Record<'index_runs' | 'id_runs', readonly unknown[]>> = {}
 
   /**
    * Returns when filter, recent ids and indexes have come to the end of the log. The commit stage starts after it.
@@ -115,11 +116,19 @@ export class IngestStage implements Stage {
     const { metrics, recents } = this.#options
     metrics.set('applied_lsn', this.#loop.applied.lsn)
     metrics.set('ids_flushed_lsn', this.#loop.idsFlushedLsn)
-    const runs = this.#loop.indexRuns
-    const inFiles = runs.reduce((count, { id }) => count + Number(isFileRun(id)), 0)
-    metrics.set('index_runs', { place: 'rocksdb' }, runs.length - inFiles)
-    metrics.set('index_runs', { place: 'file' }, inFiles)
+    this.#reportRuns('index_runs', this.#loop.indexRuns)
+    this.#reportRuns('id_runs', this.#loop.idRuns)
     metrics.set('recent_ids', recents.count)
     metrics.set('recent_ids_fill_ratio', recents.count / (2 * recents.entriesMax))
+  }
+
+  /** @param runs another array when something has changed */
+  #reportRuns(name: 'index_runs' | 'id_runs', runs: readonly { readonly id: number }[]): void {
+    if (this.#reported[name] === runs) return
+    this.#reported[name] = runs
+    const { metrics } = this.#options
+    const inFiles = runs.filter(({ id }) => isFileRun(id)).length
+    metrics.set(name, { place: 'rocksdb' }, runs.length - inFiles)
+    metrics.set(name, { place: 'file' }, inFiles)
   }
 }

@@ -270,7 +270,8 @@ class RunningNode implements Node {
     const ingest = launch('ingest')
     // They load their code while that one replays: a second of a start.
     const others = THREAD_KINDS.filter((kind) => kind !== 'ingest' && !STARTS_LATE.has(kind)).map(launch)
-    await ingest.begin(Number.POSITIVE_INFINITY)
+    // A thread that could not load ends the start at once, not behind a long replay.
+    await Promise.race([ingest.begin(Number.POSITIVE_INFINITY), Promise.all(others.map(({ ended }) => ended))])
     this.#noteReplay()
     await Promise.all(others.map((group) => group.begin()))
     this.#lateStarted = Promise.all([...STARTS_LATE].map((kind) => launch(kind).begin())).then(() => {}, (error: unknown) => this.#fail(error))

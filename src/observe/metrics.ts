@@ -142,6 +142,7 @@ export const METRICS = {
   ingest_lag_seconds: gauge('Age of the oldest durable assertion that is not yet in the indexes; 0 where there is none.'),
   ingest_batch_latency_seconds: histogram(LATENCY, 'Time of one batch of index writes.'),
   index_runs: gauge('Runs of the index by subject and predicate; a question whose pair is not at hand reads a page of each. In RocksDB, and in files of db/runs/.', { place: RUN_PLACES }),
+  id_runs: gauge('Runs of ids; an id that the filter takes for known is looked for in a page of each. In RocksDB, and in files of db/id-runs/.', { place: RUN_PLACES }),
   recent_ids: gauge('Ids in memory that are not yet in a run.'),
   recent_ids_fill_ratio: gauge('Part of recentIdsMax in use, 0..1.'),
   id_filter_fill_ratio: gauge('Part of the bits that are set in the youngest stage of the id filter, 0..1; above 0.3 the filter has no more room to grow, and false alarms do.'),

@@ -108,6 +108,15 @@ t.test('a wrong setting stops the start and says which', async (t) => {
   t.equal(readdirSync(dataDir).length, 0, 'nothing was touched')
 })
 
+t.test('a thread that can not load ends the start, with the reason', async (t) => {
+  const preload = ["data:text/javascript,import { isMainThread } from 'node:worker_threads'; if (!isMainThread && process.argv[1].includes('feed.worker')) throw new Error('nothing to feed')"]
+  const failure = await startServer({ dataDir: newDataDir(t), preload: preload.map((url) => url.replaceAll(' ', '%20').replaceAll('&', '%26')) }).catch((error: unknown) => error)
+  t.type(failure, StartFailure)
+  t.equal((failure as StartFailure).exit?.code, EXIT.internal)
+  t.match((failure as StartFailure).logs, /"message":"the node did not start"/)
+  t.match((failure as StartFailure).logs, /nothing to feed/)
+})
+
 t.test('a thread that has more members still stores everything once', async (t) => {
   const server = await serve(t, newDataDir(t), { verifyThreads: 3, lensThreads: 2, merkleThreads: 2 })
   const counts = await Promise.all([0, 1, 2, 3].map((i) => write(server, i * 200, 400)))
