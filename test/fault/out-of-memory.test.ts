@@ -17,7 +17,6 @@ t.setTimeout(1_000_000)
 const KILLS = trialCount(3)
 const STREAM_MS_MAX = 1500
 const KILLED_MS_MAX = 30_000
-const LIMIT_EVERY_MS = 20
 const SHAPE = { connections: 64, batchMax: 8, window: 1, claimsMax: 100_000, pauseMs: 10 }
 
 const seed = trialSeed()
@@ -32,13 +31,10 @@ async function trialIn(t: Test, subseed: number, wrapper: readonly string[]): Pr
 async function streamUntilKilled(trial: Trial, server: RunningServer, group: MemoryGroup): Promise<Exit | undefined> {
   const stream = await trial.beginStream(server, SHAPE)
   await sleep(trial.random.u32() % STREAM_MS_MAX)
-  let exit: Exit | undefined
-  for (let waitedMs = 0; exit === undefined && waitedMs < KILLED_MS_MAX; waitedMs += LIMIT_EVERY_MS) {
-    group.limitToWhatItHas()
-    exit = await within(server.exited, LIMIT_EVERY_MS)
-  }
+  const giveBack = group.exhaust()
+  const exit = await within(server.exited, KILLED_MS_MAX)
+  await giveBack()
   trial.endStream()
-  group.unlimit()
   if (stream.faults.length > 0) throw new Error(`protocol: ${stream.faults.slice(0, 3).join('; ')}`)
   return exit
 }

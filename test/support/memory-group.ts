@@ -1,9 +1,11 @@
+import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { missing } from './tools.ts'
 
 const ROOT = '/sys/fs/cgroup/memory'
+const ATTEMPTS_MAX = 100
 
 /** Processes whose memory the kernel counts and bounds together: a control group (version 1) of its memory controller. */
 export class MemoryGroup {
@@ -37,20 +39,35 @@ export class MemoryGroup {
   }
 
   /**
-   * From now on the group gets no more than it has: first what files have of it is taken back, and when that is gone, whoever asks for more
-   * is killed.
+   * Takes all memory that is left: the group gets no more than it has, and somebody in it who must not be killed wants more. What files
+   * have of it is taken back first, and when that is gone, the kernel kills the others.
+   * @returns gives it back; call it when they are gone
    */
-  limitToWhatItHas(): void {
-    try {
-      writeFileSync(join(this.#path, 'memory.limit_in_bytes'), this.#read('memory.usage_in_bytes'))
-    } catch (error) {
-      // It has grown since, and has nothing that could be taken back at once.
-      if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error
+  exhaust(): () => Promise<void> {
+    this.#limitToUsage()
+    // Without a newline it keeps all that it has read.
+    const glutton = spawn('sh', ['-c', 'echo -1000 > /proc/$$/oom_score_adj && echo $$ > "$0/cgroup.procs" && exec tail /dev/zero', this.#path], { stdio: 'ignore' })
+    const gone = new Promise((resolve) => glutton.once('close', resolve))
+    return async () => {
+      glutton.kill('SIGKILL')
+      this.#write('memory.limit_in_bytes', '-1')
+      await gone
     }
   }
 
-  unlimit(): void {
-    writeFileSync(join(this.#path, 'memory.limit_in_bytes'), '-1')
+  #limitToUsage(): void {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return this.#write('memory.limit_in_bytes', this.#read('memory.usage_in_bytes'))
+      } catch (error) {
+        // It has grown since, and has nothing that could be taken back at once.
+        if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || attempt === ATTEMPTS_MAX) throw error
+      }
+    }
+  }
+
+  #write(name: string, value: string): void {
+    writeFileSync(join(this.#path, name), value)
   }
 
   #read(name: string): string {
