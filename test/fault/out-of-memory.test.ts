@@ -55,9 +55,10 @@ t.test(`${KILLS} nodes that the kernel had no memory for lose nothing`, async (t
   for (let kills = 0; kills < KILLS; kills++) {
     const server = await trial.start()
     if (kills > 0) await check(server)
+    const before = group.kills
     const exit = await streamUntilKilled(trial, server, group)
     t.match(exit, { signal: 'SIGKILL' }, 'it was killed')
-    t.equal(group.kills, kills + 1, 'by the kernel')
+    t.ok(group.kills > before, 'by the kernel')
     if (exit === undefined) await server.kill9()
   }
   const last = await trial.start()

@@ -21,7 +21,7 @@ export const USUAL_TIMES: Times = { trialSeconds: 2, restSeconds: 15 }
 
 export const TIMES: Readonly<Record<string, Times>> = {
   'fault/kill': { trialSeconds: 1, restSeconds: 5 },
-  'fault/out-of-memory': { trialSeconds: 6, restSeconds: 15 },
+  'fault/out-of-memory': { trialSeconds: 7, restSeconds: 15 },
   'fault/power-cut': { trialSeconds: 4, restSeconds: 10 },
   'fault/failed-sync': { trialSeconds: 2, restSeconds: 10 },
   'fault/disk-full': { trialSeconds: 2, restSeconds: 15 },

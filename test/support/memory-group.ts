@@ -28,9 +28,9 @@ export class MemoryGroup {
     return group
   }
 
-  /** A command that runs its arguments in the group. */
+  /** A command that runs its arguments in the group, as what the kernel kills first. */
   get wrapper(): readonly string[] {
-    return ['sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', this.#path]
+    return ['sh', '-c', 'echo 1000 > /proc/$$/oom_score_adj && echo $$ > "$0/cgroup.procs" && exec "$@"', this.#path]
   }
 
   /** How often the kernel has ended a process of the group since it was made. */
@@ -39,14 +39,14 @@ export class MemoryGroup {
   }
 
   /**
-   * Takes all memory that is left: the group gets no more than it has, and somebody in it who must not be killed wants more. What files
-   * have of it is taken back first, and when that is gone, the kernel kills the others.
-   * @returns gives it back; call it when they are gone
+   * Takes all memory that is left: the group gets no more than it has, and somebody in it wants more without end. What files have of it is
+   * taken back first, and when that is gone, the kernel kills.
+   * @returns gives it back; call it when who was to be killed is gone
    */
   exhaust(): () => Promise<void> {
     this.#limitToUsage()
     // Without a newline it keeps all that it has read.
-    const glutton = spawn('sh', ['-c', 'echo -1000 > /proc/$$/oom_score_adj && echo $$ > "$0/cgroup.procs" && exec tail /dev/zero', this.#path], { stdio: 'ignore' })
+    const glutton = spawn('sh', ['-c', 'echo $$ > "$0/cgroup.procs" && exec tail /dev/zero', this.#path], { stdio: 'ignore' })
     const gone = new Promise((resolve) => glutton.once('close', resolve))
     return async () => {
       glutton.kill('SIGKILL')
