@@ -2,10 +2,12 @@ import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { sleep } from './history.trial.ts'
 import { missing } from './tools.ts'
 
 const ROOT = '/sys/fs/cgroup/memory'
 const ATTEMPTS_MAX = 100
+const REMOVE_PAUSE_MS = 20
 
 /** Processes whose memory the kernel counts and bounds together: a control group (version 1) of its memory controller. */
 export class MemoryGroup {
@@ -24,7 +26,7 @@ export class MemoryGroup {
       missing(t, `leave to make control groups: ${String(error)}`)
       return undefined
     }
-    t.teardown(() => rmdirSync(group.#path))
+    t.teardown(() => group.#remove())
     return group
   }
 
@@ -52,6 +54,18 @@ export class MemoryGroup {
       glutton.kill('SIGKILL')
       this.#write('memory.limit_in_bytes', '-1')
       await gone
+    }
+  }
+
+  /** Who has ended may stand in it for another moment. */
+  async #remove(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return rmdirSync(this.#path)
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || attempt === ATTEMPTS_MAX) throw error
+        await sleep(REMOVE_PAUSE_MS)
+      }
     }
   }
 
