@@ -23,7 +23,6 @@ export const INGEST_RECORDS_MAX = 65_536
 /** Entries that merges of runs may move for each assertion applied, so that merging keeps up: one a level. */
 const MERGE_PER_ASSERTION = 5
 const MERGE_ENTRIES_MIN = 4096
-
 /** Runs of the index by subject and predicate that a replay leaves as they are: of some three million assertions. Each is one more that questions look into. */
 const REPLAYED_RUNS_MAX = 48
 
@@ -132,8 +131,8 @@ export class IngestLoop {
   }
 
   /**
-   * Flushes a finished generation of ids, applies what is durable, merges runs a little. In a replay, which somebody waits for, few runs are
-   * merged with nothing: that is done when the node serves.
+   * Flushes a finished generation of ids, applies what is durable, merges runs a little. In a replay, which somebody waits for, up to
+   * {@link REPLAYED_RUNS_MAX} runs of the index stay unmerged until the node serves.
    * @param quiet nothing has come for a while: merge whatever costs little for its size
    * @returns units of work done; 0 where there was none.
    * @throws {DbError} `disk_full`: call again later. `io_error`, `wal_corrupt`, `store_corrupt`: final.

@@ -84,9 +84,9 @@ export class IdLookup {
     return undefined
   }
 
-  /** Whether `count` inserts will succeed now; where not, ingest has to flush a generation first. */
+  /** As `PreparedIds.hasRoom`. */
   hasRoom(count: number): boolean {
-    return this.#recents.hasRoom(count)
+    return this.#prepared.hasRoom(count)
   }
 
   /** Makes the prepared id `i`, which is new, known. The caller has asked `hasRoom` and `find`. */

@@ -3,9 +3,11 @@ import { Bell } from '../ring/bell.ts'
 const STOP_INDEX = 0
 const READY_INDEX = 1
 const BEGIN_INDEX = 2
+/** Longest sleep of a thread that may not begin yet: a bound, should a bell be missed; not a schedule. */
+const BEGIN_WAIT_MS_MAX = 1000
 
 /**
- * What every thread of the node shares with the supervisor: whether to stop, and who is ready. A thread that sleeps in
+ * What every thread of the node shares with the supervisor: whether to begin, whether to stop, and who is ready. A thread that sleeps in
  * `Atomics.wait` hears no message, so this is memory, not a port.
  */
 export class ThreadControl {
@@ -31,12 +33,16 @@ export class ThreadControl {
   /** Told by the supervisor: what the threads build on is there. */
   begin(): void {
     Atomics.store(this.#words, BEGIN_INDEX, 1)
-    Atomics.notify(this.#words, BEGIN_INDEX)
+    this.#bell.ring()
   }
 
   /** Blocks the thread until it may begin. */
   waitBegin(): void {
-    Atomics.wait(this.#words, BEGIN_INDEX, 0)
+    for (;;) {
+      const prepared = this.#bell.prepare()
+      if (Atomics.load(this.#words, BEGIN_INDEX) !== 0) return
+      this.#bell.wait(prepared, BEGIN_WAIT_MS_MAX)
+    }
   }
 
   /** Said by the thread once it serves. */
