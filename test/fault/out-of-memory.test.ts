@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { recordFault } from '../support/fault-record.ts'
 import { describeVerdict, isWhole } from '../support/history.ts'
 import { Trial, sleep, trialCount, trialSeed, tryStart } from '../support/history.trial.ts'
@@ -21,12 +21,6 @@ const SHAPE = { connections: 64, batchMax: 8, window: 1, claimsMax: 100_000, pau
 
 const seed = trialSeed()
 
-async function trialIn(t: Test, subseed: number, wrapper: readonly string[]): Promise<{ trial: Trial, dataDir: string }> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'stemedb-oom-'))
-  t.teardown(() => rmSync(dataDir, { recursive: true, force: true }))
-  return { trial: await Trial.create({ dataDir, wrapper }, subseed), dataDir }
-}
-
 /** Streams for a random while, then takes the memory away. How the process ended; undefined: it did not. */
 async function streamUntilKilled(trial: Trial, server: RunningServer, group: MemoryGroup): Promise<Exit | undefined> {
   const stream = await trial.beginStream(server, SHAPE)
@@ -43,7 +37,9 @@ t.test(`${KILLS} nodes that the kernel had no memory for lose nothing`, async (t
   const group = MemoryGroup.require(t)
   if (group === undefined) return
   t.comment(`seed ${seed}`)
-  const { trial, dataDir } = await trialIn(t, seed, group.wrapper)
+  const dataDir = mkdtempSync(join(tmpdir(), 'stemedb-oom-'))
+  t.teardown(() => rmSync(dataDir, { recursive: true, force: true }))
+  const trial = await Trial.create({ dataDir, wrapper: group.wrapper }, seed)
   let failures = 0
   let resent = 0
   const check = async (server: RunningServer): Promise<void> => {

@@ -109,12 +109,13 @@ t.test('a wrong setting stops the start and says which', async (t) => {
 })
 
 t.test('a thread that can not load ends the start, with the reason', async (t) => {
-  const preload = ["data:text/javascript,import { isMainThread } from 'node:worker_threads'; if (!isMainThread && process.argv[1].includes('feed.worker')) throw new Error('nothing to feed')"]
-  const failure = await startServer({ dataDir: newDataDir(t), preload: preload.map((url) => url.replaceAll(' ', '%20').replaceAll('&', '%26')) }).catch((error: unknown) => error)
+  const preload = `data:text/javascript,${encodeURIComponent('if (process.argv[1].includes("feed.worker")) throw new Error("nothing to feed")')}`
+  const failure = await startServer({ dataDir: newDataDir(t), preload: [preload] }).catch((error: unknown) => error)
   t.type(failure, StartFailure)
-  t.equal((failure as StartFailure).exit?.code, EXIT.internal)
-  t.match((failure as StartFailure).logs, /"message":"the node did not start"/)
-  t.match((failure as StartFailure).logs, /nothing to feed/)
+  if (!(failure instanceof StartFailure)) return
+  t.equal(failure.exit?.code, EXIT.internal)
+  t.match(failure.logs, /"message":"the node did not start"/)
+  t.match(failure.logs, /nothing to feed/)
 })
 
 t.test('a thread that has more members still stores everything once', async (t) => {

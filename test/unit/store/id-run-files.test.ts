@@ -108,7 +108,7 @@ t.test('a file that is not there, though the list has it, is no run without ids'
 
 t.test('a full disk: what was not written is written by the next attempt, at any call and at any write of the store', async (t) => {
   const attempts = new Attempts()
-  for (let at = 1; ; at++) {
+  for (let at = 0; ; at++) {
     const memory = newStoreDisk()
     const disk = new FaultyDisk(memory, ({ index, call }) => (index === at && ['open', 'pwrite', 'syncDir', 'unlink', 'truncate'].includes(call) ? 'ENOSPC' : undefined))
     const inner = new FullStore((write) => write === at)

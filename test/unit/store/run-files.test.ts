@@ -129,7 +129,7 @@ t.test('every flipped bit is found where it is read, or changes nothing; a file 
 t.test('a full disk: what was not written is written by the next attempt, at any call and at any write of the store', async (t) => {
   const keys = keysFrom(0, 3000).sort(compareBytes)
   const attempts = new Attempts()
-  for (let at = 1; ; at++) {
+  for (let at = 0; ; at++) {
     const memory = newStoreDisk()
     const disk = new FaultyDisk(memory, ({ index, call }) => (index === at && ['open', 'pwrite', 'syncDir', 'unlink', 'truncate'].includes(call) ? 'ENOSPC' : undefined))
     let isAdding = true
