@@ -13,16 +13,23 @@ const DRAIN_GRACE_MS = 4000
  */
 export async function runNode(config: Config): Promise<number> {
   const log = createLog({ level: config.logLevel, format: resolveLogFormat(config.logFormat), clock: systemClock })
-  let node: Node
+  const [signal, secondSignal] = nextSignals()
+  let begun: Node | NodeJS.Signals
   try {
-    node = await startNode(config, log)
+    begun = await Promise.race([startNode(config, log), signal])
   } catch (error) {
     log.fatal('the node did not start', { ...errorFields(error), action: actionOf(error) })
     return exitCodeOf(error)
   }
+  if (typeof begun === 'string') {
+    // Nothing was taken yet, and whatever a start does holds if it ends at any point of it.
+    log.info('asked to end before it served', { signal: begun })
+    return EXIT.ok
+  }
+  const node = begun
   process.stdout.write(`${JSON.stringify(node.readyLine)}\n`)
 
-  const ended = await Promise.race([node.failed, nextSignal()])
+  const ended = await Promise.race([node.failed, signal])
   if (typeof ended === 'object') {
     log.fatal('the node ends', { ...errorFields(ended.error), action: actionOf(ended.error) })
     await node.abort()
@@ -30,7 +37,7 @@ export async function runNode(config: Config): Promise<number> {
   }
   log.info('draining', { signal: ended, drainTimeoutMs: config.drainTimeoutMs })
   const timeUp = new Promise<'late'>((resolve) => systemClock.timer(config.drainTimeoutMs + DRAIN_GRACE_MS, () => resolve('late')))
-  const outcome = await Promise.race([node.stop().then(() => 'stopped' as const), node.failed, timeUp, nextSignal()])
+  const outcome = await Promise.race([node.stop().then(() => 'stopped' as const), node.failed, timeUp, secondSignal])
   if (outcome === 'stopped') {
     log.info('stopped')
     return EXIT.ok
@@ -39,9 +46,11 @@ export async function runNode(config: Config): Promise<number> {
   return typeof outcome === 'object' ? exitCodeOf(outcome.error) : EXIT.internal
 }
 
-function nextSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve)
-  })
+/** The first and the second of the signals that end a node. From the call on, none of them ends the process by itself. */
+function nextSignals(): readonly [first: Promise<NodeJS.Signals>, second: Promise<NodeJS.Signals>] {
+  const waiting: ((signal: NodeJS.Signals) => void)[] = []
+  const next = (): Promise<NodeJS.Signals> => new Promise((resolve) => waiting.push(resolve))
+  const both = [next(), next()] as const
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => waiting.shift()?.(signal))
+  return both
 }
-

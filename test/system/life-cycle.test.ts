@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,7 +9,7 @@ import { EXIT } from '../../src/base/exit-codes.ts'
 import { connect } from '../../src/client/client.ts'
 import { createSigner } from '../../src/client/signer.ts'
 import { buildRoot } from '../support/root.ts'
-import { StartFailure, startServer, type RunningServer, type Settings } from '../support/server.ts'
+import { StartFailure, serverCommand, startServer, type RunningServer, type Settings } from '../support/server.ts'
 
 t.setTimeout(240_000)
 
@@ -117,6 +118,29 @@ t.test('a thread that can not load ends the start, with the reason', async (t) =
   t.match(failure.logs, /"message":"the node did not start"/)
   t.match(failure.logs, /nothing to feed/)
 })
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  t.test(`${signal} before the node serves ends the start, and the next one works`, async (t) => {
+    const dataDir = newDataDir(t)
+    const held = `data:text/javascript,${encodeURIComponent('if (process.argv[1].includes("feed.worker")) await new Promise((resolve) => setTimeout(resolve, 60_000))')}`
+    const [command, ...args] = serverCommand({ dataDir, settings: SEGMENT })
+    const child = spawn(command!, args, { env: { ...process.env, NODE_OPTIONS: `--import=${held}` }, stdio: ['ignore', 'pipe', 'pipe'] })
+    t.teardown(() => child.kill('SIGKILL'))
+    const ended = once(child, 'close')
+    let stdout = ''
+    let stderr = ''
+    child.stdout.on('data', (chunk) => { stdout += chunk })
+    let sent = false
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk
+      if (!sent && stderr.includes('listening')) sent = child.kill(signal)
+    })
+    t.same(await ended, [EXIT.ok, null], stderr)
+    t.equal(stdout, '', 'it never said that it is ready')
+    t.match(stderr, /asked to end before it served/)
+    t.equal(await write(await serve(t, dataDir), 0, 10), 10)
+  })
+}
 
 t.test('a thread that has more members still stores everything once', async (t) => {
   const server = await serve(t, newDataDir(t), { verifyThreads: 3, lensThreads: 2, merkleThreads: 2 })
