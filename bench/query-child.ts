@@ -3,7 +3,7 @@ import { seededRandom } from '../src/base/random.ts'
 import { nodeUrlsOf } from '../src/client/urls.ts'
 import { LatencyRecorder } from '../src/cli/load/latency.ts'
 import { isAcks, readAcks } from '../src/cli/load/acks-reader.ts'
-import { frameOf, openRawSocket, type RawSocket } from '../src/cli/load/raw-ws.ts'
+import { frameOf, headerBytesOf, openRawSocket, type RawSocket } from '../src/cli/load/raw-ws.ts'
 import { SUBPROTOCOL } from '../src/client/link.ts'
 import { initHash } from '../src/record/claim.ts'
 import { encodeAssertion } from '../src/wire/assertion.codec.ts'
@@ -23,8 +23,8 @@ const FILL_WINDOW = 4
 const FRAMES = 1024
 /** Replies that are decoded in full, to know that they are answers. */
 const LOOKED_AT = 500
-/** Of an open loop, before what is measured. */
-const OPEN_WARMUP_MS = 1000
+/** Of an open loop, before what is measured: for so long two slow cores are also busy with compiling this process's code. */
+const OPEN_WARMUP_MS = 3000
 const DRAIN_MS_MAX = 20_000
 
 const SQRP = 0x50525153
@@ -97,10 +97,18 @@ function framesOf(run: ReadWork): Uint8Array[] {
   })
 }
 
+function writeId(view: DataView, at: number, id: number): void {
+  view.setUint32(at, id, true)
+  view.setUint32(at + 4, id / 2 ** 32, true)
+}
+
+const readId = (view: DataView, at: number): number => view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32
+
 class Reader {
   readonly #run: ReadWork
   readonly #frames: readonly Uint8Array[]
-  readonly #bare: readonly Uint8Array[]
+  /** By frame, where the request ids of its queries stand: nothing else changes when one is sent again. */
+  readonly #idPlaces: readonly Uint32Array[]
   readonly #list = new ListView()
   readonly #latencies = new LatencyRecorder()
   readonly #sockets: RawSocket[] = []
@@ -118,8 +126,9 @@ class Reader {
 
   constructor(run: ReadWork) {
     this.#run = run
-    this.#bare = framesOf(run)
-    this.#frames = this.#bare.map((frame) => frameOf(frame))
+    const payloads = framesOf(run)
+    this.#frames = payloads.map((payload) => frameOf(payload))
+    this.#idPlaces = payloads.map((payload) => this.#idPlacesOf(payload))
     this.#underWay = new Int32Array(run.connections)
     this.#next = Int32Array.from({ length: run.connections }, (_, i) => i * FRAMES / run.connections | 0)
   }
@@ -160,7 +169,14 @@ class Reader {
     }
   }
 
-  /** Messages fall due at even distances, on a grid of a millisecond. At first this process compiles its own code: that is nobody's latency. */
+  #idPlacesOf(payload: Uint8Array): Uint32Array {
+    const { perFrame } = this.#run
+    const view = new DataView(payload.buffer, payload.byteOffset, payload.length)
+    const list = perFrame > 1 ? this.#list.reset(payload) : undefined
+    return Uint32Array.from({ length: perFrame }, (_, i) => headerBytesOf(payload.length) + volatileFieldsOf(view, list?.start(i)).requestId)
+  }
+
+  /** Messages fall due at even distances, on a grid of a millisecond. What is due before `OPEN_WARMUP_MS` is not measured. */
   async #openLoop(rate: number, start: number): Promise<void> {
     this.#measuredFromMonoMs = start + OPEN_WARMUP_MS
     const { seconds, perFrame, connections } = this.#run
@@ -177,19 +193,12 @@ class Reader {
     const { perFrame } = this.#run
     const number = this.#sentFrames++
     this.#due[number % this.#due.length] = dueMonoMs
-    const frame = this.#bare[number % FRAMES]!.slice()
+    const frame = this.#frames[number % FRAMES]!.slice()
     const view = new DataView(frame.buffer)
-    const setId = (at: number, length: number, i: number): void => {
-      const { requestId } = volatileFieldsOf(new DataView(frame.buffer, at, length))
-      view.setBigUint64(at + requestId, BigInt(number * perFrame + i), true)
-    }
-    if (perFrame === 1) setId(0, frame.length, 0)
-    else {
-      this.#list.reset(frame)
-      for (let i = 0; i < perFrame; i++) setId(this.#list.item(i).byteOffset, this.#list.item(i).length, i)
-    }
+    const places = this.#idPlaces[number % FRAMES]!
+    for (let i = 0; i < perFrame; i++) writeId(view, places[i]!, number * perFrame + i)
     this.#underWay[connection]! += perFrame
-    this.#sockets[connection]!.write(frameOf(frame))
+    this.#sockets[connection]!.write(frame)
   }
 
   #message(connection: number, bytes: Uint8Array): void {
@@ -200,23 +209,24 @@ class Reader {
     const count = list?.count ?? 1
     this.#underWay[connection]! -= count
     this.#answers += count
-    const nowMonoMs = this.#run.rate === undefined ? 0 : systemClock.monoMs()
-    if (nowMonoMs > 0 || this.#looked < LOOKED_AT) {
-      for (let i = 0; i < count; i++) this.#look(list === undefined ? bytes : list.item(i), nowMonoMs)
-    }
-    if (nowMonoMs === 0) this.#fillWindow(connection)
+    for (let i = 0; i < count && this.#looked < LOOKED_AT; i++) this.#look(list === undefined ? bytes : list.item(i))
+    if (this.#run.rate === undefined) this.#fillWindow(connection)
+    else this.#measure(bytes, count, list)
   }
 
-  #look(reply: Uint8Array, nowMonoMs: number): void {
-    if (nowMonoMs > 0) {
-      const view = new DataView(reply.buffer, reply.byteOffset, reply.length)
+  #measure(bytes: Uint8Array, count: number, list: ListView | undefined): void {
+    const nowMonoMs = systemClock.monoMs()
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    for (let i = 0; i < count; i++) {
       // Replies have their id in the same slot as requests.
-      const { requestId } = volatileFieldsOf(view)
-      const id = requestId < 0 ? 0 : Number(view.getBigUint64(requestId, true))
-      const due = this.#due[Math.floor(id / this.#run.perFrame) % this.#due.length]!
+      const { requestId } = volatileFieldsOf(view, list?.start(i))
+      const due = this.#due[Math.floor(readId(view, requestId) / this.#run.perFrame) % this.#due.length]!
       if (due >= this.#measuredFromMonoMs) this.#latencies.record(nowMonoMs - due)
     }
-    if (this.#looked++ >= LOOKED_AT) return
+  }
+
+  #look(reply: Uint8Array): void {
+    this.#looked++
     const decoded = decodeReply(reply.slice())
     if (decoded.refused !== undefined) throw new Error(`a query was refused: ${decoded.refused}: ${decoded.detail}`)
     const { winner, sides, candidates } = decoded.result.answers[0] ?? { winner: undefined, sides: [], candidates: 0 }

@@ -125,7 +125,8 @@ export const CONSENSUS = 'consensus over 10 candidates'
 export const SKEPTIC = 'skeptic over 10 candidates, values with their weights'
 export const SKEPTIC_FULL = 'skeptic over 10 candidates, with the winner of each value and sentences'
 export const HOT = 'hot keys, answers kept'
-export const OPEN_P99 = 'p99 at half of the maximum rate'
+export const OPEN_P99 = 'p99 at half of the maximum rate, open loop'
+export const OPEN_SINGLES_P99 = 'p99 at half of the maximum rate of messages of one query, open loop'
 export const BESIDE_READS = 'reads beside writes'
 export const BESIDE_WRITES = 'writes beside reads'
 export const LENS_ONE = 'recency, one lens thread'
@@ -155,20 +156,23 @@ export const hot: Work = async (context) => {
   await peer(context, PG_HOT, 'recency', range)
 }
 
-/** As one user sees it who is one of many: messages of one query, due at even distances, at half of what such messages come to at most. */
-export const openLoop: Work = async (context) => {
+/** As one user sees it who is one of many: messages due at even distances, at half of what messages of that shape come to at most. */
+const openLoopOf = (name: string, shape: Pick<ReadWork, 'perFrame' | 'window'>): Work => async (context) => {
   const { options, samples, progress } = context
   await withClaims(context, COLD, async (node) => {
-    const single = { perFrame: 1, window: PIPELINE }
-    await runReads(readsOf(context, node, { ...single, seconds: Math.max(1, Math.ceil(options.seconds / 2)) }))
-    const most = await runReads(readsOf(context, node, { ...single, seconds: Math.max(1, Math.ceil(options.seconds / 2)) }))
+    const closed = readsOf(context, node, { ...shape, seconds: Math.max(1, Math.ceil(options.seconds / 2)) })
+    await runReads(closed)
+    const most = await runReads(closed)
     const rate = Math.max(100, Math.floor(most.perSecond / 2))
-    const seconds = Math.min(OPEN_SECONDS_MAX, options.seconds)
-    await runReads(readsOf(context, node, { rate, seconds: 1 }))
-    const report = await runReads(readsOf(context, node, { rate, seconds }))
-    progress(`open loop of ${rate}/s, messages of one query, of ${Math.round(most.perSecond)}/s at most: ${describe(report)}`)
-    samples.add(OPEN_P99, report.p99Ms)
+    const report = await runReads(readsOf(context, node, { ...shape, rate, seconds: Math.min(OPEN_SECONDS_MAX, options.seconds) }))
+    progress(`${name}: ${rate}/s of ${Math.round(most.perSecond)}/s at most: ${describe(report)}`)
+    samples.add(name, report.p99Ms)
   })
+}
+
+export const openLoop: Work = async (context) => {
+  await openLoopOf(OPEN_P99, { perFrame: PIPELINE, window: WINDOW })(context)
+  await openLoopOf(OPEN_SINGLES_P99, { perFrame: 1, window: PIPELINE })(context)
 }
 
 export const besideWrites: Work = async (context) => {

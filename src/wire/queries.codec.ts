@@ -152,14 +152,18 @@ export class ListView {
 
   /** A view of the i-th item; empty where it is none. */
   item(i: number): Uint8Array {
-    if (i >= this.count) return EMPTY
+    const start = this.start(i)
+    return start < 0 ? EMPTY : this.#bytes.subarray(start, start + this.#view.getUint32(start - 4, true))
+  }
+
+  /** Where the i-th item stands in the frame: a view of each is more than many questions of it cost. -1 where it is none. */
+  start(i: number): number {
+    if (i >= this.count) return -1
     const { length } = this.#bytes
     const slot = this.#vector + 4 + 4 * i
-    if (slot > length - 4) return EMPTY
+    if (slot > length - 4) return -1
     const vector = vectorAt(this.#view, slot + this.#view.getUint32(slot, true))
-    if (vector < 0) return EMPTY
-    const bytes = this.#view.getUint32(vector, true)
-    return bytes > length - vector - 4 ? EMPTY : this.#bytes.subarray(vector + 4, vector + 4 + bytes)
+    return vector < 0 || this.#view.getUint32(vector, true) > length - vector - 4 ? -1 : vector + 4
   }
 }
 

@@ -4,11 +4,17 @@ import { LIST_ITEMS_MAX, ListView, fieldAt, isQueriesFrame } from './queries.cod
 const REQUEST_ID = 0
 const MIN_LSN = 23
 
-/** Places of the fields that change between two requests which ask the same; -1 where they are absent. Safe for any bytes. */
-export function volatileFieldsOf(view: DataView): { readonly requestId: number, readonly minLsn: number } {
-  const table = view.byteLength < 8 ? view.byteLength : view.getUint32(0, true)
+/**
+ * Places in `view` of the fields that change between two requests which ask the same; -1 where they are absent. Safe for any bytes.
+ * @param start where the request stands in it
+ */
+export function volatileFieldsOf(view: DataView, start = 0): { readonly requestId: number, readonly minLsn: number } {
+  const table = tableAt(view, start)
   return { requestId: fieldAt(view, table, REQUEST_ID, 8), minLsn: fieldAt(view, table, MIN_LSN, 8) }
 }
+
+/** Outside, where there is none. */
+const tableAt = (view: DataView, start: number): number => view.byteLength < start + 8 ? view.byteLength : start + view.getUint32(start, true)
 
 const list = new ListView()
 
@@ -19,17 +25,19 @@ export function peekQueryCount(frame: Uint8Array): number {
 
 /** The greatest `min_lsn` of a frame's queries; 0 where none names one. Safe for any bytes, right for those that verify. */
 export function peekMinLsn(frame: Uint8Array): number {
-  if (!isQueriesFrame(frame)) return minLsnOf(frame)
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.length)
+  if (!isQueriesFrame(frame)) return minLsnAt(view, 0)
   let most = 0
   list.reset(frame)
-  for (let i = 0; i < Math.min(list.count, LIST_ITEMS_MAX); i++) most = Math.max(most, minLsnOf(list.item(i)))
+  for (let i = 0; i < Math.min(list.count, LIST_ITEMS_MAX); i++) {
+    const start = list.start(i)
+    if (start >= 0) most = Math.max(most, minLsnAt(view, start))
+  }
   return most
 }
 
-function minLsnOf(request: Uint8Array): number {
-  const view = new DataView(request.buffer, request.byteOffset, request.length)
-  const table = view.byteLength < 8 ? view.byteLength : view.getUint32(0, true)
-  const at = fieldAt(view, table, MIN_LSN, 8)
+function minLsnAt(view: DataView, start: number): number {
+  const at = fieldAt(view, tableAt(view, start), MIN_LSN, 8)
   return at < 0 ? 0 : view.getUint32(at, true) + view.getUint32(at + 4, true) * 0x1_0000_0000
 }
 
