@@ -78,6 +78,8 @@ export interface PlainPair {
   readonly count: number
   /** Which of them is the latest: the greatest HLC, of equal ones the greatest id. -1 where there is none. */
   readonly latest: number
+  /** Why the latest wins, by a lens for which it always does (`Lens.whyLatest`). There is one. */
+  whyLatest(why: (hlc: Hlc) => string): string
   /** One of them. @throws {DbError} as the reader does */
   claim(i: number, reader: AssertionReader): StoredAssertion
   /** All of them, as lenses take them. @throws {DbError} as the reader does */

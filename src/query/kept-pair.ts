@@ -1,15 +1,17 @@
+import type { Hlc } from '../base/hlc.ts'
 import { readLsn, writeLsn } from '../base/lsn.ts'
 import { columnsOf } from '../lens/columns.ts'
 import type { LensContext } from '../lens/lens.ts'
 import { toleranceOf } from '../lens/value.ts'
 import type { EntryPlace, PairEntries } from '../store/pair-entries.ts'
+import { countText } from './answer-parts.ts'
 import type { AssertionReader, ClaimColumns, PlainPair, StoredAssertion } from './candidate-source.ts'
 import { claimBytes } from './claim-cache.ts'
 import { LIFECYCLES_STANDING } from './candidates.ts'
 import { lifecyclePasses } from './filter.ts'
 
-/** What a pair is counted with beside its names, candidates and claims. */
-const PAIR_OVERHEAD_BYTES = 1280
+/** What a pair is counted with beside its names, candidates and claims; a sentence of some 80 characters is in it. */
+const PAIR_OVERHEAD_BYTES = 1408
 
 // A place: one object for each entry would take five times as much.
 const PLACE_LSN = 0
@@ -39,6 +41,8 @@ export class KeptPair implements PlainPair {
   /** By rank, those that somebody has read. */
   readonly #claims: (StoredAssertion | undefined)[]
   #columns: ClaimColumns | undefined
+  /** Kept, because to say it takes longer than to find the latest. */
+  #whyLatest: { readonly by: (hlc: Hlc) => string, readonly text: string } | undefined
   readonly #grew: (bytes: number) => void
 
   /**
@@ -74,6 +78,14 @@ export class KeptPair implements PlainPair {
     if (prefix.length !== length) return false
     for (let i = length - 1; i >= 0; i--) if (prefix[i] !== key[i]) return false
     return true
+  }
+
+  whyLatest(why: (hlc: Hlc) => string): string {
+    if (this.#whyLatest?.by !== why) {
+      const hlc = this.#places.getBigUint64(PLACE_BYTES * this.latest + PLACE_HLC, true)
+      this.#whyLatest = { by: why, text: `${why(hlc)} ${countText(this.count, 0)}` }
+    }
+    return this.#whyLatest.text
   }
 
   claim(i: number, reader: AssertionReader): StoredAssertion {

@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Lens, LensContext } from '../lens/lens.ts'
 import { lensOf as registryLensOf } from '../lens/registry.ts'
 import type { LensSettings } from '../lens/settings.ts'
-import { answerPartsOf, countText, leavesOut } from './answer-parts.ts'
+import { answerPartsOf, leavesOut } from './answer-parts.ts'
 import { LEAVE_OUT } from '../wire/query-request.codec.ts'
 import { AnswerWriter } from './answer-writer.ts'
 import type { AssertionReader, CandidateSource, ClaimColumns, PlainPair } from './candidate-source.ts'
@@ -72,7 +72,7 @@ export class PlainAnswers {
   #latest(pair: PlainPair, why: (hlc: bigint) => string, leaveOut: number): AnswerParts {
     const { subject, predicate, count: candidates, latest } = pair
     const winner = pair.claim(latest, this.#deps.reader)
-    return { subject, predicate, candidates, winner, why: leavesOut(leaveOut, LEAVE_OUT.reasons) ? undefined : `${why(winner.hlc)} ${countText(candidates, 0)}` }
+    return { subject, predicate, candidates, winner, why: leavesOut(leaveOut, LEAVE_OUT.reasons) ? undefined : pair.whyLatest(why) }
   }
 
   #through(pair: PlainPair, lens: Lens, leaveOut: number): AnswerParts {
