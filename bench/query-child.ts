@@ -183,7 +183,7 @@ class Reader {
     const framesPerMs = rate / perFrame / 1000
     const framesMax = Math.floor(framesPerMs * (seconds * 1000 + OPEN_WARMUP_MS))
     while (this.#sentFrames < framesMax) {
-      const due = Math.min(framesMax, Math.floor(framesPerMs * Math.floor(systemClock.monoMs() - start)))
+      const due = Math.min(framesMax, 1 + Math.floor(framesPerMs * Math.floor(systemClock.monoMs() - start)))
       while (this.#sentFrames < due) this.#sendDue(this.#sentFrames % connections, start + Math.ceil(this.#sentFrames / framesPerMs))
       await new Promise((resolve) => setTimeout(resolve, 1))
     }
