@@ -3,7 +3,7 @@ import type { Lsn, WalPosition } from '../base/lsn.ts'
 import { KiB, MiB } from '../base/units.ts'
 import { HASH_BYTES } from '../record/limits.ts'
 import { RECORD_KIND } from '../wal/record.layout.ts'
-import { AssertionView } from '../wire/assertion-view.ts'
+import { IndexedFieldsView } from '../wire/assertion-view.ts'
 import { BatchView } from '../wire/batch.codec.ts'
 import { LogEntryView } from '../wire/log-entry.codec.ts'
 import { SIGNED_BY_AGENT, SIGNED_BY_BATCH, SIGNED_BY_NOBODY } from './delivery.codec.ts'
@@ -48,7 +48,7 @@ export class FeedCursor implements Carrier {
   readonly #log: FeedLog
   readonly #entry = new LogEntryView()
   readonly #batch = new BatchView()
-  readonly #view = new AssertionView()
+  readonly #view = new IndexedFieldsView()
   readonly #fields = new AssertionFields()
   #place: LogPlace
   /** Next assertion of the record under way; -1 between records. */
@@ -130,12 +130,13 @@ export class FeedCursor implements Carrier {
 
   #lookAtRecord(): void {
     const entry = this.#entry
+    const batch = this.#batch
     for (; this.#index < entry.count; this.#index++) {
       if (!entry.accepted(this.#index)) continue
       if (this.piece.matchCount >= PIECE_MATCHES_MAX) return
-      this.#view.reset(this.#batch.bytes, this.#batch.itemOffset(this.#index), this.#batch.itemLength(this.#index))
+      this.#view.reset(batch.view, batch.itemOffset(this.#index), batch.itemLength(this.#index))
       this.#item = -1
-      this.index.match(this.#fields.reset(this.#view), this.#give)
+      this.index.match(this.#fields.reset(batch.bytes, this.#view), this.#give)
       this.nextLsn++
     }
     this.#index = -1

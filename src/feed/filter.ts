@@ -1,5 +1,5 @@
 import { PREDICATE_BYTES_MAX, SUBJECT_BYTES_MAX } from '../record/limits.ts'
-import type { AssertionView } from '../wire/assertion-view.ts'
+import { IndexedFieldsView } from '../wire/assertion-view.ts'
 
 /**
  * What a subscription is about. Texts are the bytes of their UTF-8 as Latin-1 text: they compare, hash and cut as
@@ -37,49 +37,46 @@ export function filterFault({ subject, subjectIsPrefix, predicate }: FeedFilter)
 
 /** The fields of one assertion that filters look at, each made into text at most once, and only where it is asked for. */
 export class AssertionFields {
-  #bytes: Buffer = Buffer.alloc(0)
-  #of: Uint8Array | undefined
-  #view: AssertionView | undefined
+  /** What the places of `view` count in. */
+  bytes: Uint8Array = new Uint8Array(0)
+  view = new IndexedFieldsView()
+  #texts: Buffer = Buffer.alloc(0)
   #subject: string | undefined
   #predicate: string | undefined
   #agent: string | undefined
 
-  reset(view: AssertionView): this {
-    if (view.bytes !== this.#of) {
-      this.#of = view.bytes
-      this.#bytes = Buffer.from(view.bytes.buffer, view.bytes.byteOffset, view.bytes.length)
+  /** @param view of an assertion in `bytes` */
+  reset(bytes: Uint8Array, view: IndexedFieldsView): this {
+    if (bytes !== this.bytes) {
+      this.bytes = bytes
+      this.#texts = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
     }
-    this.#view = view
+    this.view = view
     this.#subject = undefined
     this.#predicate = undefined
     this.#agent = undefined
     return this
   }
 
-  /** What the texts are made of, and where in it. */
-  get view(): AssertionView {
-    return this.#view!
-  }
-
   get subject(): string {
-    return this.#subject ??= this.#text(this.#view!.subjectStart, this.#view!.subjectLength)
+    return this.#subject ??= this.#text(this.view.subjectStart, this.view.subjectLength)
   }
 
   get predicate(): string {
-    return this.#predicate ??= this.#text(this.#view!.predicateStart, this.#view!.predicateLength)
+    return this.#predicate ??= this.#text(this.view.predicateStart, this.view.predicateLength)
   }
 
   get agent(): string {
-    return this.#agent ??= this.#text(this.#view!.agentStart, 32)
+    return this.#agent ??= this.#text(this.view.agentStart, 32)
   }
 
   /** Bit of the tier that it is of. */
   get tierBit(): number {
-    return 1 << this.#view!.sourceClass
+    return 1 << this.view.sourceClass
   }
 
   #text(start: number, length: number): string {
-    return this.#bytes.toString('latin1', start, start + length)
+    return this.#texts.toString('latin1', start, start + length)
   }
 }
 

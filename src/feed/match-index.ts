@@ -78,29 +78,27 @@ export class MatchIndex<M> {
 
   /** Calls `found` for every group whose filter the assertion matches. */
   match(fields: AssertionFields, found: (group: MatchGroup<M>) => void): void {
-    const ask = (groups: readonly MatchGroup<M>[] | undefined): void => {
-      if (groups === undefined) return
-      for (const group of groups) if (filterMatches(group.filter, fields)) found(group)
-    }
     const sketch = this.#sketch
-    const { view } = fields
-    const { bytes, subjectStart, subjectLength, predicateStart, predicateLength, agentStart } = view
+    const { bytes } = fields
+    const { subjectStart, subjectLength, predicateStart, predicateLength, agentStart } = fields.view
     let hash = SUBJECT_BASIS
     let hashed = 0
     for (const length of this.#prefixLengths) {
       if (length > subjectLength) break
       hash = hashOn(hash, bytes, subjectStart + hashed, subjectStart + length)
       hashed = length
-      if (sketch.has(hash)) ask(this.#byPrefix.get(length)!.get(fields.subject.slice(0, length)))
+      if (sketch.has(hash)) askEach(this.#byPrefix.get(length)!.get(fields.subject.slice(0, length)), fields, found)
     }
     if (this.#bySubject.size > 0 && sketch.has(hashOn(hash, bytes, subjectStart + hashed, subjectStart + subjectLength) ^ WHOLE)) {
-      ask(this.#bySubject.get(fields.subject))
+      askEach(this.#bySubject.get(fields.subject), fields, found)
     }
-    if (this.#byAgent.size > 0 && sketch.has(hashOn(AGENT_BASIS, bytes, agentStart, agentStart + AGENT_HASHED_BYTES))) ask(this.#byAgent.get(fields.agent))
+    if (this.#byAgent.size > 0 && sketch.has(hashOn(AGENT_BASIS, bytes, agentStart, agentStart + AGENT_HASHED_BYTES))) {
+      askEach(this.#byAgent.get(fields.agent), fields, found)
+    }
     if (this.#byPredicate.size > 0 && sketch.has(hashOn(PREDICATE_BASIS, bytes, predicateStart, predicateStart + predicateLength))) {
-      ask(this.#byPredicate.get(fields.predicate))
+      askEach(this.#byPredicate.get(fields.predicate), fields, found)
     }
-    if (this.#rest.length > 0) ask(this.#rest)
+    if (this.#rest.length > 0) askEach(this.#rest, fields, found)
   }
 
   /** The table and key that a filter stands under, and the key's hash; undefined: among the rest. */
@@ -142,4 +140,9 @@ export class MatchIndex<M> {
     this.#byPrefix.delete(subject.length)
     this.#prefixLengths = [...this.#byPrefix.keys()].sort((a, b) => a - b)
   }
+}
+
+function askEach<M>(groups: readonly MatchGroup<M>[] | undefined, fields: AssertionFields, found: (group: MatchGroup<M>) => void): void {
+  if (groups === undefined) return
+  for (const group of groups) if (filterMatches(group.filter, fields)) found(group)
 }

@@ -150,7 +150,7 @@ function fieldStart(view: DataView, table: number, vtable: number, vtableBytes: 
 }
 
 /**
- * The few fields of a VERIFIED Assertion that the index by subject needs, found at half the cost of {@link AssertionView}, whose members they
+ * The few fields of a VERIFIED Assertion that the index by subject and subscriptions need, found at half the cost of {@link AssertionView}, whose members they
  * are named after.
  */
 export class IndexedFieldsView {

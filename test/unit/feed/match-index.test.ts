@@ -4,7 +4,7 @@ import { AssertionFields, filterKey, filterMatches, type FeedFilter } from '../.
 import { MatchIndex } from '../../../src/feed/match-index.ts'
 import { MatchSketch, PREDICATE_BASIS, SUBJECT_BASIS, hashOn, hashText } from '../../../src/feed/match-sketch.ts'
 import { initHash } from '../../../src/record/claim.ts'
-import { AssertionView } from '../../../src/wire/assertion-view.ts'
+import { IndexedFieldsView } from '../../../src/wire/assertion-view.ts'
 import { encodeAssertion } from '../../../src/wire/assertion.codec.ts'
 import { claim } from '../query/test-log.ts'
 
@@ -28,7 +28,9 @@ const claimArbitrary = fc.record({
 })
 
 function fieldsOf({ agent, ...change }: { subject: string, predicate: string, sourceClass: 0 | 1 | 2, agent: number }): AssertionFields {
-  return new AssertionFields().reset(new AssertionView().reset(encodeAssertion(claim({ ...change, agent: agentOf(agent) }))))
+  const bytes = encodeAssertion(claim({ ...change, agent: agentOf(agent) }))
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  return new AssertionFields().reset(bytes, new IndexedFieldsView().reset(view, 0, bytes.length))
 }
 
 /** The meaning of a filter, of decoded values and without an index. */
