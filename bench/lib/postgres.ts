@@ -3,6 +3,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, readdirSync,
 import { join } from 'node:path'
 import pg from 'pg'
 import { systemClock } from '../../src/base/clock.ts'
+import { holdsWithin } from '../../test/support/holds-within.ts'
 import { plainRecords, type PlainRecord } from './records.ts'
 
 /**
@@ -57,14 +58,7 @@ export interface Postgres {
 }
 
 const USER = 'bench'
-
-async function until(what: string, limitMs: number, check: () => Promise<boolean>): Promise<void> {
-  const end = systemClock.monoMs() + limitMs
-  while (!(await check())) {
-    if (systemClock.monoMs() > end) throw new Error(`${what} took more than ${limitMs} ms`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-}
+const START_MS_MAX = 30_000
 
 async function once(config: pg.ClientConfig, sql: readonly string[]): Promise<void> {
   const client = new pg.Client(config)
@@ -99,10 +93,11 @@ export async function startPostgres(dir: string): Promise<Postgres> {
   const exited = new Promise<void>((resolve) => server.once('exit', () => resolve()))
   const client: pg.ClientConfig = { host: dir, user: USER, database: 'postgres' }
   try {
-    await until('start of PostgreSQL', 30_000, async () => {
+    const isUp = await holdsWithin(START_MS_MAX, async () => {
       if (server.exitCode !== null) throw new Error(`PostgreSQL ended: ${log.join('')}`)
       return await once(client, []).then(() => true, () => false)
     })
+    if (!isUp) throw new Error(`the start of PostgreSQL took more than ${START_MS_MAX} ms`)
   } catch (error) {
     server.kill('SIGKILL')
     throw error

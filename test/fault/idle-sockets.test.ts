@@ -10,6 +10,7 @@ import { bystander, cpuSeconds, describeSights, residentMiB, scrape, unnoticed }
 import { recordFault } from '../support/fault-record.ts'
 import { claimSource } from '../support/history.claims.ts'
 import { sleep, trialCount } from '../support/history.trial.ts'
+import { holdsWithin } from '../support/holds-within.ts'
 import { Crowd, type Habit } from '../support/plain-sockets.ts'
 import { buildRoot } from '../support/root.ts'
 import { startServer, type RunningServer, type ServerOptions } from '../support/server.ts'
@@ -42,15 +43,6 @@ async function start(t: Test, options: Partial<ServerOptions>): Promise<RunningS
   return server
 }
 
-async function until(holds: () => boolean | Promise<boolean>, msMax = OPENED_MS_MAX): Promise<boolean> {
-  const end = systemClock.monoMs() + msMax
-  while (!(await holds())) {
-    if (systemClock.monoMs() > end) return false
-    await sleep(50)
-  }
-  return true
-}
-
 t.test(`${IDLE} idle WebSockets and ${SLOW} slow readers`, async (t) => {
   // Room for the others, and for nobody beyond them.
   const others = 8
@@ -62,7 +54,7 @@ t.test(`${IDLE} idle WebSockets and ${SLOW} slow readers`, async (t) => {
   const slow = await Crowd.open(server.port, SLOW, IDLE_WEBSOCKET)
   t.teardown(() => slow.closeAll())
   for (const socket of slow.sockets) socket.pause()
-  t.ok(await until(async () => (await scrape(server.url, 'stemedb_connections '))[0]! >= IDLE + SLOW), `${IDLE + SLOW} are open`)
+  t.ok(await holdsWithin(OPENED_MS_MAX, async () => (await scrape(server.url, 'stemedb_connections '))[0]! >= IDLE + SLOW), `${IDLE + SLOW} are open`)
   t.strictSame([...idle.said].filter((line) => line.startsWith('HTTP')), ['HTTP/1.1 101 Switching Protocols'])
   const during = await bystander(server.url)
   const grown = residentMiB(server.pid) - residentBefore
@@ -71,7 +63,7 @@ t.test(`${IDLE} idle WebSockets and ${SLOW} slow readers`, async (t) => {
 
   const witnesses = await Promise.all(Array.from({ length: others }, () => Socket.open(server.wsUrl)))
   const refused = await Crowd.open(server.port, BEYOND, IDLE_WEBSOCKET)
-  t.ok(await until(() => refused.said.size > 0))
+  t.ok(await holdsWithin(OPENED_MS_MAX, () => refused.said.size > 0))
   t.strictSame([...refused.said], ['HTTP/1.1 503 Service Unavailable'], `${BEYOND} more are refused`)
   refused.closeAll()
   const claims = await claimSource(1, systemClock.wallMs() - 1000)
@@ -154,6 +146,6 @@ t.test(`${SILENT_TLS} TLS handshakes that never begin`, async (t) => {
   const crowd = await Crowd.open(server.port, SILENT_TLS, NOTHING)
   const half = await Crowd.open(server.port, SILENT_TLS, { name: 'half a hello', head: '\x16\x03\x01' })
   t.teardown(() => { crowd.closeAll(); half.closeAll() })
-  t.ok(await until(() => crowd.open + half.open === 0, SILENT_MS_MAX), `${crowd.open + half.open} are left after ${(Math.max(...crowd.livedMs, ...half.livedMs) / 1000).toFixed(1)} s`)
+  t.ok(await holdsWithin(SILENT_MS_MAX, () => crowd.open + half.open === 0), `${crowd.open + half.open} are left after ${(Math.max(...crowd.livedMs, ...half.livedMs) / 1000).toFixed(1)} s`)
   t.match(execFileSync('curl', ['-sk', `https://127.0.0.1:${server.port}/livez`]).toString(), /ok/, 'others are served')
 })

@@ -6,6 +6,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { decodeManifest } from '../../src/wal/manifest.codec.ts'
 import { readDamaged } from '../support/damaged-reads.ts'
 import { recordFault } from '../support/fault-record.ts'
+import { holdsWithin } from '../support/holds-within.ts'
 import { describeVerdict, isWhole } from '../support/history.ts'
 import { Trial, sleep, trialCount, trialSeed } from '../support/history.trial.ts'
 import type { RunningServer, Settings } from '../support/server.ts'
@@ -58,18 +59,13 @@ async function scrubFigures(server: RunningServer): Promise<{ readonly damaged: 
  */
 async function foundWithinCycle(server: RunningServer, damaged: number, cyclesBefore: number): Promise<boolean> {
   let isLate = false
-  await until(FOUND_MS_MAX, async () => {
+  await holdsWithin(FOUND_MS_MAX, async () => {
     const now = await scrubFigures(server)
     if (now.damaged === damaged) return true
     isLate = now.cycles >= cyclesBefore + 2
     return isLate
   })
   return !isLate
-}
-
-async function until(msMax: number, holds: () => boolean | Promise<boolean>): Promise<boolean> {
-  for (const end = systemClock.monoMs() + msMax; systemClock.monoMs() < end; await sleep(50)) if (await holds()) return true
-  return false
 }
 
 /** Fills a log with many small segments, and starts a node over it that has nothing else to do. */
@@ -79,7 +75,7 @@ async function filled(t: Test, settings: Settings): Promise<{ trial: Trial, data
   const trial = await Trial.create({ dataDir, settings: { ...SETTINGS, ...settings } }, seed)
   const server = await trial.start()
   const stream = await trial.beginStream(server, { connections: 16, batchMax: 16, claimsMax: 200_000, resendRate: 0 })
-  t.ok(await until(FILL_MS_MAX, () => sealedOf(dataDir).length >= SEGMENTS_MIN), `${SEGMENTS_MIN} segments are sealed`)
+  t.ok(await holdsWithin(FILL_MS_MAX, () => sealedOf(dataDir).length >= SEGMENTS_MIN), `${SEGMENTS_MIN} segments are sealed`)
   stream.pause()
   await stream.settle(30_000)
   trial.endStream()
@@ -152,7 +148,7 @@ t.test(`${FLIPS} flips in cold data: found within a cycle, none served`, async (
     t.equal(probe.status, 200, 'it is ready all the same: everything else is served')
     t.match(await probe.text(), /^\[!\]log degraded: damaged in segment \d+ at offset \d+ \(LSN \d+\): /m, 'and says where')
     flips.forEach(flip)
-    t.ok(await until(FOUND_MS_MAX, async () => (await scrubFigures(server)).damaged === 0), 'what was put right is noticed')
+    t.ok(await holdsWithin(FOUND_MS_MAX, async () => (await scrubFigures(server)).damaged === 0), 'what was put right is noticed')
   }
   foundMs.sort((a, b) => a - b)
   const medianMs = foundMs[foundMs.length >> 1]!

@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { ByteBuffer } from 'flatbuffers'
 import t, { type Test } from 'tap'
 import WebSocket from 'ws'
-import { systemClock } from '../../src/base/clock.ts'
 import { errorNameOf } from '../../src/base/error-codes.ts'
 import { encodeSubscribe, encodeUnsubscribe, parseFeedFrame, type FeedFrame, type FeedIdentifier, type SubscribeParts } from '../../src/client/feed-frames.ts'
 import { connect, type StemeClient, type StoredAssertion } from '../../src/client/client.ts'
@@ -14,6 +13,7 @@ import { ErrorFrame } from '../../src/fbs/stemedb/error-frame.ts'
 import { residentMiB, scrape } from '../support/bystander.ts'
 import { metricOf } from '../support/node-watch.ts'
 import { frameKind } from '../support/history.driver.ts'
+import { holdsWithin } from '../support/holds-within.ts'
 import { sleep } from '../support/history.trial.ts'
 import { cliPath, startServer, SUBPROTOCOL, type RunningServer, type Settings } from '../support/server.ts'
 import { curl, get } from './curl.ts'
@@ -81,11 +81,7 @@ class RawSubscriber {
 }
 
 async function until(holds: () => boolean, what: string, msMax = 20_000): Promise<void> {
-  const end = systemClock.monoMs() + msMax
-  while (!holds()) {
-    if (systemClock.monoMs() > end) throw new Error(`not within ${msMax} ms: ${what}`)
-    await sleep(10)
-  }
+  if (!(await holdsWithin(msMax, holds, 10))) throw new Error(`not within ${msMax} ms: ${what}`)
 }
 
 const countingUp = (count: number, from = 1): number[] => Array.from({ length: count }, (_, i) => from + i)
