@@ -23,6 +23,8 @@ const FILL_WINDOW = 4
 const FRAMES = 1024
 /** Of an open loop, that are told apart: more than are ever under way. */
 const MESSAGES = 65_536
+/** A reply may leave out an id of 0. */
+const FIRST_ID = 1
 /** Replies that are decoded in full, to know that they are answers. */
 const LOOKED_AT = 500
 /** Of an open loop, before what is measured: for so long two slow cores are also busy with compiling this process's code. */
@@ -203,7 +205,7 @@ class Reader {
     this.#unanswered[number % MESSAGES] = perFrame
     const view = new DataView(frame.buffer)
     const places = this.#idPlaces[number % FRAMES]!
-    for (let i = 0; i < perFrame; i++) writeId(view, places[i]!, number * perFrame + i)
+    for (let i = 0; i < perFrame; i++) writeId(view, places[i]!, FIRST_ID + number * perFrame + i)
     this.#underWay[connection]! += perFrame
     this.#sockets[connection]!.write(frame)
   }
@@ -227,7 +229,7 @@ class Reader {
     for (let i = 0; i < count; i++) {
       // Replies have their id in the same slot as requests.
       const { requestId } = volatileFieldsOf(view, list?.start(i))
-      const message = Math.floor(readId(view, requestId) / this.#run.perFrame) % MESSAGES
+      const message = Math.floor((readId(view, requestId) - FIRST_ID) / this.#run.perFrame) % MESSAGES
       const due = this.#due[message]!
       this.#unanswered[message]!--
       if (due >= this.#measuredFromMonoMs) this.#latencies.record(nowMonoMs - due)
