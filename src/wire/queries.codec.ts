@@ -23,6 +23,7 @@ const itemAligned = (position: number): number => ((position + 3) & ~7) + 4
 
 const SQRQ = 0x51525153
 const SQRS = 0x53525153
+const SQRP = 0x50525153
 const SQRR = 0x52525153
 
 /** The identifier of a buffer as it stands there, little-endian; 0 where there is no room for one. */
@@ -33,6 +34,8 @@ export const identifierAt = (bytes: Uint8Array): number =>
 export const isQueryFrame = (frame: Uint8Array): boolean => identifierAt(frame) === SQRQ
 /** The same of Queries. */
 export const isQueriesFrame = (frame: Uint8Array): boolean => identifierAt(frame) === SQRS
+/** The same of a QueryReply. */
+export const isReplyFrame = (frame: Uint8Array): boolean => identifierAt(frame) === SQRP
 /** The same of Replies. */
 export const isRepliesFrame = (frame: Uint8Array): boolean => identifierAt(frame) === SQRR
 

@@ -1,7 +1,9 @@
+import { HASH_BYTES } from '../record/limits.ts'
 import { LIST_ITEMS_MAX, ListView, fieldAt, isQueriesFrame } from './queries.codec.ts'
 
 // Slots of fbs/query.fbs.
 const REQUEST_ID = 0
+const ID = 2
 const MIN_LSN = 23
 
 /**
@@ -12,6 +14,9 @@ export function volatileFieldsOf(view: DataView, start = 0): { readonly requestI
   const table = tableAt(view, start)
   return { requestId: fieldAt(view, table, REQUEST_ID, 8), minLsn: fieldAt(view, table, MIN_LSN, 8) }
 }
+
+/** Place in `view` of the 32 bytes of the id that a request at `start` asks for; -1 where it is absent. Safe for any bytes. */
+export const idPlaceOf = (view: DataView, start = 0): number => fieldAt(view, tableAt(view, start), ID, HASH_BYTES)
 
 /** Outside, where there is none. */
 const tableAt = (view: DataView, start: number): number => view.byteLength < start + 8 ? view.byteLength : start + view.getUint32(start, true)

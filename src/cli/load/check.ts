@@ -2,9 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../../base/clock.ts'
 import { toHex } from '../../base/bytes.ts'
 import { HASH_BYTES } from '../../record/limits.ts'
-import { GetConnection } from './get-connection.ts'
+import type { NodeUrls } from '../../client/urls.ts'
 import type { CheckReport } from './load.types.ts'
 import type { Outcomes } from './outcomes.ts'
+import { IDS_PER_MESSAGE, ReadBackConnection } from './read-back.ts'
 import type { FrameMaker } from './template.ts'
 
 /** Ids that are asked for again; more are counted as missing at once. */
@@ -15,48 +16,50 @@ const RETRY_MS_MAX = 20_000
 const RETRY_PAUSE_MS = 250
 
 export interface CheckInput {
-  readonly base: string
+  readonly urls: NodeUrls
   readonly maker: FrameMaker
   readonly outcomes: Outcomes
   readonly connections: number
   readonly onProgress: ((read: number, elapsedMs: number) => void) | undefined
 }
 
-function* storedIds(maker: FrameMaker, outcomes: Outcomes): Generator<string> {
+function* storedIds(maker: FrameMaker, outcomes: Outcomes): Generator<Uint8Array> {
   const ids = new Uint8Array(maker.batch * HASH_BYTES)
   for (const { frame, except } of outcomes.stored()) {
     maker.idsInto(ids, frame)
     for (let i = 0; i < maker.batch; i++) {
-      if (except?.has(i) !== true) yield toHex(ids.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES))
+      if (except?.has(i) !== true) yield ids.slice(i * HASH_BYTES, (i + 1) * HASH_BYTES)
     }
   }
 }
 
 /** Reads every id that was acked; each must be there, under its own id. */
 export async function checkStored(input: CheckInput): Promise<CheckReport> {
-  const base = new URL(input.base)
   const startMs = systemClock.monoMs()
   let read = 0
   let found = 0
   let failed = 0
-  let retry: string[] = []
+  let retry: Uint8Array[] = []
   let lost = 0
   const missingIds: string[] = []
 
-  const ask = async (connection: GetConnection, id: string): Promise<number> => {
-    const { status, body } = await connection.get(`/v1/assertions/${id}`)
-    return status === 200 && body.indexOf(id) < 0 ? 0 : status
-  }
-  const pass = async (ids: Iterator<string>, onMiss: (id: string, status: number) => void): Promise<void> => {
+  const pass = async (ids: Iterator<Uint8Array>, onMiss: (id: Uint8Array, isMissing: boolean) => void): Promise<void> => {
     const worker = async (): Promise<void> => {
-      let connection = new GetConnection(base)
+      let connection = new ReadBackConnection()
       try {
-        for (let next = ids.next(); next.done !== true; next = ids.next()) {
-          if (connection.failed) connection = new GetConnection(base)
-          const status = await ask(connection, next.value).catch(() => 0)
-          if (status === 200) found++
-          else onMiss(next.value, status)
-          if (++read % 1000 === 0) input.onProgress?.(read, systemClock.monoMs() - startMs)
+        for (let some = taken(ids); some.length > 0; some = taken(ids)) {
+          if (!connection.isOpen) {
+            connection = new ReadBackConnection()
+            // Nobody there: what is asked for counts as not answered.
+            await connection.open(input.urls).catch(() => undefined)
+          }
+          const outcomes = await connection.ask(some)
+          outcomes.forEach((outcome, i) => {
+            if (outcome === 'found') found++
+            else onMiss(some[i]!, outcome === 'missing')
+          })
+          read += some.length
+          input.onProgress?.(read, systemClock.monoMs() - startMs)
         }
       } finally {
         connection.close()
@@ -65,7 +68,7 @@ export async function checkStored(input: CheckInput): Promise<CheckReport> {
     await Promise.all(Array.from({ length: input.connections }, worker))
   }
 
-  const miss = (id: string): void => {
+  const miss = (id: Uint8Array): void => {
     if (retry.length < RETRY_IDS_MAX) retry.push(id)
     else lost++
   }
@@ -79,10 +82,21 @@ export async function checkStored(input: CheckInput): Promise<CheckReport> {
   }
   const last = retry
   retry = []
-  await pass(last.values(), (id, status) => {
-    if (status === 404) lost++
+  await pass(last.values(), (id, isMissing) => {
+    if (isMissing) lost++
     else failed++
-    if (missingIds.length < MISSING_SHOWN_MAX) missingIds.push(id)
+    if (missingIds.length < MISSING_SHOWN_MAX) missingIds.push(toHex(id))
   })
   return { read: total, found, missing: lost, failed, seconds: (systemClock.monoMs() - startMs) / 1000, missingIds }
+}
+
+/** The next ids, as many as share a message. */
+function taken(ids: Iterator<Uint8Array>): Uint8Array[] {
+  const some: Uint8Array[] = []
+  while (some.length < IDS_PER_MESSAGE) {
+    const next = ids.next()
+    if (next.done === true) break
+    some.push(next.value)
+  }
+  return some
 }

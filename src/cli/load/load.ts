@@ -128,7 +128,7 @@ export class LoadRun {
     if (this.#maker === undefined || this.#outcomes === undefined) return { read: 0, found: 0, missing: 0, failed: 0, seconds: 0, missingIds: [] }
     const total = Math.max(1, this.#outcomes.accepted)
     return checkStored({
-      base: url === undefined ? this.#urls.http : nodeUrlsOf(url).http,
+      urls: url === undefined ? this.#urls : nodeUrlsOf(url),
       maker: this.#maker,
       outcomes: this.#outcomes,
       connections: this.#settings.checkConnections,

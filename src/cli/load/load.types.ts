@@ -120,7 +120,7 @@ export interface CheckReport {
   readonly read: number
   readonly found: number
   readonly missing: number
-  /** Answers that were neither the assertion nor 404. */
+  /** Of which nobody said whether it is there. */
   readonly failed: number
   readonly seconds: number
   /** The first few missing ids, hex. */

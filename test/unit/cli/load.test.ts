@@ -8,10 +8,12 @@ import { isDbError } from '../../../src/base/errors.ts'
 import { isAcks, readAcks, type FastAck } from '../../../src/cli/load/acks-reader.ts'
 import { LoadRun, runLoad, type LoadOptions, type LoadProgress } from '../../../src/cli/load/load.ts'
 import { FrameParser, MESSAGE_BYTES_MAX, frameOf, headerBytesOf } from '../../../src/cli/load/raw-ws.ts'
+import { IDS_PER_MESSAGE, ReadBackConnection } from '../../../src/cli/load/read-back.ts'
 import { Schedule, TICK_MS_MIN } from '../../../src/cli/load/schedule.ts'
 import { PatchedSource, PreparedSource } from '../../../src/cli/load/source.ts'
 import { FrameMaker, writeDigits, type TemplateOptions } from '../../../src/cli/load/template.ts'
 import { parseCount, parseDuration } from '../../../src/cli/load-command.ts'
+import { nodeUrlsOf } from '../../../src/client/urls.ts'
 import { nodeSigner } from '../../../src/cli/node-signer.ts'
 import { runCli } from '../../../src/cli/program.ts'
 import { batchMessage, realmHashOf, singleMessage } from '../../../src/merkle/signed-message.ts'
@@ -233,6 +235,23 @@ t.test('closed loop: window kept, everything acked and found again', async (t) =
   const given = { ...small, url: node.url, assertionsMax: 40, runId: RUN_ID }
   t.match(await runLoad(given), { accepted: 40, duplicates: 0, refusalLatency: { count: 0 }, retryAfterMsMin: null })
   t.match(await runLoad(given), { accepted: 0, duplicates: 40 }, 'a given run id alone makes the same assertions again')
+})
+
+t.test('reading back: what is there, what is not, and who hangs up', async (t) => {
+  const node = await fakeNode(t)
+  const ids = Array.from({ length: IDS_PER_MESSAGE }, (_, i) => new Uint8Array(32).fill(i + 1))
+  ids.forEach((id, i) => { if (i % 3 === 0) node.stored.set(toHex(id), i + 1) })
+  const wanted = ids.map((_, i) => (i % 3 === 0 ? 'found' : 'missing'))
+  const connection = new ReadBackConnection()
+  t.strictSame(await connection.ask(ids), ids.map(() => 'failed'), 'nobody was asked')
+  await connection.open(nodeUrlsOf(node.url))
+  t.strictSame(await connection.ask(ids), wanted)
+  t.strictSame(await connection.ask(ids.slice(0, 7)), wanted.slice(0, 7), 'a message of fewer')
+  t.strictSame(await connection.ask(ids.toReversed()), wanted.toReversed(), 'in the order in which they were asked for')
+  const cut = connection.ask(ids)
+  node.cut()
+  t.strictSame(await cut, ids.map(() => 'failed'))
+  t.equal(connection.isOpen, false)
 })
 
 t.test('duplicates, refusals, what is missing and what never comes back', async (t) => {

@@ -7,15 +7,19 @@ import { toHex } from '../../../src/base/bytes.ts'
 import { Ack } from '../../../src/fbs/stemedb/ack.ts'
 import { Acks } from '../../../src/fbs/stemedb/acks.ts'
 import { ErrorFrame } from '../../../src/fbs/stemedb/error-frame.ts'
+import { Found } from '../../../src/fbs/stemedb/found.ts'
 import { Hash } from '../../../src/fbs/stemedb/hash.ts'
 import { Outcome } from '../../../src/fbs/stemedb/outcome.ts'
+import { QueryReply } from '../../../src/fbs/stemedb/query-reply.ts'
 import { Receipt } from '../../../src/fbs/stemedb/receipt.ts'
 import { Signature } from '../../../src/fbs/stemedb/signature.ts'
 import { Welcome } from '../../../src/fbs/stemedb/welcome.ts'
 import { rootOfIds } from '../../../src/merkle/tree.ts'
 import { assertionIdOf, initHash } from '../../../src/record/claim.ts'
-import { decodeAssertion } from '../../../src/wire/assertion.codec.ts'
+import { decodeAssertion, encodeAssertion } from '../../../src/wire/assertion.codec.ts'
 import { BatchView } from '../../../src/wire/batch.codec.ts'
+import { ListView, encodeList, isQueriesFrame } from '../../../src/wire/queries.codec.ts'
+import { idPlaceOf, volatileFieldsOf } from '../../../src/wire/query-peek.ts'
 
 /** A node's WebSocket and by-id reads in a hundred lines, which does to its clients what a test tells it to. */
 export interface FakeOutcome {
@@ -107,6 +111,27 @@ export function encodeReceipt(requestId: bigint, batchRoot: Uint8Array): Uint8Ar
   return builder.asUint8Array()
 }
 
+/** @param id of what is found; undefined: nothing is */
+function encodeFoundReply(requestId: bigint, id: Uint8Array | undefined): Uint8Array {
+  const builder = new Builder(512)
+  let found = 0
+  if (id !== undefined) {
+    const assertion = Found.createAssertionVector(builder, encodeAssertion({
+      subject: 's', predicate: 'p', object: { kind: 'boolean', value: true }, confidence: 1, sourceClass: 0, sourceHash: new Uint8Array(32), lifecycle: 'proposed',
+      agent: new Uint8Array(32), assertedAtMs: 0,
+    }))
+    Found.startFound(builder)
+    Found.addId(builder, Hash.createHash(builder, [...id]))
+    Found.addAssertion(builder, assertion)
+    found = Found.endFound(builder)
+  }
+  QueryReply.startQueryReply(builder)
+  QueryReply.addRequestId(builder, requestId)
+  if (found !== 0) QueryReply.addFound(builder, found)
+  builder.finish(QueryReply.endQueryReply(builder), 'SQRP')
+  return builder.asUint8Array()
+}
+
 export interface ReceivedBatch {
   readonly requestId: bigint
   readonly ids: readonly Uint8Array[]
@@ -160,6 +185,7 @@ export class FakeNode {
     socket.on('error', () => undefined)
     socket.on('message', (data) => {
       const bytes = new Uint8Array(data as Buffer).slice()
+      if (isQueriesFrame(bytes)) return socket.send(this.#repliesTo(bytes))
       const unacked = this.#unacked.get(socket)! + bytes.length
       this.#unacked.set(socket, unacked)
       this.unackedBytesMax = Math.max(this.unackedBytesMax, unacked)
@@ -171,6 +197,18 @@ export class FakeNode {
       this.onBatch(batch)
     })
     this.onConnection(socket)
+  }
+
+  /** To questions by id: what is stored is found, as a claim that says nothing of itself but its id. */
+  #repliesTo(queries: Uint8Array): Uint8Array {
+    const list = new ListView().reset(queries)
+    const view = new DataView(queries.buffer, queries.byteOffset, queries.length)
+    return encodeList('SQRR', Array.from({ length: list.count }, (_, i) => {
+      const { requestId } = volatileFieldsOf(view, list.start(i))
+      const at = idPlaceOf(view, list.start(i))
+      const id = queries.slice(at, at + 32)
+      return encodeFoundReply(view.getBigUint64(requestId, true), this.stored.has(toHex(id)) ? id : undefined)
+    }))
   }
 
   /** Bytes of a batch that are given back with its ack. */
