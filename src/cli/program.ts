@@ -260,7 +260,7 @@ function addLoad(program: Command, console: Console, finish: (code: number) => v
     .option('--prepare <count>', 'assertions to sign before the run; default: what rate or duration ask for')
     .option('--prepare-bytes <size>', 'most memory for signed frames', '1GiB')
     .option('--check', 'read every acked id back')
-    .option('--check-connections <count>', 'HTTP connections of the check', '32')
+    .option('--check-connections <count>', 'connections of the check', '32')
     .option('--run-id <hex>', '16 hex digits; the same id makes the same assertions again')
     .addHelpText('after', `
 Examples:

@@ -1,13 +1,16 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { StartFailure, startServer, type ServerOptions } from '../support/server.ts'
+import { repoRoot } from '../support/root.ts'
+import { StartFailure, startServer, type RunningServer, type ServerOptions } from '../support/server.ts'
+import { missing } from '../support/tools.ts'
 import { clientEnv, stemedb } from './command.ts'
+import { runAll, stepsOf, withoutChance, type Step } from './page.ts'
 
 // What the README promises for the first minute, with the commands that it names and the settings that nobody changed.
 
-t.setTimeout(200_000)
+t.setTimeout(300_000)
 
 /** How a start is refused. @throws {Error} where it is not. */
 async function refusalOf(options: ServerOptions): Promise<StartFailure> {
@@ -67,6 +70,44 @@ t.test('assert, query, kill -9, start again, found', async (t) => {
   t.match(byId.stdout, /safe for adults/)
   const repeated = await stemedb(['get', '00'.repeat(32)], { env: again })
   t.equal(repeated.code, 1, 'what is not there is said to be so')
+})
+
+/** Where `apt-get update` leaves its lists. */
+const APT_LISTS = '/var/lib/apt/lists'
+const hasPackageLists = (): boolean => existsSync(APT_LISTS) && readdirSync(APT_LISTS).some((name) => /_Packages(\.\w+)?$/.test(name))
+
+/** Lines without figures, and without what is as long as they are. */
+const shapeOf = (text: string): string[] => withoutChance(text).map((line) => line.replaceAll(/\S*\d\S*/g, 'N')).filter((line) => line !== '')
+
+t.test('every command of the first minute in README.md does what the page says, over a kill -9', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'stemedb-readme-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const page = readFileSync(join(repoRoot, 'README.md'), 'utf8')
+  const steps = stepsOf(page.slice(page.indexOf('## First minute'), page.indexOf('## From a program')))
+  const kill = steps.findIndex(({ command }) => command.startsWith('kill -9'))
+  t.ok(kill > 3 && steps.length > kill + 2 && steps.filter(({ shown }) => shown !== undefined).length >= 4, `${steps.length} steps`)
+  const dataDir = join(folder, 'data')
+  const first = await startServer({ dataDir })
+  t.teardown(() => first.kill9())
+  const run = async (some: readonly Step[], server: RunningServer): Promise<void> => {
+    const mine = hasPackageLists() ? some : some.filter(({ command }) => !command.includes('debian'))
+    if (mine.length < some.length) missing(t, `package lists in ${APT_LISTS} (apt-get update)`)
+    const done = await runAll(mine.map(({ command }) => command), folder, { HOME: folder, ...clientEnv(server, join(folder, 'agent.key')) })
+    for (const [i, { command, shown }] of mine.entries()) {
+      const { code, printed } = done[i]!
+      t.equal(code, 0, `${command}\n${printed}`)
+      if (shown === undefined) continue
+      // What Debian has today is not what it had when the page was written: then the table's head is the same.
+      const expected = command.includes('debian') ? shapeOf(shown).filter((line) => /^│ (list|side) /.test(line)) : shapeOf(shown)
+      t.ok(expected.length > 0, command)
+      for (const line of expected) t.ok(shapeOf(printed).includes(line), `${command}: ${line}\n${printed}`)
+    }
+  }
+  await run(steps.slice(0, kill), first)
+  await first.kill9()
+  const second = await startServer({ dataDir })
+  t.teardown(() => second.kill9())
+  await run(steps.slice(kill + 1), second)
 })
 
 t.test('a second node on the same folder is refused', async (t) => {
