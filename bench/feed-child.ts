@@ -2,11 +2,10 @@ import { ByteBuffer } from 'flatbuffers'
 import { must } from '../src/base/assert.ts'
 import { systemClock } from '../src/base/clock.ts'
 import { encodeSubscribe, parseFeedFrame } from '../src/client/feed-frames.ts'
-import { SUBPROTOCOL } from '../src/client/link.ts'
 import { nodeUrlsOf } from '../src/client/urls.ts'
 import { LoadConnection } from '../src/cli/load/connection.ts'
 import { LatencyRecorder } from '../src/cli/load/latency.ts'
-import { frameOf, openRawSocket, type RawSocket } from '../src/cli/load/raw-ws.ts'
+import { frameOf, openNodeSocket } from '../src/cli/load/raw-ws.ts'
 import { Delivery } from '../src/fbs/stemedb/delivery.ts'
 import { Found } from '../src/fbs/stemedb/found.ts'
 import { initHash } from '../src/record/claim.ts'
@@ -199,10 +198,7 @@ class FeedBench {
   }
 
   async #open(url: string, receiver: Receiver): Promise<void> {
-    const { hostname, port, pathname } = new URL(nodeUrlsOf(url).webSocket)
-    const socket: RawSocket = await openRawSocket({
-      host: hostname, port: Number(port), secure: false, path: pathname, subprotocol: SUBPROTOCOL, timeoutMs: 10_000,
-    }, {
+    const socket = await openNodeSocket(nodeUrlsOf(url), 10_000, {
       message: (bytes) => this.#message(receiver, bytes),
       closed: (reason) => { if (!done) throw new Error(`a subscriber's connection was closed: ${reason}`) },
     })

@@ -1,14 +1,15 @@
 import { systemClock } from '../src/base/clock.ts'
+// Request ids here are 64 bits of which a number has all, as LSNs are.
+import { readLsn as readId, writeLsn as writeId } from '../src/base/lsn.ts'
 import { seededRandom } from '../src/base/random.ts'
 import { nodeUrlsOf } from '../src/client/urls.ts'
 import { LatencyRecorder } from '../src/cli/load/latency.ts'
 import { isAcks, readAcks } from '../src/cli/load/acks-reader.ts'
-import { frameOf, headerBytesOf, openRawSocket, type RawSocket } from '../src/cli/load/raw-ws.ts'
-import { SUBPROTOCOL } from '../src/client/link.ts'
+import { frameOf, headerBytesOf, openNodeSocket, type RawSocket } from '../src/cli/load/raw-ws.ts'
 import { initHash } from '../src/record/claim.ts'
 import { encodeAssertion } from '../src/wire/assertion.codec.ts'
 import { encodeBatch } from '../src/wire/batch.codec.ts'
-import { ListView, encodeList, identifierAt } from '../src/wire/queries.codec.ts'
+import { ListView, encodeList, identifierAt, isRepliesFrame, isReplyFrame } from '../src/wire/queries.codec.ts'
 import { volatileFieldsOf } from '../src/wire/query-peek.ts'
 import { decodeReply } from '../src/wire/query-reply.codec.ts'
 import { encodeQuery } from '../src/wire/query-request.codec.ts'
@@ -31,15 +32,10 @@ const LOOKED_AT = 500
 const OPEN_WARMUP_MS = 3000
 const DRAIN_MS_MAX = 20_000
 
-const SQRP = 0x50525153
-const SQRR = 0x52525153
 const SERR = 0x52524553
 
 async function connect(url: string, message: (bytes: Uint8Array) => void): Promise<RawSocket> {
-  const parsed = new URL(nodeUrlsOf(url).webSocket)
-  return openRawSocket({
-    host: parsed.hostname, port: Number(parsed.port), secure: false, path: parsed.pathname, subprotocol: SUBPROTOCOL, timeoutMs: 10_000,
-  }, { message, closed: (reason) => { if (!done) throw new Error(`the connection was closed: ${reason}`) } })
+  return openNodeSocket(nodeUrlsOf(url), 10_000, { message, closed: (reason) => { if (!done) throw new Error(`the connection was closed: ${reason}`) } })
 }
 let done = false
 
@@ -100,13 +96,6 @@ function framesOf(run: ReadWork): Uint8Array[] {
     return queries.length === 1 ? queries[0]! : encodeList('SQRS', queries)
   })
 }
-
-function writeId(view: DataView, at: number, id: number): void {
-  view.setUint32(at, id, true)
-  view.setUint32(at + 4, id / 2 ** 32, true)
-}
-
-const readId = (view: DataView, at: number): number => view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32
 
 class Reader {
   readonly #run: ReadWork
@@ -211,10 +200,9 @@ class Reader {
   }
 
   #message(connection: number, bytes: Uint8Array): void {
-    const identifier = identifierAt(bytes)
-    if (identifier === SERR) throw new Error('the node closes the connection')
-    if (identifier !== SQRP && identifier !== SQRR) return
-    const list = identifier === SQRR ? this.#list.reset(bytes) : undefined
+    if (identifierAt(bytes) === SERR) throw new Error('the node closes the connection')
+    const list = isRepliesFrame(bytes) ? this.#list.reset(bytes) : undefined
+    if (list === undefined && !isReplyFrame(bytes)) return
     const count = list?.count ?? 1
     this.#underWay[connection]! -= count
     this.#answers += count

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts'
-import type { Lsn } from '../base/lsn.ts'
+import { readLsn, type Lsn } from '../base/lsn.ts'
 import { wordSum } from '../base/word-sum.ts'
 import type { ThreadMetrics } from '../observe/thread-metrics.ts'
 import { fieldAt } from '../wire/queries.codec.ts'
@@ -86,7 +86,7 @@ export class AnswerCache {
     const { requestId, minLsn } = volatileFieldsOf(key)
     const idLow = requestId < 0 ? 0 : key.getUint32(requestId, true)
     const idHigh = requestId < 0 ? 0 : key.getUint32(requestId + 4, true)
-    const leastLsn = minLsn < 0 ? 0 : key.getUint32(minLsn, true) + key.getUint32(minLsn + 4, true) * 0x1_0000_0000
+    const leastLsn = minLsn < 0 ? 0 : readLsn(key, minLsn)
     zero(key, requestId)
     zero(key, minLsn)
     const hash = wordSum(key, 0, length)

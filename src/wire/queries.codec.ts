@@ -140,23 +140,24 @@ export function encodeList(identifier: ListIdentifier, items: readonly Uint8Arra
  */
 export class ListView {
   #bytes: Uint8Array = new Uint8Array(0)
-  #view = new DataView(this.#bytes.buffer)
+  /** Of the frame: what `start` counts in. */
+  view = new DataView(this.#bytes.buffer)
   #vector = 0
   /** How many the frame says that there are. */
   count = 0
 
   reset(frame: Uint8Array): this {
     this.#bytes = frame
-    this.#view = new DataView(frame.buffer, frame.byteOffset, frame.length)
-    this.#vector = vectorAt(this.#view, frame.length < ROOT_BYTES ? frame.length : this.#view.getUint32(0, true))
-    this.count = this.#vector < 0 ? 0 : this.#view.getUint32(this.#vector, true)
+    this.view = new DataView(frame.buffer, frame.byteOffset, frame.length)
+    this.#vector = vectorAt(this.view, frame.length < ROOT_BYTES ? frame.length : this.view.getUint32(0, true))
+    this.count = this.#vector < 0 ? 0 : this.view.getUint32(this.#vector, true)
     return this
   }
 
   /** A view of the i-th item; empty where it is none. */
   item(i: number): Uint8Array {
     const start = this.start(i)
-    return start < 0 ? EMPTY : this.#bytes.subarray(start, start + this.#view.getUint32(start - 4, true))
+    return start < 0 ? EMPTY : this.#bytes.subarray(start, start + this.view.getUint32(start - 4, true))
   }
 
   /** Where the i-th item stands in the frame: a view of each is more than many questions of it cost. -1 where it is none. */
@@ -165,8 +166,8 @@ export class ListView {
     const { length } = this.#bytes
     const slot = this.#vector + 4 + 4 * i
     if (slot > length - 4) return -1
-    const vector = vectorAt(this.#view, slot + this.#view.getUint32(slot, true))
-    return vector < 0 || this.#view.getUint32(vector, true) > length - vector - 4 ? -1 : vector + 4
+    const vector = vectorAt(this.view, slot + this.view.getUint32(slot, true))
+    return vector < 0 || this.view.getUint32(vector, true) > length - vector - 4 ? -1 : vector + 4
   }
 }
 

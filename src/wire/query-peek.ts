@@ -1,3 +1,4 @@
+import { readLsn } from '../base/lsn.ts'
 import { HASH_BYTES } from '../record/limits.ts'
 import { LIST_ITEMS_MAX, ListView, fieldAt, isQueriesFrame } from './queries.codec.ts'
 
@@ -30,20 +31,19 @@ export function peekQueryCount(frame: Uint8Array): number {
 
 /** The greatest `min_lsn` of a frame's queries; 0 where none names one. Safe for any bytes, right for those that verify. */
 export function peekMinLsn(frame: Uint8Array): number {
-  const view = new DataView(frame.buffer, frame.byteOffset, frame.length)
-  if (!isQueriesFrame(frame)) return minLsnAt(view, 0)
+  if (!isQueriesFrame(frame)) return minLsnAt(new DataView(frame.buffer, frame.byteOffset, frame.length), 0)
   let most = 0
   list.reset(frame)
   for (let i = 0; i < Math.min(list.count, LIST_ITEMS_MAX); i++) {
     const start = list.start(i)
-    if (start >= 0) most = Math.max(most, minLsnAt(view, start))
+    if (start >= 0) most = Math.max(most, minLsnAt(list.view, start))
   }
   return most
 }
 
 function minLsnAt(view: DataView, start: number): number {
   const at = fieldAt(view, tableAt(view, start), MIN_LSN, 8)
-  return at < 0 ? 0 : view.getUint32(at, true) + view.getUint32(at + 4, true) * 0x1_0000_0000
+  return at < 0 ? 0 : readLsn(view, at)
 }
 
 /** The request ids of a frame's queries, in order; 0 for one that is too broken to have one. Safe for any bytes. */

@@ -1,7 +1,8 @@
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { APT_LISTS_DIR, installedLists } from '../../src/cli/debian/lists.ts'
 import { repoRoot } from '../support/root.ts'
 import { StartFailure, startServer, type RunningServer, type ServerOptions } from '../support/server.ts'
 import { missing } from '../support/tools.ts'
@@ -72,9 +73,13 @@ t.test('assert, query, kill -9, start again, found', async (t) => {
   t.equal(repeated.code, 1, 'what is not there is said to be so')
 })
 
-/** Where `apt-get update` leaves its lists. */
-const APT_LISTS = '/var/lib/apt/lists'
-const hasPackageLists = (): boolean => existsSync(APT_LISTS) && readdirSync(APT_LISTS).some((name) => /_Packages(\.\w+)?$/.test(name))
+function hasPackageLists(): boolean {
+  try {
+    return installedLists().length > 0
+  } catch {
+    return false
+  }
+}
 
 /** Lines without figures, and without what is as long as they are. */
 const shapeOf = (text: string): string[] => withoutChance(text).map((line) => line.replaceAll(/\S*\d\S*/g, 'N')).filter((line) => line !== '')
@@ -91,7 +96,7 @@ t.test('every command of the first minute in README.md does what the page says, 
   t.teardown(() => first.kill9())
   const run = async (some: readonly Step[], server: RunningServer): Promise<void> => {
     const mine = hasPackageLists() ? some : some.filter(({ command }) => !command.includes('debian'))
-    if (mine.length < some.length) missing(t, `package lists in ${APT_LISTS} (apt-get update)`)
+    if (mine.length < some.length) missing(t, `package lists in ${APT_LISTS_DIR} (apt-get update)`)
     const done = await runAll(mine.map(({ command }) => command), folder, { HOME: folder, ...clientEnv(server, join(folder, 'agent.key')) })
     for (const [i, { command, shown }] of mine.entries()) {
       const { code, printed } = done[i]!

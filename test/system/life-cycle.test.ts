@@ -1,5 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,7 +8,7 @@ import { EXIT } from '../../src/base/exit-codes.ts'
 import { connect } from '../../src/client/client.ts'
 import { createSigner } from '../../src/client/signer.ts'
 import { buildRoot } from '../support/root.ts'
-import { StartFailure, serverCommand, startServer, type RunningServer, type Settings } from '../support/server.ts'
+import { StartFailure, startServer, type RunningServer, type Settings } from '../support/server.ts'
 
 t.setTimeout(240_000)
 
@@ -30,11 +29,17 @@ async function serve(t: Test, dataDir: string, settings: Settings = {}): Promise
   return server
 }
 
+/** @throws {Error} where the node starts */
+async function failedStart(dataDir: string, preload: readonly string[] = []): Promise<StartFailure> {
+  const outcome = await startServer({ dataDir, settings: SEGMENT, preload }).catch((error: unknown) => error)
+  if (outcome instanceof StartFailure) return outcome
+  throw new Error('it started')
+}
+
 async function refusesToStart(t: Test, dataDir: string, words: RegExp): Promise<void> {
-  const outcome = await startServer({ dataDir, settings: SEGMENT }).catch((error: unknown) => error)
-  if (!(outcome instanceof StartFailure)) throw new Error('it started')
-  t.equal(outcome.exit?.code, EXIT.data)
-  t.match(outcome.logs, words)
+  const { exit, logs } = await failedStart(dataDir)
+  t.equal(exit?.code, EXIT.data)
+  t.match(logs, words)
 }
 
 const signer = await createSigner(new Uint8Array(32).fill(7))
@@ -109,35 +114,24 @@ t.test('a wrong setting stops the start and says which', async (t) => {
   t.equal(readdirSync(dataDir).length, 0, 'nothing was touched')
 })
 
+/** A module for `preload` that has the thread of subscriptions run `code` before its own. */
+const inFeedThread = (code: string): string => `data:text/javascript,${encodeURIComponent(`if (process.argv[1].includes("feed.worker")) ${code}`)}`
+
 t.test('a thread that can not load ends the start, with the reason', async (t) => {
-  const preload = `data:text/javascript,${encodeURIComponent('if (process.argv[1].includes("feed.worker")) throw new Error("nothing to feed")')}`
-  const failure = await startServer({ dataDir: newDataDir(t), preload: [preload] }).catch((error: unknown) => error)
-  t.type(failure, StartFailure)
-  if (!(failure instanceof StartFailure)) return
-  t.equal(failure.exit?.code, EXIT.internal)
-  t.match(failure.logs, /"message":"the node did not start"/)
-  t.match(failure.logs, /nothing to feed/)
+  const { exit, logs } = await failedStart(newDataDir(t), [inFeedThread('throw new Error("nothing to feed")')])
+  t.equal(exit?.code, EXIT.internal)
+  t.match(logs, /"message":"the node did not start"/)
+  t.match(logs, /nothing to feed/)
 })
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   t.test(`${signal} before the node serves ends the start, and the next one works`, async (t) => {
     const dataDir = newDataDir(t)
-    const held = `data:text/javascript,${encodeURIComponent('if (process.argv[1].includes("feed.worker")) await new Promise((resolve) => setTimeout(resolve, 60_000))')}`
-    const [command, ...args] = serverCommand({ dataDir, settings: SEGMENT })
-    const child = spawn(command!, args, { env: { ...process.env, NODE_OPTIONS: `--import=${held}` }, stdio: ['ignore', 'pipe', 'pipe'] })
-    t.teardown(() => child.kill('SIGKILL'))
-    const ended = once(child, 'close')
-    let stdout = ''
-    let stderr = ''
-    child.stdout.on('data', (chunk) => { stdout += chunk })
-    let sent = false
-    child.stderr.on('data', (chunk) => {
-      stderr += chunk
-      if (!sent && stderr.includes('listening')) sent = child.kill(signal)
-    })
-    t.same(await ended, [EXIT.ok, null], stderr)
-    t.equal(stdout, '', 'it never said that it is ready')
-    t.match(stderr, /asked to end before it served/)
+    const { exit, logs } = await failedStart(dataDir, [inFeedThread(`{ process.kill(process.pid, "${signal}"); await new Promise((resolve) => setTimeout(resolve, 60_000)) }`)])
+    t.match(exit, { code: EXIT.ok, signal: null }, logs)
+    t.match(logs, /listening/, 'the door was open')
+    t.notMatch(logs, /"ready":true/, 'it never said that it is ready')
+    t.match(logs, /asked to end before it served/)
     t.equal(await write(await serve(t, dataDir), 0, 10), 10)
   })
 }

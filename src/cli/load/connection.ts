@@ -1,9 +1,8 @@
 import { DbError } from '../../base/errors.ts'
 import { parseServerFrame, type Welcome } from '../../client/frames.ts'
-import { SUBPROTOCOL } from '../../client/link.ts'
 import type { NodeUrls } from '../../client/urls.ts'
 import { isAcks, isWelcome, readAcks, type FastAck } from './acks-reader.ts'
-import { openRawSocket, type RawSocket } from './raw-ws.ts'
+import { openNodeSocket, type RawSocket } from './raw-ws.ts'
 import type { FrameRun } from './source.ts'
 
 export interface ConnectionHandlers {
@@ -35,17 +34,12 @@ export class LoadConnection {
 
   /** Connects; resolves with the welcome. @throws {DbError} as rejection */
   async open(urls: NodeUrls, timeoutMs: number): Promise<Welcome> {
-    const url = new URL(urls.webSocket)
-    const secure = url.protocol === 'wss:'
     let refuse: ((error: DbError) => void) | undefined
     const welcomed = new Promise<Welcome>((resolve, reject) => {
       this.#onWelcome = resolve
       refuse = reject
     })
-    this.#socket = await openRawSocket({
-      host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || (secure ? 443 : 80)), secure,
-      path: url.pathname, subprotocol: SUBPROTOCOL, timeoutMs,
-    }, {
+    this.#socket = await openNodeSocket(urls, timeoutMs, {
       message: (bytes) => this.#message(bytes),
       closed: (reason) => {
         this.isOpen = false

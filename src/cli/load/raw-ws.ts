@@ -4,6 +4,8 @@ import { systemClock } from '../../base/clock.ts'
 import { DbError, errnoOf } from '../../base/errors.ts'
 import { systemSecrets } from '../../base/random.ts'
 import { KiB, MiB } from '../../base/units.ts'
+import { SUBPROTOCOL } from '../../client/link.ts'
+import type { NodeUrls } from '../../client/urls.ts'
 
 /**
  * A WebSocket client (RFC 6455) that does only what a load generator needs, at a fraction of the cost of a whole one: whole
@@ -223,11 +225,23 @@ export class RawSocket {
 }
 
 /**
+ * Connects to the WebSocket of a node.
+ * @throws {DbError} as {@link openRawSocket}
+ */
+export function openNodeSocket(urls: NodeUrls, timeoutMs: number, handlers: RawSocketHandlers): Promise<RawSocket> {
+  const { protocol, hostname, port, pathname } = new URL(urls.webSocket)
+  const secure = protocol === 'wss:'
+  return openRawSocket({
+    host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || (secure ? 443 : 80)), secure, path: pathname, subprotocol: SUBPROTOCOL, timeoutMs,
+  }, handlers)
+}
+
+/**
  * Connects and upgrades.
  * @throws {DbError} `unreachable` where nobody listens, `protocol_unsupported` where the answer is no upgrade,
  *   `timeout` after `timeoutMs`.
  */
-export function openRawSocket(options: RawSocketOptions, handlers: RawSocketHandlers): Promise<RawSocket> {
+function openRawSocket(options: RawSocketOptions, handlers: RawSocketHandlers): Promise<RawSocket> {
   return new Promise((resolve, reject) => {
     let receive: ((chunk: Uint8Array) => void) | undefined
     let head: Uint8Array = EMPTY

@@ -1,13 +1,12 @@
 import { bytesEqual } from '../../base/bytes.ts'
 import { systemClock } from '../../base/clock.ts'
-import { SUBPROTOCOL } from '../../client/link.ts'
 import type { NodeUrls } from '../../client/urls.ts'
 import { HASH_BYTES } from '../../record/limits.ts'
 import { ListView, encodeList, isRepliesFrame, isReplyFrame } from '../../wire/queries.codec.ts'
 import { idPlaceOf } from '../../wire/query-peek.ts'
 import { decodeReply } from '../../wire/query-reply.codec.ts'
 import { encodeQuery } from '../../wire/query-request.codec.ts'
-import { frameOf, headerBytesOf, openRawSocket, type RawSocket } from './raw-ws.ts'
+import { frameOf, headerBytesOf, openNodeSocket, type RawSocket } from './raw-ws.ts'
 
 /** Ids of one message; a connection has one under way. */
 export const IDS_PER_MESSAGE = 64
@@ -36,11 +35,10 @@ class IdsMessage {
   constructor(count: number) {
     const none = new Uint8Array(HASH_BYTES)
     const payload = encodeList('SQRS', Array.from({ length: count }, (_, i) => encodeQuery(BigInt(i + 1), { kind: 'id', id: none })))
-    const view = new DataView(payload.buffer, payload.byteOffset, payload.length)
     const list = new ListView().reset(payload)
     this.count = count
     this.#frame = frameOf(payload)
-    this.#places = Array.from({ length: count }, (_, i) => headerBytesOf(payload.length) + idPlaceOf(view, list.start(i)))
+    this.#places = Array.from({ length: count }, (_, i) => headerBytesOf(payload.length) + idPlaceOf(list.view, list.start(i)))
   }
 
   /** The frame, valid until the next call. */
@@ -53,18 +51,14 @@ class IdsMessage {
 /** Asks a node for assertions by their ids, many in a message: a request for each costs both sides ten times as much. */
 export class ReadBackConnection {
   readonly #list = new ListView()
-  /** Made once: to encode questions takes longer than all else here. What was answered was sent, and can be written over. */
-  #message = new IdsMessage(IDS_PER_MESSAGE)
+  /** Of the last question, for the next: to encode one takes longer than all else here. What was answered was sent, and can be written over. */
+  #message: IdsMessage | undefined
   #socket: RawSocket | undefined
   #asked: Asked | undefined
 
-  /** @throws {DbError} as `openRawSocket` */
+  /** @throws {DbError} as `openNodeSocket` */
   async open(urls: NodeUrls): Promise<void> {
-    const { protocol, hostname, port, pathname } = new URL(urls.webSocket)
-    const secure = protocol === 'wss:'
-    this.#socket = await openRawSocket({
-      host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || (secure ? 443 : 80)), secure, path: pathname, subprotocol: SUBPROTOCOL, timeoutMs: OPEN_TIMEOUT_MS,
-    }, { message: (bytes) => this.#receive(bytes), closed: () => this.#end() })
+    this.#socket = await openNodeSocket(urls, OPEN_TIMEOUT_MS, { message: (bytes) => this.#receive(bytes), closed: () => this.#end() })
   }
 
   get isOpen(): boolean {
@@ -78,7 +72,7 @@ export class ReadBackConnection {
       if (this.#socket === undefined || ids.length === 0) return resolve(outcomes)
       const stopTimer = systemClock.timer(ANSWER_TIMEOUT_MS, () => this.close())
       this.#asked = { ids, outcomes, stopTimer, resolve, left: ids.length }
-      if (ids.length !== this.#message.count) this.#message = new IdsMessage(ids.length)
+      if (this.#message?.count !== ids.length) this.#message = new IdsMessage(ids.length)
       this.#socket.write(this.#message.of(ids))
     })
   }

@@ -202,12 +202,11 @@ export class FakeNode {
   /** To questions by id: what is stored is found, as a claim that says nothing of itself but its id. */
   #repliesTo(queries: Uint8Array): Uint8Array {
     const list = new ListView().reset(queries)
-    const view = new DataView(queries.buffer, queries.byteOffset, queries.length)
     return encodeList('SQRR', Array.from({ length: list.count }, (_, i) => {
-      const { requestId } = volatileFieldsOf(view, list.start(i))
-      const at = idPlaceOf(view, list.start(i))
+      const { requestId } = volatileFieldsOf(list.view, list.start(i))
+      const at = idPlaceOf(list.view, list.start(i))
       const id = queries.slice(at, at + 32)
-      return encodeFoundReply(view.getBigUint64(requestId, true), this.stored.has(toHex(id)) ? id : undefined)
+      return encodeFoundReply(list.view.getBigUint64(requestId, true), this.stored.has(toHex(id)) ? id : undefined)
     }))
   }
 
