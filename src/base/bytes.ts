@@ -60,3 +60,11 @@ export function writeU32Be(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 2] = value >>> 8
   bytes[at + 3] = value
 }
+
+const LOOP_BYTES_MAX = 64
+
+/** Copies `length` bytes. A few go one by one: `set(subarray())` makes a view first, which takes longer than they do. */
+export function copyRange(from: Uint8Array, at: number, to: Uint8Array, toAt: number, length: number): void {
+  if (length > LOOP_BYTES_MAX) to.set(from.subarray(at, at + length), toAt)
+  else for (let i = 0; i < length; i++) to[toAt + i] = from[at + i]!
+}

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts'
+import { copyRange } from '../base/bytes.ts'
 import { writeLsn } from '../base/lsn.ts'
 import { HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
 
@@ -76,13 +77,13 @@ export function writeItemBlock(out: Uint8Array, view: DataView, at: number, item
   view.setUint32(table + FOUND_ASSERTION, assertion - 4 - (table + FOUND_ASSERTION), true)
   writeLsn(view, table + FOUND_LSN, item.lsn)
   view.setBigUint64(table + FOUND_HLC, item.hlc, true)
-  out.set(bytes.subarray(item.idOffset, item.idOffset + HASH_BYTES), table + FOUND_ID)
+  copyRange(bytes, item.idOffset, out, table + FOUND_ID, HASH_BYTES)
   if (signatureOffset < 0) out.fill(0, table + FOUND_SIGNATURE, table + FOUND_SIGNED_BY)
-  else out.set(bytes.subarray(signatureOffset, signatureOffset + SIGNATURE_BYTES), table + FOUND_SIGNATURE)
+  else copyRange(bytes, signatureOffset, out, table + FOUND_SIGNATURE, SIGNATURE_BYTES)
   out[table + FOUND_SIGNED_BY] = item.signedBy
   out.fill(0, table + FOUND_TABLE_BYTES, assertion - 4)
   view.setUint32(assertion - 4, assertionLength, true)
-  out.set(bytes.subarray(item.assertionOffset, item.assertionOffset + assertionLength), assertion)
+  copyRange(bytes, item.assertionOffset, out, assertion, assertionLength)
   out.fill(0, assertion + assertionLength, at + itemBlockBytes(assertionLength))
 }
 
@@ -116,7 +117,7 @@ export function writeDelivery(out: Uint8Array, view: DataView, at: number, block
     const length = blocks.lengthOf(item)
     const slot = at + ITEMS + 4 * i
     view.setUint32(slot, block + FOUND_VTABLE_BYTES - slot, true)
-    out.set(blocks.bytes.subarray(start, start + length), block)
+    copyRange(blocks.bytes, start, out, block, length)
     block += length
   })
   return block - at

@@ -32,8 +32,14 @@ export class Emission {
     this.#piece = cursor.piece
   }
 
-  /** True when all has been written; false where the ring is full. */
+  /** True when all has been written; false where the ring is full. The front is woken once for all of it. */
   run(): boolean {
+    const isDone = this.#run()
+    this.#host.out.wake()
+    return isDone
+  }
+
+  #run(): boolean {
     for (; this.#group < this.#piece.groups.length; this.#group++, this.#next = 0) {
       const group = this.#piece.groups[this.#group]!
       while (this.#next < group.matched.length) {
@@ -103,7 +109,7 @@ export class Emission {
     }
     writeDeliveryHead(out.view, at, to.map(({ number }) => number), frameBytes)
     writeDelivery(out.bytes, out.view, at + head, this.#piece, items)
-    out.publish()
+    out.publishQuietly()
     const nextLsn = this.#piece.lsnOf(items.at(-1)!) + 1
     for (const subscription of to) subscription.nextLsn = nextLsn
     this.#host.delivered(items.length * to.length, frameBytes * to.length)

@@ -136,7 +136,7 @@ export class FeedCursor implements Carrier {
       if (this.piece.matchCount >= PIECE_MATCHES_MAX) return
       this.#view.reset(batch.view, batch.itemOffset(this.#index), batch.itemLength(this.#index))
       this.#item = -1
-      this.index.match(this.#fields.reset(batch.bytes, this.#view), this.#give)
+      this.index.match(this.#fields.reset(batch.view, this.#view), this.#give)
       this.nextLsn++
     }
     this.#index = -1

@@ -37,21 +37,21 @@ export function filterFault({ subject, subjectIsPrefix, predicate }: FeedFilter)
 
 /** The fields of one assertion that filters look at, each made into text at most once, and only where it is asked for. */
 export class AssertionFields {
-  /** What the places of `view` count in. */
-  bytes: Uint8Array = new Uint8Array(0)
-  view = new IndexedFieldsView()
+  /** What `places` count in. */
+  view: DataView = new DataView(new ArrayBuffer(0))
+  places = new IndexedFieldsView()
   #texts: Buffer = Buffer.alloc(0)
   #subject: string | undefined
   #predicate: string | undefined
   #agent: string | undefined
 
-  /** @param view of an assertion in `bytes` */
-  reset(bytes: Uint8Array, view: IndexedFieldsView): this {
-    if (bytes !== this.bytes) {
-      this.bytes = bytes
-      this.#texts = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  /** @param places of an assertion in `view` */
+  reset(view: DataView, places: IndexedFieldsView): this {
+    if (view !== this.view) {
+      this.view = view
+      this.#texts = Buffer.from(view.buffer, view.byteOffset, view.byteLength)
     }
-    this.view = view
+    this.places = places
     this.#subject = undefined
     this.#predicate = undefined
     this.#agent = undefined
@@ -59,20 +59,20 @@ export class AssertionFields {
   }
 
   get subject(): string {
-    return this.#subject ??= this.#text(this.view.subjectStart, this.view.subjectLength)
+    return this.#subject ??= this.#text(this.places.subjectStart, this.places.subjectLength)
   }
 
   get predicate(): string {
-    return this.#predicate ??= this.#text(this.view.predicateStart, this.view.predicateLength)
+    return this.#predicate ??= this.#text(this.places.predicateStart, this.places.predicateLength)
   }
 
   get agent(): string {
-    return this.#agent ??= this.#text(this.view.agentStart, 32)
+    return this.#agent ??= this.#text(this.places.agentStart, 32)
   }
 
   /** Bit of the tier that it is of. */
   get tierBit(): number {
-    return 1 << this.view.sourceClass
+    return 1 << this.places.sourceClass
   }
 
   #text(start: number, length: number): string {

@@ -1,5 +1,5 @@
 import { filterKey, filterMatches, type AssertionFields, type FeedFilter } from './filter.ts'
-import { AGENT_BASIS, MatchSketch, PREDICATE_BASIS, SUBJECT_BASIS, WHOLE, hashOn, hashText } from './match-sketch.ts'
+import { AGENT_BASIS, MatchSketch, PREDICATE_BASIS, SUBJECT_BASIS, WHOLE, hashAt, hashRest, hashText, hashWords, wordsEnd } from './match-sketch.ts'
 
 /** Members whose filters are the same: they are matched, and served, together. */
 export interface MatchGroup<M> {
@@ -79,23 +79,26 @@ export class MatchIndex<M> {
   /** Calls `found` for every group whose filter the assertion matches. */
   match(fields: AssertionFields, found: (group: MatchGroup<M>) => void): void {
     const sketch = this.#sketch
-    const { bytes } = fields
-    const { subjectStart, subjectLength, predicateStart, predicateLength, agentStart } = fields.view
+    const { view } = fields
+    const { subjectStart, subjectLength, predicateStart, predicateLength, agentStart } = fields.places
     let hash = SUBJECT_BASIS
-    let hashed = 0
+    let hashed = subjectStart
     for (const length of this.#prefixLengths) {
       if (length > subjectLength) break
-      hash = hashOn(hash, bytes, subjectStart + hashed, subjectStart + length)
-      hashed = length
-      if (sketch.has(hash)) askEach(this.#byPrefix.get(length)!.get(fields.subject.slice(0, length)), fields, found)
+      const words = subjectStart + wordsEnd(length)
+      hash = hashWords(hash, view, hashed, words)
+      hashed = words
+      if (sketch.has(hashRest(hash, view, words, subjectStart + length))) askEach(this.#byPrefix.get(length)!.get(fields.subject.slice(0, length)), fields, found)
     }
-    if (this.#bySubject.size > 0 && sketch.has(hashOn(hash, bytes, subjectStart + hashed, subjectStart + subjectLength) ^ WHOLE)) {
-      askEach(this.#bySubject.get(fields.subject), fields, found)
+    if (this.#bySubject.size > 0) {
+      const words = subjectStart + wordsEnd(subjectLength)
+      hash = hashWords(hash, view, hashed, words)
+      if (sketch.has(hashRest(hash, view, words, subjectStart + subjectLength) ^ WHOLE)) askEach(this.#bySubject.get(fields.subject), fields, found)
     }
-    if (this.#byAgent.size > 0 && sketch.has(hashOn(AGENT_BASIS, bytes, agentStart, agentStart + AGENT_HASHED_BYTES))) {
+    if (this.#byAgent.size > 0 && sketch.has(hashAt(AGENT_BASIS, view, agentStart, AGENT_HASHED_BYTES))) {
       askEach(this.#byAgent.get(fields.agent), fields, found)
     }
-    if (this.#byPredicate.size > 0 && sketch.has(hashOn(PREDICATE_BASIS, bytes, predicateStart, predicateStart + predicateLength))) {
+    if (this.#byPredicate.size > 0 && sketch.has(hashAt(PREDICATE_BASIS, view, predicateStart, predicateLength))) {
       askEach(this.#byPredicate.get(fields.predicate), fields, found)
     }
     if (this.#rest.length > 0) askEach(this.#rest, fields, found)

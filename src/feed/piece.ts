@@ -1,11 +1,12 @@
 import type { Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
+import { MiB } from '../base/units.ts'
 import { itemBlockBytes, writeItemBlock, type DeliveryItem, type ItemBlocks } from './delivery.codec.ts'
 import type { MatchGroup } from './match-index.ts'
 import type { LogPlace, Subscription } from './subscription.ts'
 
-/** An arena that one large record has made longer is not kept. */
-const KEEP_BYTES_MAX = 4 * 1024 * 1024
+/** An arena that one large record has made longer is not kept. As long as it grows for what a piece ends at: less would take and give back memory with each piece. */
+const KEEP_BYTES_MAX = 8 * MiB
 
 /** What a cursor found in a piece of the log: matches, and for which groups of subscriptions. */
 export class Piece implements ItemBlocks {

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts'
+import { copyRange } from '../base/bytes.ts'
 import { isDbError } from '../base/errors.ts'
 import type { WalPosition } from '../base/lsn.ts'
 import { KiB } from '../base/units.ts'
@@ -66,7 +67,7 @@ export class LogCache {
       // Not all of it can be kept: the rest is read as it is, also where that fails.
       if (slot < 0) return this.#readRest(segmentId, offset, length, done, out)
       const from = slot * LOG_BLOCK_BYTES + within
-      copy(this.#bytes, from, out, done, part)
+      copyRange(this.#bytes, from, out, done, part)
       done += part
     }
   }
@@ -131,11 +132,4 @@ export class LogCache {
     this.#blocks[slot] = -1
     this.#known[slot] = 0
   }
-}
-
-const SHORT_BYTES = 64
-
-function copy(from: Uint8Array, at: number, to: Uint8Array, toAt: number, length: number): void {
-  if (length > SHORT_BYTES) to.set(from.subarray(at, at + length), toAt)
-  else for (let i = 0; i < length; i++) to[toAt + i] = from[at + i]!
 }
