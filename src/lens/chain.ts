@@ -34,6 +34,8 @@ export function chain(lenses: readonly Lens[]): Lens {
     description: lenses.map(({ description }) => description).join(' Then: '),
     reads: lenses.some(({ reads }) => reads === 'claims') ? 'claims' : 'stamps',
     needs,
+    ...(lenses[0]!.newestOnly && { newestOnly: true as const }),
+    ...(lenses.some(({ countsSources }) => countsSources) && { countsSources: true as const }),
     ...(last.sidesHold && { sidesHold: last.sidesHold }),
     ...(last.byValue && { byValue: last.byValue }),
     ...(last.weigh && { weigh: last.weigh }),

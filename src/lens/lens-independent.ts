@@ -20,6 +20,7 @@ export const independentLens: Lens = {
   name: 'independent',
   description: 'The value with the most independent sources behind it wins; restating a source adds nothing.',
   reads: 'claims',
+  countsSources: true,
   byValue: true,
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }

@@ -15,6 +15,7 @@ export const recencyLens: Lens = {
   name: 'recency',
   description: 'The most recently accepted assertion wins (HLC, then id).',
   reads: 'stamps',
+  newestOnly: true,
   resolve<C extends Candidate>(candidates: readonly C[]): Resolution<C> {
     if (candidates.length === 0) return { answers: [] }
     const winner = latestOf(candidates)

@@ -10,6 +10,7 @@ export const versionsLens: Lens = {
   name: 'versions',
   description: 'Every assertion as an answer of its own, the newest first.',
   reads: 'stamps',
+  newestOnly: true,
   sidesHold: true,
   resolve<C extends Candidate>(candidates: readonly C[]): Resolution<C> {
     const versions = [...distinct(candidates)].sort((a, b) => isLater(a, b) ? -1 : 1)

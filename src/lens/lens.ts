@@ -28,6 +28,10 @@ export interface Lens {
    * Predicates of one subject that belong together: a query that names none of them gives the lens the candidates of all as one set.
    */
   readonly gathers?: readonly string[]
+  /** It looks at the newest candidates and no others, so that it has no use for older ones of a better tier. */
+  readonly newestOnly?: true
+  /** It counts sources, so that one more of another source matters more than a thousand of those that it has. */
+  readonly countsSources?: true
   /** The answers do not compete: all hold together, and no candidate of one has lost to that of another. */
   readonly sidesHold?: true
   /** Supporters of an answer are those that give the winner's value. Otherwise: those that are as good by the lens's measure. */

@@ -4,10 +4,13 @@ import { standing, type Standing } from '../lens/standing.ts'
 import { lifecycleNumber, type Assertion } from '../record/assertion.ts'
 import type { AssertionReader, CandidateSource, IndexEntry, Place, StoredAssertion } from './candidate-source.ts'
 import { claimPasses, entryPasses, lifecyclePasses, readsClaims, type Filter } from './filter.ts'
-import { CANDIDATES_MAX, type Pair } from './pairs.ts'
+import { CANDIDATES_MAX, type Pair, type Role } from './pair-bounds.ts'
+import { ENTRIES_READ_MAX, type StepBudget } from './pairs.ts'
 
 /** Most assertions that one query reads. */
 export const CLAIMS_READ_MAX = 10_000
+/** A claim that is read to see whether it passes the filter costs about as much as so many steps over the index, and counts as such. */
+const CLAIM_STEPS = ENTRIES_READ_MAX / CLAIMS_READ_MAX
 
 /** Proposed, under review, approved: what counts where nobody asks for anything else. */
 export const LIFECYCLES_STANDING = 0b1110
@@ -35,17 +38,6 @@ export interface Selection {
   readonly leftOut: readonly LeftOut<PairCandidate>[]
 }
 
-/** Which entries of a pair have to be kept: those that may be candidates, and those that may change one. */
-export function keeperOf(filter: Filter): (entry: IndexEntry) => boolean {
-  const lifecycles = filter.lifecycles ?? LIFECYCLES_STANDING
-  const asksForStanding = (lifecycles & LIFECYCLES_STANDING) !== 0
-  return (entry) => {
-    if (entry.hasParent) return true
-    const isStanding = lifecyclePasses(LIFECYCLES_STANDING, entry.lifecycle)
-    return (isStanding ? asksForStanding : lifecyclePasses(lifecycles, entry.lifecycle)) && entryPasses(filter, entry)
-  }
-}
-
 /**
  * Chooses the candidates of a pair, and reads as few claims for it as can be.
  *
@@ -58,15 +50,21 @@ export class CandidateReader {
   readonly #deps: Pick<CandidateReaderDependencies, 'source' | 'reader'>
   readonly #filter: Filter
   readonly #lifecycles: number
+  readonly #asksForStanding: boolean
+  readonly #filtersClaims: boolean
   readonly #readsAll: boolean
   readonly #sees: (place: Place) => boolean
+  /** What was read to see whether it passes: whoever drops the entry drops it. */
+  readonly #known = new WeakMap<IndexEntry, ReadCandidate>()
   #claimsRead = 0
 
   constructor({ source, reader, filter, needsClaims, sees }: CandidateReaderDependencies) {
     this.#deps = { source, reader }
     this.#filter = filter
     this.#lifecycles = filter.lifecycles ?? LIFECYCLES_STANDING
-    this.#readsAll = needsClaims || readsClaims(filter)
+    this.#asksForStanding = (this.#lifecycles & LIFECYCLES_STANDING) !== 0
+    this.#filtersClaims = readsClaims(filter)
+    this.#readsAll = needsClaims || this.#filtersClaims
     this.#sees = sees
   }
 
@@ -74,9 +72,45 @@ export class CandidateReader {
     return this.#claimsRead
   }
 
+  /**
+   * What an entry of a pair has to be kept as: what may be a candidate, and what may change one. Where the filter asks for what only
+   * the claim says, the claim is read now, on the budget: what does not pass must not take the place of what does.
+   * @throws {DbError} as `AssertionReader.read`
+   */
+  roleOf(entry: IndexEntry, budget: StepBudget): Role | undefined {
+    const isStanding = lifecyclePasses(LIFECYCLES_STANDING, entry.lifecycle)
+    const mayBe = (isStanding ? this.#asksForStanding : lifecyclePasses(this.#lifecycles, entry.lifecycle)) && entryPasses(this.#filter, entry)
+    if (mayBe && (!this.#filtersClaims || this.#claimMayPass(entry, budget))) return 'candidate'
+    return entry.hasParent ? 'changer' : undefined
+  }
+
+  #claimMayPass(entry: IndexEntry, budget: StepBudget): boolean {
+    const claim = this.#claimOn(budget, entry)
+    return claim !== undefined && claimPasses(this.#filter, claim)
+  }
+
+  /**
+   * What the entry's claim cites, as text; undefined where the budget has no claim left.
+   * @throws {DbError} as `AssertionReader.read`
+   */
+  sourceOf(entry: IndexEntry, budget: StepBudget): string | undefined {
+    const claim = this.#claimOn(budget, entry)
+    return claim === undefined ? undefined : toHex(claim.sourceHash)
+  }
+
+  #claimOn(budget: StepBudget, entry: IndexEntry): Assertion | undefined {
+    const known = this.#known.get(entry)
+    if (known !== undefined) return known.assertion
+    if (!budget.take(CLAIM_STEPS)) return undefined
+    const read = this.#read(entry)
+    this.#known.set(entry, read)
+    return read.assertion
+  }
+
   /** About how many claims `select` will read of a pair. */
   costOf({ entries }: Pair): number {
-    return this.#readsAll || entries.some(({ hasParent }) => hasParent) ? entries.length : 0
+    const readsAny = this.#readsAll || entries.some(({ hasParent }) => hasParent)
+    return readsAny ? entries.reduce((cost, entry) => cost + (this.#known.has(entry) ? 0 : 1), 0) : 0
   }
 
   /** @throws {DbError} as `AssertionReader.read` */
@@ -142,6 +176,8 @@ export class CandidateReader {
   }
 
   #read(place: IndexEntry | Place): ReadCandidate {
+    const known = 'idPrefix' in place ? this.#known.get(place) : undefined
+    if (known !== undefined) return known
     this.#claimsRead++
     const stored = this.#deps.reader.read(place)
     const entry = 'idPrefix' in place ? { entry: place } : {}

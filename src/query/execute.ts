@@ -17,7 +17,8 @@ import { ReplyBuilder } from './reply.codec.ts'
 import { momentOf, pageCursorAt, tooLong, type Moment } from './scan.ts'
 
 export { CLAIMS_READ_MAX } from './candidates.ts'
-export { CANDIDATES_MAX, ENTRIES_READ_MAX } from './pairs.ts'
+export { CANDIDATES_MAX } from './pair-bounds.ts'
+export { ENTRIES_READ_MAX } from './pairs.ts'
 
 /** Every refusal fits into a reply of this size. */
 export const REPLY_BYTES_MIN = 4096

@@ -2,7 +2,8 @@ import type { Lsn } from '../base/lsn.ts'
 import type { AssertionReader, LatestCursor, LatestPosition, Place, StoredAssertion } from './candidate-source.ts'
 import type { Filter } from './filter.ts'
 import { passesClaimAndEntry, type AssertionTexts } from './latest-match.ts'
-import { SEEK_STEPS, type Pair, type PairSource, type StepBudget } from './pairs.ts'
+import type { Pair } from './pair-bounds.ts'
+import { SEEK_STEPS, type PairSource, type StepBudget } from './pairs.ts'
 
 export interface LatestPairsOptions {
   readonly reader: AssertionReader

@@ -1,12 +1,13 @@
 import type { Clock } from '../base/clock.ts'
 import type { Lsn } from '../base/lsn.ts'
-import type { LensContext } from '../lens/lens.ts'
+import type { Candidate, LensContext, Resolution } from '../lens/lens.ts'
 import type { LensSettings } from '../lens/settings.ts'
 import { CUT } from '../wire/query-reply.codec.ts'
 import { answerPartsOf } from './answer-parts.ts'
-import type { AssertionReader, CandidateSource, EntryPosition, EntryRange, StoredAssertion, WalkPosition } from './candidate-source.ts'
-import { AliasedPairs, GatheredPairs, ENTRIES_READ_MAX, PairReader, StepBudget, type Pair, type PairSource } from './pairs.ts'
-import { CLAIMS_READ_MAX, CandidateReader, keeperOf, type PairCandidate, type Selection } from './candidates.ts'
+import type { AssertionReader, CandidateSource, EntryPosition, EntryRange, IndexEntry, StoredAssertion, WalkPosition } from './candidate-source.ts'
+import { ALL_TIERS, type Pair, type Role, type Wants } from './pair-bounds.ts'
+import { AliasedPairs, GatheredPairs, ENTRIES_READ_MAX, PairReader, StepBudget, type PairSource } from './pairs.ts'
+import { CLAIMS_READ_MAX, CandidateReader, type PairCandidate, type Selection } from './candidates.ts'
 import { consideredOf } from './explain.ts'
 import { AssertionTexts, latestRangeOf } from './latest-match.ts'
 import { LatestPairs } from './latest-pairs.ts'
@@ -64,8 +65,8 @@ class LensQuery {
     const subjects = subjectsOf(plan, parts)
     this.#budgets = subjects.map(() => new StepBudget(Math.ceil(ENTRIES_READ_MAX / subjects.length)))
     const sources = subjects.map((subject, i) => this.#pairsOf(rangeOf(plan, subject, moment, this.#positionIn(subject)), this.#budgets[i]!))
-    const pairs = sources.length === 1 ? sources[0]! : new AliasedPairs(plan.subject, sources)
-    this.#pairs = gathersOf(plan) === undefined ? pairs : new GatheredPairs(pairs)
+    const pairs = sources.length === 1 ? sources[0]! : new AliasedPairs(plan.subject, sources, this.#wants(this.#budgets[0]!))
+    this.#pairs = gathersOf(plan) === undefined ? pairs : new GatheredPairs(pairs, this.#wants(this.#budgets[0]!))
   }
 
   close(): void {
@@ -77,12 +78,13 @@ class LensQuery {
     let answers = 0
     for (let pairs = 0; ; pairs++) {
       this.#watch.begin()
+      const claimsBefore = this.#candidates.claimsRead + this.#winnersRead
       const pair = this.#pairs.next()
       if (pair === undefined) return this.#pairs.resumeAt()
       this.#watch.indexRead()
       const isUsedUp = this.#claimsRead() + this.#candidates.costOf(pair) > CLAIMS_READ_MAX && pairs > 0
       if (answers === limit || isUsedUp) return this.#beginOf(pair)
-      const answer = this.#answer(pair)
+      const answer = this.#answer(pair, claimsBefore)
       if (answer === undefined) continue
       if (!this.#parts.give(answer)) return answers === 0 ? tooLong() : this.#beginOf(pair)
       answers++
@@ -104,9 +106,18 @@ class LensQuery {
   }
 
   #pairsOf(range: EntryRange, budget: StepBudget, cuts = true): PairReader {
-    const { predicate, filter } = this.#plan
+    const { predicate } = this.#plan
     const predicates = predicate === undefined ? gathersOf(this.#plan) : [predicate]
-    return new PairReader(this.#parts.source.entries(range), { predicates, keeps: keeperOf(filter), budget, cuts })
+    const roleOf = (entry: IndexEntry): Role | undefined => this.#candidates.roleOf(entry, budget)
+    return new PairReader(this.#parts.source.entries(range), { predicates, roleOf, wants: this.#wants(budget), budget, cuts })
+  }
+
+  #wants(budget: StepBudget): Wants {
+    const { lens: { newestOnly, countsSources }, filter } = this.#plan
+    return {
+      tiers: newestOnly === true ? 0 : filter.tiers ?? ALL_TIERS,
+      ...countsSources === true && { sourceOf: (entry: IndexEntry) => this.#candidates.sourceOf(entry, budget) },
+    }
   }
 
   #latestPairs(moment: Moment, budget: StepBudget): LatestPairs {
@@ -118,22 +129,22 @@ class LensQuery {
       mayReadClaim: () => this.#claimsRead() < CLAIMS_READ_MAX,
       pairsOf: (subject, predicate, cuts) => {
         const pairs = this.#pairsOf({ subject, subjectIsPrefix: false, predicate, asOfHlc: moment.asOfHlc }, budget, cuts)
-        return isGathered ? new GatheredPairs(pairs, cuts) : pairs
+        return isGathered ? new GatheredPairs(pairs, this.#wants(budget), cuts) : pairs
       },
     })
   }
 
   /** Undefined where nothing of the pair is a candidate, and nobody wants to know why. */
-  #answer(pair: Pair): AnswerParts | undefined {
+  #answer(pair: Pair, claimsBefore: number): AnswerParts | undefined {
     const { lens, explain, leaveOut } = this.#plan
-    const claimsBefore = this.#candidates.claimsRead + this.#winnersRead
     const selection = this.#candidates.select(pair)
     const { candidates, leftOut } = selection
     const isAnswered = candidates.length > 0 || (explain && leftOut.length > 0)
+    if (!isAnswered && pair.isCut) this.#parts.noteCut(CUT.candidates)
     if (this.#latest?.settle(isAnswered ? newestOf(selection) : undefined) === false || !isAnswered) return undefined
     this.#watch.claimsRead()
     this.#takeRecordsCut()
-    const resolution = lens.resolve<PairCandidate>(candidates, this.#context)
+    const resolution = asFarAsKnown(lens.resolve<PairCandidate>(candidates, this.#context), pair)
     this.#watch.resolved()
     const cut = (pair.isCut ? CUT.candidates : 0) | (this.#takeRecordsCut() ? CUT.records : 0)
     const resolved = { subject: pair.subject, predicate: pair.predicate, candidates: candidates.length, cut, leftOut: leftOut.length, leaveOut }
@@ -175,6 +186,10 @@ function contextOf({ lens: { needs = [] }, filter }: LensPlan, moment: Moment, {
     ...needs.includes('epochs') && { isSuperseded: (epoch) => records().isSuperseded(epoch) },
   }
 }
+
+/** Of one mind are those that were looked at; of others nobody knows. */
+const asFarAsKnown = <C extends Candidate>(resolution: Resolution<C>, { isCut }: Pair): Resolution<C> =>
+  isCut && resolution.status === 'unanimous' ? { ...resolution, status: 'agreed' } : resolution
 
 /** LSN of the newest candidate, or where there is none of the newest that was left out. */
 function newestOf({ candidates, leftOut }: Selection): Lsn {

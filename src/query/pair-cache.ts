@@ -4,7 +4,7 @@ import { PairEntries } from '../store/pair-entries.ts'
 import type { PairLsns } from '../store/pair-lsns.ts'
 import { Generations } from './generations.ts'
 import { KeptPair } from './kept-pair.ts'
-import { CANDIDATES_MAX } from './pairs.ts'
+import { CANDIDATES_MAX } from './pair-bounds.ts'
 
 export interface PairCacheDependencies {
   /** Puts the entries of a pair into `out`; false: there are more than it takes. Runs that begin behind `lastLsn` have nothing of it. */

@@ -1,10 +1,11 @@
 import { compareBytes } from '../base/bytes.ts'
 import type { EntryCursor, EntryPosition, IndexEntry } from './candidate-source.ts'
+import { PairBounds, type Pair, type Role, type Wants } from './pair-bounds.ts'
 
-/** Most candidates of one subject and predicate that a lens is given: the newest. */
-export const CANDIDATES_MAX = 1000
 /** Most index entries that one query steps over; then it answers with what it has, and says so. */
 export const ENTRIES_READ_MAX = 100_000
+/** Most entries of one pair that are stepped over; it is cut there. A quarter of a query's, so that one pair is not all that it gets to. */
+export const PAIR_ENTRIES_READ_MAX = ENTRIES_READ_MAX / 4
 /** A look-up costs about as much as so many steps, and counts as such. */
 export const SEEK_STEPS = 16
 
@@ -43,16 +44,6 @@ export class StepBudget {
   }
 }
 
-/** What is known of one subject and predicate, without any claim read. */
-export interface Pair {
-  readonly subject: Uint8Array
-  readonly predicate: Uint8Array
-  /** The newest first, at most {@link CANDIDATES_MAX}. */
-  readonly entries: readonly IndexEntry[]
-  /** There were more, or may have been. */
-  readonly isCut: boolean
-}
-
 /** Pairs by ascending subject and predicate. */
 export interface PairSource {
   /** The next pair that has an entry which is wanted; undefined at the end, or where the budget is used up. */
@@ -65,7 +56,9 @@ export interface PairSource {
 export interface PairReaderOptions {
   /** Undefined: all. */
   readonly predicates: readonly Uint8Array[] | undefined
-  readonly keeps: (entry: IndexEntry) => boolean
+  /** What an entry is wanted as; undefined: it is not. */
+  readonly roleOf: (entry: IndexEntry) => Role | undefined
+  readonly wants: Wants
   readonly budget: StepBudget
   /** False: no pair is cut by the end of the budget, not even the first. Left out: true. */
   readonly cuts?: boolean
@@ -111,36 +104,29 @@ export class PairReader implements PairSource {
     return predicates === undefined || predicates.some((one) => sameBytes(one, predicate))
   }
 
-  /** The pair of `first`; undefined where nothing of it is kept, or the budget ended. */
+  /** The pair of `first`; undefined where there is nothing of it to tell, or the budget ended. */
   #read(first: IndexEntry): Pair | undefined {
-    const { keeps } = this.#options
-    const entries: IndexEntry[] = []
-    let isCut = false
+    const { roleOf, wants } = this.#options
+    const kept = new PairBounds(wants)
     let entry: IndexEntry | undefined = first
-    do {
-      if (keeps(entry)) {
-        if (entries.length === CANDIDATES_MAX) {
-          isCut = true
-          entry = this.#behind(first)
-          break
-        }
-        entries.push(entry)
-      }
-      entry = this.#step()
-    } while (entry !== undefined && isSamePair(first, entry))
+    for (let read = 1; entry !== undefined && isSamePair(first, entry); read++) {
+      if (read > PAIR_ENTRIES_READ_MAX) kept.cut()
+      else kept.offer(entry, roleOf(entry))
+      entry = read > PAIR_ENTRIES_READ_MAX || (kept.isFull && kept.isCut) ? this.#behind(first) : this.#step()
+    }
     if (entry === undefined && this.#stoppedAt !== undefined) {
       if (!this.#isFirst) {
         this.#stoppedAt = beginOf(first)
         return undefined
       }
-      isCut = true
+      kept.cut()
       this.#stoppedAt = undefined
       this.#cursor.skipPair()
       entry = this.#cursor.next()
     }
     this.#pending = entry
     this.#isFirst = false
-    return entries.length === 0 ? undefined : { subject: first.subject, predicate: first.predicate, entries, isCut }
+    return kept.isEmpty ? undefined : kept.pair(first)
   }
 
   /** Steps over a pair: one by one as long as that is cheaper than a look-up. */
@@ -177,13 +163,15 @@ const NO_PREDICATE = new Uint8Array(0)
 /** Pairs of one subject as one, under no predicate: for a lens that looks at several predicates together. */
 export class GatheredPairs implements PairSource {
   readonly #source: PairSource
+  readonly #wants: Wants
   #head: Pair | undefined
   #stoppedAt: EntryPosition | undefined
   #isFirst: boolean
 
   /** @param cuts as in PairReaderOptions */
-  constructor(source: PairSource, cuts = true) {
+  constructor(source: PairSource, wants: Wants, cuts = true) {
     this.#source = source
+    this.#wants = wants
     this.#isFirst = cuts
     this.#head = source.next()
   }
@@ -192,18 +180,12 @@ export class GatheredPairs implements PairSource {
     const first = this.#head
     if (first === undefined || this.#stoppedAt !== undefined) return undefined
     const { subject } = first
-    const entries: IndexEntry[] = []
-    let isCut = false
-    for (let pair: Pair | undefined = first; pair !== undefined && sameBytes(pair.subject, subject); this.#head = pair = this.#source.next()) {
-      for (const entry of pair.entries) entries.push(entry)
-      isCut ||= pair.isCut
-    }
-    if (this.#stopsWithin(subject)) {
-      if (!this.#isFirst) return this.#stop(subject)
-      isCut = true
-    }
+    const pairs: Pair[] = []
+    for (let pair: Pair | undefined = first; pair !== undefined && sameBytes(pair.subject, subject); this.#head = pair = this.#source.next()) pairs.push(pair)
+    const isStopped = this.#stopsWithin(subject)
+    if (isStopped && !this.#isFirst) return this.#stop(subject)
     this.#isFirst = false
-    return { ...newestOf(entries, isCut), subject, predicate: NO_PREDICATE }
+    return unionOf(pairs, { subject, predicate: NO_PREDICATE }, this.#wants, isStopped)
   }
 
   resumeAt(): EntryPosition | undefined {
@@ -225,20 +207,27 @@ export class GatheredPairs implements PairSource {
   }
 }
 
-function newestOf(entries: IndexEntry[], isCut: boolean): Pick<Pair, 'entries' | 'isCut'> {
-  entries.sort(newestFirst)
-  return { entries: entries.slice(0, CANDIDATES_MAX), isCut: isCut || entries.length > CANDIDATES_MAX }
+/** Several pairs as one, within the bounds of one. @param isCut more of it was not read */
+function unionOf(pairs: readonly Pair[], of: Pick<Pair, 'subject' | 'predicate'>, wants: Wants, isCut = false): Pair {
+  const offered = pairs.flatMap(({ entries, changers }) => entries.map((entry) => ({ entry, isChanger: changers.has(entry) })))
+  offered.sort((a, b) => newestFirst(a.entry, b.entry))
+  const kept = new PairBounds(wants)
+  for (const { entry, isChanger } of offered) kept.offer(entry, isChanger ? 'changer' : 'candidate')
+  if (isCut || pairs.some((pair) => pair.isCut)) kept.cut()
+  return kept.pair(of)
 }
 
 /** The pairs of several subjects that are the same thing, as those of the first. */
 export class AliasedPairs implements PairSource {
   readonly #subject: Uint8Array
+  readonly #wants: Wants
   readonly #sources: readonly PairSource[]
   readonly #heads: (Pair | undefined)[]
 
   /** @param sources one a subject, each by ascending predicate */
-  constructor(subject: Uint8Array, sources: readonly PairSource[]) {
+  constructor(subject: Uint8Array, sources: readonly PairSource[], wants: Wants) {
     this.#subject = subject
+    this.#wants = wants
     this.#sources = sources
     this.#heads = sources.map((source) => source.next())
   }
@@ -247,15 +236,13 @@ export class AliasedPairs implements PairSource {
     const predicate = this.#lowest()
     // Where one of them stopped, nothing may be said of what it would have had.
     if (predicate === undefined || !this.#isComplete(predicate)) return undefined
-    const entries: IndexEntry[] = []
-    let isCut = false
+    const pairs: Pair[] = []
     this.#heads.forEach((head, i) => {
       if (head === undefined || !sameBytes(head.predicate, predicate)) return
-      for (const entry of head.entries) entries.push(entry)
-      isCut ||= head.isCut
+      pairs.push(head)
       this.#heads[i] = this.#sources[i]!.next()
     })
-    return { ...newestOf(entries, isCut), subject: this.#subject, predicate }
+    return unionOf(pairs, { subject: this.#subject, predicate }, this.#wants)
   }
 
   resumeAt(): EntryPosition | undefined {

@@ -1,18 +1,37 @@
+import { toHex } from '../base/bytes.ts'
 import type { Hlc } from '../base/hlc.ts'
 import type { Assertion } from '../record/assertion.ts'
 import { recordOf, type RecordKind, type StemeRecord } from '../record/records.ts'
 import { decodeAssertion } from '../wire/assertion.codec.ts'
 import type { AssertionReader, CandidateSource, IndexEntry, StoredAssertion } from './candidate-source.ts'
 import type { Parsed } from './record-cache.ts'
-import type { Said } from './record-standing.ts'
+import { aboutOf, type Said } from './record-standing.ts'
 
 type RecordOf<K extends RecordKind> = Extract<StemeRecord, { kind: K }>
+
+/** For each record that may count so many index entries are looked at: those of an agent that others of it have followed do not push out other agents'. */
+export const STEPS_PER_RECORD = 10
 
 /** What one range of records says, the newest first. */
 export interface RecordsFound<S> {
   readonly said: readonly S[]
   /** There are older ones, which were not read. */
   readonly isCut: boolean
+  /** Entries that were looked at. */
+  readonly steps: number
+}
+
+/** Which records, and how many of them at most. */
+export interface RecordRange<K extends RecordKind> {
+  readonly kind: K
+  readonly subject: string
+  readonly predicate: string
+  readonly asOfHlc: Hlc | undefined
+  readonly max: number
+  /** Entries that are looked at. Left out: {@link STEPS_PER_RECORD} for each of `max`. */
+  readonly stepsMax?: number
+  /** What does not count is left out before it takes the place of others. */
+  readonly counts?: (said: Said<RecordOf<K>>) => boolean
 }
 
 /** A record with all that its assertion says, for those who show it. */
@@ -23,33 +42,41 @@ export interface ShownRecord<R extends StemeRecord> extends Said<R> {
 
 const utf8 = new TextEncoder()
 
-/** The newest `max` entries of a subject and predicate as of a moment. */
-export function newestEntries(
-  source: CandidateSource, subject: string, predicate: string, asOfHlc: Hlc | undefined, max: number,
-): { readonly entries: readonly IndexEntry[], readonly isCut: boolean } {
+/**
+ * The newest records of a kind, at most `max` that none of the same agent about the same has followed. What `read` has nothing of, or of another
+ * kind, is left out: it was taken by an older node.
+ * @throws {DbError} as `AssertionReader.read`
+ */
+export function newestRecords<K extends RecordKind, S extends Said<RecordOf<K>>>(
+  source: CandidateSource, range: RecordRange<K>, read: (entry: IndexEntry) => Said<StemeRecord> | null,
+): RecordsFound<S> {
+  const { kind, subject, predicate, asOfHlc, max, stepsMax = STEPS_PER_RECORD * max, counts } = range
   const cursor = source.entries({ subject: utf8.encode(subject), subjectIsPrefix: false, predicate: utf8.encode(predicate), asOfHlc })
   try {
-    const entries: IndexEntry[] = []
+    const said: S[] = []
+    const lastOf = new Map<string, Hlc>()
+    let steps = 0
     for (let entry = cursor.next(); entry !== undefined; entry = cursor.next()) {
-      if (entries.length === max) return { entries, isCut: true }
-      entries.push(entry)
+      if (steps++ === stepsMax) return { said, isCut: true, steps }
+      const one = read(entry) as S | null
+      if (one === null || one.record.kind !== kind || counts?.(one) === false || isFollowed(one, lastOf)) continue
+      if (said.length === max) return { said, isCut: true, steps }
+      said.push(one)
     }
-    return { entries, isCut: false }
+    return { said, isCut: false, steps }
   } finally {
     cursor.close()
   }
 }
 
-/** Those of the entries that are records of the kind. What is none is left out: it was taken by an older node. */
-export function parseEntries<K extends RecordKind>(
-  kind: K, entries: readonly IndexEntry[], parse: (entry: IndexEntry) => Parsed,
-): Said<RecordOf<K>>[] {
-  const said: Said<RecordOf<K>>[] = []
-  for (const entry of entries) {
-    const parsed = parse(entry)
-    if (parsed !== null && parsed.record.kind === kind) said.push(parsed as Said<RecordOf<K>>)
-  }
-  return said
+/** Whether a later one has taken its place; of one HLC the greater id does, which comes behind. @param lastOf HLC of the last by agent and what it is about */
+function isFollowed({ record, agent, hlc }: Said<StemeRecord>, lastOf: Map<string, Hlc>): boolean {
+  const about = aboutOf(record)
+  if (about === undefined) return false
+  const key = `${toHex(agent)} ${about}`
+  const last = lastOf.get(key)
+  if (last === undefined) lastOf.set(key, hlc)
+  return last !== undefined && last !== hlc
 }
 
 /** Reads one record. @throws {DbError} as `AssertionReader.read` */
@@ -62,16 +89,9 @@ export function parseEntry(reader: AssertionReader, entry: IndexEntry): Parsed {
 
 /** Records of a kind with their assertions, the newest first. @throws {DbError} as `AssertionReader.read` */
 export function readShown<K extends RecordKind>(
-  { source, reader }: { readonly source: CandidateSource, readonly reader: AssertionReader },
-  kind: K, subject: string, predicate: string, asOfHlc: Hlc | undefined, max: number,
+  { source, reader }: { readonly source: CandidateSource, readonly reader: AssertionReader }, range: RecordRange<K>,
 ): RecordsFound<ShownRecord<RecordOf<K>>> {
-  const { entries, isCut } = newestEntries(source, subject, predicate, asOfHlc, max)
-  const said: ShownRecord<RecordOf<K>>[] = []
-  for (const entry of entries) {
-    const shown = showEntry(reader, entry)
-    if (shown !== undefined && shown.record.kind === kind) said.push(shown as ShownRecord<RecordOf<K>>)
-  }
-  return { said, isCut }
+  return newestRecords<K, ShownRecord<RecordOf<K>>>(source, range, (entry) => showEntry(reader, entry) ?? null)
 }
 
 /** One record with its assertion; undefined where the assertion is none. @throws {DbError} as `AssertionReader.read` */

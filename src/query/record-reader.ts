@@ -9,18 +9,18 @@ import {
 } from '../record/records.ts'
 import type { AssertionReader, CandidateSource, IndexEntry } from './candidate-source.ts'
 import { RecordCache, type Parsed } from './record-cache.ts'
-import { newestEntries, parseEntries, parseEntry } from './record-range.ts'
+import { STEPS_PER_RECORD, newestRecords, parseEntry, type RecordRange } from './record-range.ts'
 import {
-  standingAliases, standingEpochs, standingOutcomes, standingVotes, tallyOf, trustAt, type Said, type TrustPolicy,
+  isHeard, standingAliases, standingEpochs, standingOutcomes, standingVotes, tallyOf, trustAt, type Said, type TrustPolicy,
 } from './record-standing.ts'
 
-/** Most votes on one assertion that are looked at, the newest; those of one agent that were followed by others count here, too. */
+/** Most votes on one assertion that are counted, the newest: one an agent. */
 export const VOTES_READ_MAX = 1000
-/** Most outcomes of one agent that are looked at, the newest. */
+/** Most outcomes of one agent that are counted, the newest: one for each reporter and assertion. */
 export const OUTCOMES_READ_MAX = 1000
 /** Most epochs that name one as superseded. */
 export const EPOCHS_READ_MAX = 1000
-/** Most alias records of one subject. */
+/** Most alias records of one subject: one for each agent and alias. */
 export const ALIAS_RECORDS_READ_MAX = 1000
 /** Most subjects that are taken for one by aliases, the one that was asked for among them. */
 export const ALIASES_MAX = 64
@@ -100,13 +100,15 @@ class StoredRecords implements RecordReader {
   }
 
   votesOf(id: Uint8Array): VoteTally {
-    return this.#kept(this.#votes, toHex(id), () => tallyOf(standingVotes(this.#read('vote', voteSubject(id), VOTE_PREDICATE, VOTES_READ_MAX))))
+    return this.#kept(this.#votes, toHex(id), () => tallyOf(standingVotes(this.#read({ kind: 'vote', subject: voteSubject(id), predicate: VOTE_PREDICATE, max: VOTES_READ_MAX }))))
   }
 
   trustOf(agent: Uint8Array): number {
     const nowMs = this.asOfHlc === undefined ? this.#deps.clock.wallMs() : hlcWallMs(this.asOfHlc)
     return this.#kept(this.#trust, toHex(agent), () => {
-      const said = this.#read('outcome', outcomeSubject(agent), OUTCOME_PREDICATE, OUTCOMES_READ_MAX)
+      const said = this.#read({
+        kind: 'outcome', subject: outcomeSubject(agent), predicate: OUTCOME_PREDICATE, max: OUTCOMES_READ_MAX, counts: (one) => isHeard(one, this.trustPolicy),
+      })
       return trustAt(standingOutcomes(said, this.trustPolicy), nowMs, this.trustPolicy)
     })
   }
@@ -114,7 +116,7 @@ class StoredRecords implements RecordReader {
   /** Each link of a chain stands under the one before it, so that the next link decides, whatever follows. */
   isSuperseded(epoch: Uint8Array): boolean {
     return this.#kept(this.#superseded, toHex(epoch), () =>
-      standingEpochs(this.#read('epoch', epochSubject(epoch), EPOCH_PREDICATE, EPOCHS_READ_MAX)).length > 0)
+      standingEpochs(this.#read({ kind: 'epoch', subject: epochSubject(epoch), predicate: EPOCH_PREDICATE, max: EPOCHS_READ_MAX })).length > 0)
   }
 
   aliasesOf(subject: string): readonly string[] {
@@ -129,7 +131,7 @@ class StoredRecords implements RecordReader {
       const next = new Set<string>()
       for (const from of step) {
         if (!isAliasable(from)) continue
-        const said = this.#read('alias', aliasSubject(from), ALIAS_PREDICATE, ALIAS_RECORDS_READ_MAX)
+        const said = this.#read({ kind: 'alias', subject: aliasSubject(from), predicate: ALIAS_PREDICATE, max: ALIAS_RECORDS_READ_MAX })
         for (const { record: { alias } } of standingAliases(said)) if (!found.has(alias)) next.add(alias)
       }
       step = [...next].sort().slice(0, ALIASES_MAX - found.size)
@@ -150,12 +152,12 @@ class StoredRecords implements RecordReader {
     return told.value
   }
 
-  #read<K extends RecordKind>(kind: K, subject: string, predicate: string, max: number): Said<RecordOf<K>>[] {
-    const { source } = this.#deps
-    const { entries, isCut } = newestEntries(source, subject, predicate, this.asOfHlc, Math.min(max, this.#left))
+  #read<K extends RecordKind>(range: Omit<RecordRange<K>, 'asOfHlc' | 'stepsMax'>): readonly Said<RecordOf<K>>[] {
+    const stepsMax = Math.min(STEPS_PER_RECORD * range.max, this.#left)
+    const { said, isCut, steps } = newestRecords<K, Said<RecordOf<K>>>(this.#deps.source, { ...range, asOfHlc: this.asOfHlc, stepsMax }, this.#parse)
     if (isCut) this.#isReadingCut = true
-    this.#left -= entries.length
-    return parseEntries(kind, entries, this.#parse)
+    this.#left = Math.max(0, this.#left - steps)
+    return said
   }
 
   readonly #parse = (entry: IndexEntry): Parsed => {

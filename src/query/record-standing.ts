@@ -22,11 +22,26 @@ export function compareSaid(a: Said<StemeRecord>, b: Said<StemeRecord>): number 
   return a.hlc === b.hlc ? compareBytes(a.id, b.id) : a.hlc < b.hlc ? -1 : 1
 }
 
-/** Of each agent's records that are about the same by `about`, the last, unless it takes back; the earliest first. */
-export function lastOfEach<R extends StemeRecord, S extends Said<R>>(said: readonly S[], about: (record: R) => string): S[] {
+/**
+ * What of an agent's records under one subject and predicate the last one replaces: those for which this is the same. Undefined: each stands
+ * by itself.
+ */
+export function aboutOf(record: StemeRecord): string | undefined {
+  switch (record.kind) {
+    case 'vote':
+    case 'source':
+    case 'content': return ''
+    case 'alias': return record.alias
+    case 'outcome': return record.judged === undefined ? '' : toHex(record.judged)
+    case 'epoch': return undefined
+  }
+}
+
+/** Of each agent's records that are about the same, the last, unless it takes back; the earliest first. */
+export function lastOfEach<R extends StemeRecord, S extends Said<R>>(said: readonly S[]): S[] {
   const last = new Map<string, S>()
   for (const one of said) {
-    const key = `${toHex(one.agent)} ${about(one.record)}`
+    const key = `${toHex(one.agent)} ${aboutOf(one.record) ?? toHex(one.id)}`
     const before = last.get(key)
     if (before === undefined || compareSaid(one, before) > 0) last.set(key, one)
   }
@@ -35,7 +50,7 @@ export function lastOfEach<R extends StemeRecord, S extends Said<R>>(said: reado
 
 /** The votes on one assertion that count: one an agent. */
 export function standingVotes<S extends Said<VoteRecord>>(said: readonly S[]): S[] {
-  return lastOfEach<VoteRecord, S>(said, () => '').filter(({ record }) => record.weight !== 0)
+  return lastOfEach<VoteRecord, S>(said).filter(({ record }) => record.weight !== 0)
 }
 
 export function tallyOf(votes: readonly Said<VoteRecord>[]): VoteTally {
@@ -67,7 +82,7 @@ export function standingEpochs<S extends Said<EpochRecord>>(said: readonly S[]):
 
 /** Subjects that somebody says are the same thing as the one whose aliases were read, in the order of their characters. */
 export function standingAliases<S extends Said<AliasRecord>>(said: readonly S[]): S[] {
-  return lastOfEach<AliasRecord, S>(said, ({ alias }) => alias)
+  return lastOfEach<AliasRecord, S>(said)
 }
 
 // ---- trust ----
@@ -86,11 +101,13 @@ export interface TrustPolicy {
   readonly reporters: ReadonlySet<string> | undefined
 }
 
-/** The outcomes of one agent that count: one for each reporter and assertion in question, and none that it reports of itself. */
-export function standingOutcomes<S extends Said<OutcomeRecord>>(said: readonly S[], { reporters }: TrustPolicy): S[] {
-  const heard = said.filter(({ record, agent }) =>
-    compareBytes(agent, record.subjectAgent) !== 0 && (reporters === undefined || reporters.has(toHex(agent))))
-  return lastOfEach<OutcomeRecord, S>(heard, ({ judged }) => (judged === undefined ? '' : toHex(judged)))
+/** Whether anybody listens to an outcome: of itself an agent reports in vain. */
+export const isHeard = ({ record, agent }: Said<OutcomeRecord>, { reporters }: TrustPolicy): boolean =>
+  compareBytes(agent, record.subjectAgent) !== 0 && (reporters === undefined || reporters.has(toHex(agent)))
+
+/** The outcomes of one agent that count: one for each reporter and assertion in question. */
+export function standingOutcomes<S extends Said<OutcomeRecord>>(said: readonly S[], policy: TrustPolicy): S[] {
+  return lastOfEach<OutcomeRecord, S>(said.filter((one) => isHeard(one, policy)))
 }
 
 /**

@@ -24,7 +24,9 @@ export function aliasesDocument(request: QueryRequest, deps: KindDependencies): 
   if (!isAliasable(subject)) refuseParameter('subject', 'is none that can have aliases')
   const records = deps.records(asOfField(request))
   const [, ...aliases] = records.aliasesOf(subject)
-  const { said, isCut } = readShown(deps, 'alias', aliasSubject(subject), ALIAS_PREDICATE, records.asOfHlc, ALIAS_RECORDS_READ_MAX)
+  const { said, isCut } = readShown(deps, {
+    kind: 'alias', subject: aliasSubject(subject), predicate: ALIAS_PREDICATE, asOfHlc: records.asOfHlc, max: ALIAS_RECORDS_READ_MAX,
+  })
   const direct = standingAliases<ShownRecord<AliasRecord>>(said).reverse().map((one) => ({ ...recordJson(one), alias: one.record.alias }))
   // The closure has ALIASES_MAX subjects at most, of 1 KiB each; a document is never so short.
   const bytes = Buffer.byteLength(JSON.stringify(aliases))

@@ -85,8 +85,8 @@ const jsonBytes = (value: unknown): number => Buffer.byteLength(JSON.stringify(v
 
 /** Undefined where no registration stands. */
 function sourceJson(deps: KindDependencies, hash: Uint8Array, asOfHlc: Hlc | undefined): SourceJson | undefined {
-  const { said, isCut } = readShown(deps, 'source', sourceSubject(hash), SOURCE_PREDICATE, asOfHlc, REGISTRATIONS_READ_MAX)
-  const standing = lastOfEach<SourceRecord, ShownRecord<SourceRecord>>(said, () => '').reverse()
+  const { said, isCut } = readShown(deps, { kind: 'source', subject: sourceSubject(hash), predicate: SOURCE_PREDICATE, asOfHlc, max: REGISTRATIONS_READ_MAX })
+  const standing = lastOfEach<SourceRecord, ShownRecord<SourceRecord>>(said).reverse()
   return standing.length === 0 ? undefined : { hash: toHex(hash), registrations: standing.map(registrationJson), truncated: isCut }
 }
 
@@ -106,9 +106,9 @@ function contentOf(deps: KindDependencies, hash: Uint8Array, asOfHlc: Hlc | unde
   const pieces: ReadonlyMap<string, ShownRecord<ContentRecord>>[] = []
   let areCut = false
   for (let index = 0; index < SOURCE_PIECES_MAX; index++) {
-    const { said, isCut } = readShown(deps, 'content', contentSubject(hash), piecePredicate(index), asOfHlc, PIECE_VERSIONS_READ_MAX)
+    const { said, isCut } = readShown(deps, { kind: 'content', subject: contentSubject(hash), predicate: piecePredicate(index), asOfHlc, max: PIECE_VERSIONS_READ_MAX })
     areCut ||= isCut
-    const standing = lastOfEach<ContentRecord, ShownRecord<ContentRecord>>(said, () => '')
+    const standing = lastOfEach<ContentRecord, ShownRecord<ContentRecord>>(said)
     if (standing.length === 0) break
     pieces.push(new Map(standing.map((piece) => [toHex(piece.agent), piece])))
   }

@@ -5,7 +5,7 @@ import { OUTCOME_PREDICATE, outcomeSubject, type OutcomeRecord } from '../../rec
 import { listOf, recordJson, type RecordJson } from '../record-json.ts'
 import { OUTCOMES_READ_MAX, TRUST_POLICY_DEFAULT } from '../record-reader.ts'
 import { readShown, type ShownRecord } from '../record-range.ts'
-import { standingOutcomes } from '../record-standing.ts'
+import { isHeard, standingOutcomes } from '../record-standing.ts'
 import { asOfField, idField, limitField } from '../request-fields.ts'
 import type { KindDependencies } from './kind.ts'
 
@@ -29,7 +29,9 @@ export function trustDocument(request: QueryRequest, deps: KindDependencies): Tr
   const agent = idField(request)
   const records = deps.records(asOfField(request))
   const policy = records.trustPolicy ?? TRUST_POLICY_DEFAULT
-  const { said, isCut } = readShown(deps, 'outcome', outcomeSubject(agent), OUTCOME_PREDICATE, records.asOfHlc, OUTCOMES_READ_MAX)
+  const { said, isCut } = readShown(deps, {
+    kind: 'outcome', subject: outcomeSubject(agent), predicate: OUTCOME_PREDICATE, asOfHlc: records.asOfHlc, max: OUTCOMES_READ_MAX, counts: (one) => isHeard(one, policy),
+  })
   const outcomes = standingOutcomes<ShownRecord<OutcomeRecord>>(said, policy).reverse()
   const accurate = outcomes.filter(({ record }) => record.accurate).length
   const { shown, truncated } = listOf(outcomes.map(outcomeJson), limitField(request, deps.limitMax), deps.documentBytesMax)

@@ -26,7 +26,7 @@ export interface VotesDocument {
  */
 export function votesDocument(request: QueryRequest, deps: KindDependencies): VotesDocument {
   const id = idField(request)
-  const { said, isCut } = readShown(deps, 'vote', voteSubject(id), VOTE_PREDICATE, asOfField(request), VOTES_READ_MAX)
+  const { said, isCut } = readShown(deps, { kind: 'vote', subject: voteSubject(id), predicate: VOTE_PREDICATE, asOfHlc: asOfField(request), max: VOTES_READ_MAX })
   const votes = standingVotes<ShownRecord<VoteRecord>>(said).reverse()
   const { agreeWeight, disagreeWeight, agreeCount, disagreeCount } = tallyOf(votes)
   const { shown, truncated } = listOf(votes.map((vote) => ({ ...recordJson(vote), weight: vote.record.weight })), limitField(request, deps.limitMax), deps.documentBytesMax)
