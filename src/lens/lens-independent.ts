@@ -29,6 +29,8 @@ export const independentLens: Lens = {
     const unweighted = weighedClustersOf(all, context, weights)
     const origins = originsOf(all, unweighted, context)
     weighOrigins(unweighted, weights, origins)
+    // A thousand keys are one source also where nothing weighs anything: each source counts as much as a candidate does elsewhere.
+    if (unweighted.every(({ weight }) => weight === 0)) weighOrigins(unweighted, weights.map(() => 1), origins, 1 / WEIGHT_ONE)
     const { clusters, total } = rank(unweighted)
     const { best, members, places, weight } = clusters[0]!
     const share = weight / total
@@ -48,8 +50,11 @@ export const independentLens: Lens = {
     `Says ${valueText(claimOf(candidate).object)}, which has less of independent sources behind it than ${valueText(claimOf(winner).object)}.`,
 }
 
-/** Replaces the clusters' weights: each origin's heaviest weight, divided by its heaviest in each cluster. */
-function weighOrigins(clusters: readonly Cluster<Candidate>[], weights: readonly number[], origins: Int32Array): void {
+/**
+ * Replaces the clusters' weights: each origin's heaviest weight, divided by its heaviest in each cluster.
+ * @param grain parts are rounded to multiples of it, so that sums do not depend on order
+ */
+function weighOrigins(clusters: readonly Cluster<Candidate>[], weights: readonly number[], origins: Int32Array, grain = 1): void {
   const sums = new Float64Array(weights.length + 1)
   const tops = new Float64Array(weights.length + 1)
   const parts = clusters.map(({ places }) => heaviestByOrigin(places, weights, origins))
@@ -61,7 +66,7 @@ function weighOrigins(clusters: readonly Cluster<Candidate>[], weights: readonly
   }
   for (let i = 0; i < clusters.length; i++) {
     let weight = 0
-    for (const [origin, its] of parts[i]!) if (its > 0) weight += Math.round(tops[origin]! * (its / sums[origin]!))
+    for (const [origin, its] of parts[i]!) if (its > 0) weight += grain * Math.round(tops[origin]! * (its / sums[origin]!) / grain)
     clusters[i]!.weight = weight
   }
 }

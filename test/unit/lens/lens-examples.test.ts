@@ -114,6 +114,21 @@ t.test('independent: a source that says two things divides its weight, and nobod
   t.strictSame([against.answers[0]!.label, against.certainty], ['a', 0.5], 'who contradicts its parent does not restate it: it cites nothing')
 })
 
+t.test('independent: where nothing weighs anything, sources are counted, and keys are not', async (t) => {
+  const old = { ...tier(5), assertedAtMs: 1_500_000_000_000 }
+  const honest = [1, 2].map((n) => says(n, 'a', { ...old, sourceHash: digest(n) }))
+  const sway = Array.from({ length: 10 }, (_, n) => says(100 + n, 'b', { ...old, agent: digestOf(n) }))
+  const { answers: [answer], certainty, status, conflict } = resolve('independent', [...sway, ...honest])
+  t.strictSame([answer!.label, answer!.sources, rounded(answer!.share), rounded(certainty), status, rounded(conflict)], ['a', 2, 0.667, 0.667, 'contested', 0.918])
+  t.equal(answer!.why, '2 of 12 say so, from 2 independent sources, with 67% of the weight.')
+  t.equal(rounded(answer!.weight), 0)
+  t.equal(best('consensus', [...sway, ...honest]).label, 'b', 'consensus counts candidates')
+  const nothing = { confidence: 0 }
+  const divided = ['a', 'b', 'c'].map((value, n) => says(n, value, { ...nothing, sourceHash: digest(1) }))
+  const [first] = resolve('independent', [...divided, says(9, 'c', { ...nothing, sourceHash: digest(2) })]).answers
+  t.strictSame([first!.label, rounded(first!.share)], ['c', 0.667], 'a third of one source, and another')
+})
+
 t.test('ballot: votes decide, and without them consensus', async (t) => {
   const list = [says(5, 'a'), says(4, 'b'), says(3, 'b', { confidence: 0.2 })]
   const tally = (agreeWeight: number, disagreeWeight: number) => ({ agreeWeight, disagreeWeight, agreeCount: 1, disagreeCount: 1 })
