@@ -1,6 +1,6 @@
 import { weighedClustersOf, weightsOf } from './columns.ts'
 import { distinct } from './id-table.ts'
-import type { Candidate, Lens, LensContext, Resolution } from './lens.ts'
+import type { Candidate, LeftOut, Lens, LensContext, Resolution } from './lens.ts'
 import { isLater } from './order.ts'
 import { rank } from './rank.ts'
 import { valueText, type Cluster } from './value.ts'
@@ -39,6 +39,15 @@ function isBetter(a: Candidate, b: Candidate, context: LensContext): boolean {
   return difference > 0 || (difference === 0 && isLater(a, b))
 }
 
+/** Those whose value has as many votes as the one that won: consensus has settled it, and `whyLost` would not know. */
+function losersOfTie<C extends Candidate>(best: Box<C>, boxes: readonly Box<C>[]): LeftOut<C>[] {
+  return boxes.filter((box) => box !== best && box.net === best.net).flatMap(({ cluster }) => {
+    const than = cluster.weight < best.cluster.weight ? 'less behind it' : 'as much behind it, heard earlier'
+    const why = `Says ${valueText(claimOf(cluster.best).object)}, which has as many votes as ${valueText(claimOf(best.best).object)}, and ${than}.`
+    return cluster.members.map((candidate) => ({ candidate, why }))
+  })
+}
+
 /**
  * Vote-aware consensus (the ballot box of the reference): votes decide. A value has the weights of those who agree with its assertions, less
  * the weights of those who disagree; the highest wins. Ties, and so every pair on which nobody has voted, go by consensus
@@ -57,7 +66,8 @@ export const ballotLens: Lens = {
     // By consensus first, which a stable sort leaves to settle ties.
     const boxes = rank(weighedClustersOf(all, context, weightsOf(all, context))).clusters.map((cluster) => boxOf(cluster, context))
     boxes.sort((a, b) => b.net - a.net)
-    const { cluster, net, best } = boxes[0]!
+    const first = boxes[0]!
+    const { cluster, net, best } = first
     let total = 0
     for (const box of boxes) total += Math.max(0, box.net)
     const share = total > 0 ? Math.max(0, net) / total : 0
@@ -67,6 +77,7 @@ export const ballotLens: Lens = {
     return {
       answers: [{ label: valueText(claimOf(best).object), winner: best, supporters: cluster.members, weight: net / VOTE_ONE, share, why }],
       certainty: share,
+      outranked: losersOfTie(first, boxes),
     }
   },
   weigh: (candidate, context) => netVotes(candidate, context) / VOTE_ONE,

@@ -1,6 +1,7 @@
 import t from 'tap'
-import type { Candidate, LensAnswer, LensContext, Resolution } from '../../../src/lens/lens.ts'
+import type { Candidate, LensAnswer, LensContext, Resolution, VoteTally } from '../../../src/lens/lens.ts'
 import { lensOf } from '../../../src/lens/registry.ts'
+import { VERDICT_LOST, verdictsOf } from '../../../src/lens/verdicts.ts'
 import type { SourceClass } from '../../../src/record/assertion.ts'
 import { hlcOf } from '../../../src/base/hlc.ts'
 import { DAY_MS, digest, digestOf, HALF_LIFE_DAYS, NOW_MS, num, says, type FullCandidate } from '../../support/lens-candidates.ts'
@@ -127,6 +128,22 @@ t.test('independent: where nothing weighs anything, sources are counted, and key
   const divided = ['a', 'b', 'c'].map((value, n) => says(n, value, { ...nothing, sourceHash: digest(1) }))
   const [first] = resolve('independent', [...divided, says(9, 'c', { ...nothing, sourceHash: digest(2) })]).answers
   t.strictSame([first!.label, rounded(first!.share)], ['c', 0.667], 'a third of one source, and another')
+})
+
+t.test('ballot: who lost by consensus is told so', async (t) => {
+  const tally = (agreeWeight: number): VoteTally => ({ agreeWeight, disagreeWeight: 0, agreeCount: 1, disagreeCount: 0 })
+  const whysOf = (list: readonly FullCandidate[], votes: readonly number[]): string[] => {
+    const context = { ...CONTEXT, halfLifeDays: [], votesOf: (id: Uint8Array) => tally(votes[id[0]!] ?? 0) }
+    const lens = lensOf('ballot')
+    return verdictsOf(lens, list, [], lens.resolve(list, context), context).filter(({ verdict }) => verdict === VERDICT_LOST).map(({ why }) => why)
+  }
+  const list = [says(5, 'a'), says(4, 'b', { confidence: 0.4 }), says(3, 'b', { confidence: 0.2 }), says(2, 'c', { confidence: 0.1 })]
+  const behind = (value: string): string => `Says ${value}, which has as many votes as a, and less behind it.`
+  t.strictSame(whysOf(list, []), [behind('c'), behind('b'), behind('b')])
+  t.strictSame(whysOf(list, [0, 0, 0, 0, 1, 1]), ['Says c, which has fewer votes than a; its own net vote is 0.', behind('b'), behind('b')])
+  t.strictSame(whysOf([says(5, 'a'), says(4, 'b')], []), ['Says a, which has as many votes as b, and as much behind it, heard earlier.'])
+  t.match(best('ballot,recency', list).why, /^ballot: No value has more votes/)
+  t.match(resolve('ballot,recency', list).outranked!.map(({ why }) => why), [/^ballot: Says b, which has as many votes/, /^ballot/, /^ballot/])
 })
 
 t.test('ballot: votes decide, and without them consensus', async (t) => {
