@@ -1,7 +1,7 @@
-import { bytesEqual } from '../base/bytes.ts'
 import { lifecycleNumber, type Lifecycle } from '../record/assertion.ts'
-import { distinct, IdTable } from './id-table.ts'
+import { distinct } from './id-table.ts'
 import type { Candidate, LeftOut } from './lens.ts'
+import { NONE, ownParentsOf } from './lineage.ts'
 import { isLater } from './order.ts'
 import { objectsEqual } from './value.ts'
 import { claimOf } from './weight.ts'
@@ -13,9 +13,10 @@ export interface Standing<C extends Candidate> {
   readonly leftOut: readonly LeftOut<C>[]
   /** The lifecycles of those that stand with another one than their own. */
   readonly lifecycles: ReadonlyMap<C, Lifecycle>
+  /** Of those left out, what a new version has taken the place of, and its agent has not taken back: words that may contradict others. */
+  readonly replaced: readonly C[]
 }
 
-const NONE = -1
 const ON_PATH = -2
 const PROPOSED = 1
 const APPROVED = 3
@@ -26,29 +27,21 @@ const TAKES_BACK = 1
 const CHANGES = 2
 const REPLACES = 3
 
-const ids = new IdTable()
-
-const isTakenBack = (candidate: Candidate): boolean => lifecycleNumber(claimOf(candidate).lifecycle) > APPROVED
-
-/** Whether a child may change its parent at all: agents speak for themselves, of one subject and predicate. */
-function isOwnParent(child: Candidate, parent: Candidate): boolean {
-  const a = claimOf(child)
-  const b = claimOf(parent)
-  return bytesEqual(a.agent, b.agent) && a.predicate === b.predicate && a.subject === b.subject
-}
+const takesBack = (word: Lifecycle | undefined): boolean => word !== undefined && lifecycleNumber(word) > APPROVED
+const isTakenBack = (candidate: Candidate): boolean => takesBack(claimOf(candidate).lifecycle)
 
 /** What each candidate is, and to which: an index of the list for each. */
 class Roles {
   readonly kinds: Uint8Array
   readonly targets: Int32Array
   readonly #list: readonly Candidate[]
+  readonly #parents: Int32Array
 
   constructor(list: readonly Candidate[]) {
     this.#list = list
+    this.#parents = ownParentsOf(list)
     this.kinds = new Uint8Array(list.length)
     this.targets = new Int32Array(list.length).fill(NONE)
-    ids.begin(list.length)
-    for (const { id } of list) ids.add(id)
     for (let i = 0; i < list.length; i++) if (this.targets[i] === NONE) this.#follow(i)
   }
 
@@ -59,17 +52,11 @@ class Roles {
     while (at !== NONE && this.targets[at] === NONE) {
       this.targets[at] = ON_PATH
       path.push(at)
-      at = this.#parentOf(at)
+      at = this.#parents[at]!
     }
     // Ids are digests of what names the parent, so that no ring can be; if there were one, nobody in it would have a parent.
     const ring = at === NONE || this.targets[at] !== ON_PATH ? path.length : path.indexOf(at)
-    for (let i = path.length - 1; i >= 0; i--) this.#settle(path[i]!, i >= ring ? NONE : this.#parentOf(path[i]!))
-  }
-
-  #parentOf(child: number): number {
-    const { parent } = claimOf(this.#list[child]!)
-    const at = parent === undefined ? NONE : ids.find(parent)
-    return at !== NONE && isOwnParent(this.#list[child]!, this.#list[at]!) ? at : NONE
+    for (let i = path.length - 1; i >= 0; i--) this.#settle(path[i]!, i >= ring ? NONE : this.#parents[path[i]!]!)
   }
 
   #settle(child: number, parent: number): void {
@@ -110,31 +97,33 @@ const laterOf = (list: readonly Candidate[], a: number, b: number): number => a 
 export function standing<C extends Candidate>(candidates: readonly C[]): Standing<C> {
   const list = distinct(candidates)
   if (!list.some((candidate) => claimOf(candidate).parent !== undefined || isTakenBack(candidate))) {
-    return { standing: list, leftOut: [], lifecycles: new Map() }
+    return { standing: list, leftOut: [], lifecycles: new Map(), replaced: [] }
   }
   const { kinds, targets } = new Roles(list)
   const lastWords = new Int32Array(list.length).fill(NONE)
-  const replaced = new Uint8Array(list.length)
+  const isReplaced = new Uint8Array(list.length)
   for (let i = 0; i < list.length; i++) {
     const target = targets[i]!
-    if (kinds[i] === REPLACES) replaced[target] = 1
+    if (kinds[i] === REPLACES) isReplaced[target] = 1
     else if (kinds[i] !== ITSELF) lastWords[target] = laterOf(list, lastWords[target]!, i)
   }
   const stands: C[] = []
   const leftOut: LeftOut<C>[] = []
   const lifecycles = new Map<C, Lifecycle>()
+  const replaced: C[] = []
   for (let i = 0; i < list.length; i++) {
     const candidate = list[i]!
     const word = lastWords[i]! === NONE ? undefined : claimOf(list[lastWords[i]!]!).lifecycle
-    const why = whyOut(candidate, kinds[i]!, replaced[i] === 1, word)
+    const why = whyOut(candidate, kinds[i]!, isReplaced[i] === 1, word)
     if (why !== undefined) {
       leftOut.push({ candidate, why })
+      if (isReplaced[i] === 1 && !takesBack(word)) replaced.push(candidate)
       continue
     }
     stands.push(candidate)
     if (word !== undefined && word !== claimOf(candidate).lifecycle) lifecycles.set(candidate, word)
   }
-  return { standing: stands, leftOut, lifecycles }
+  return { standing: stands, leftOut, lifecycles, replaced }
 }
 
 function whyOut(candidate: Candidate, kind: number, isReplaced: boolean, word: Lifecycle | undefined): string | undefined {
@@ -143,7 +132,7 @@ function whyOut(candidate: Candidate, kind: number, isReplaced: boolean, word: L
   if (kind === CHANGES) return `It says of its parent, which stands for it, that it is ${spoken(lifecycle)}.`
   if (isTakenBack(candidate)) return `It is ${lifecycle}.`
   if (isReplaced) return 'Its agent has a newer version.'
-  return word !== undefined && lifecycleNumber(word) > APPROVED ? `Its agent has made it ${word}.` : undefined
+  return takesBack(word) ? `Its agent has made it ${word!}.` : undefined
 }
 
 const spoken = (lifecycle: Lifecycle): string => lifecycle.replace('_', ' ')

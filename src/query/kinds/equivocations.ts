@@ -14,7 +14,7 @@ export interface EquivocationsDocument {
   /** Claims that were looked at. */
   readonly claims: number
   readonly equivocations: readonly EquivocationJson[]
-  /** 64 hex digits each: keys that contradict themselves on one source. A lens that weighs by trust gives them no weight here. */
+  /** 64 hex digits each: keys that contradict themselves on one source. A lens that weighs by trust gives them no weight here, unless they have taken one of the two back. */
   readonly agents: readonly string[]
   /** There are more claims, or more pairs, than are looked at or given. */
   readonly truncated: boolean

@@ -22,6 +22,18 @@ t.test('where nothing changes anything, all stand', async (t) => {
   t.strictSame(standingOf(claim, says(7, 'a', { parent: digest(9) })), ['50', '7'], 'a parent that is not here')
 })
 
+t.test('what a new version has taken the place of, unless it was taken back', async (t) => {
+  const replacedOf = (...list: FullCandidate[]): string[] => standing(list).replaced.map(nameOf)
+  const second = child(40, claim, 'proposed', 'b')
+  t.strictSame(replacedOf(claim, other), [])
+  t.strictSame(replacedOf(claim, second, other), [nameOf(claim)])
+  t.strictSame(replacedOf(claim, child(40, claim, 'approved')), [], 'a change of lifecycle replaces nothing')
+  const back = child(30, claim, 'retracted')
+  t.strictSame(replacedOf(claim, second, back), [], 'taken back as well')
+  t.strictSame(replacedOf(claim, second, back, child(20, claim, 'approved')), [nameOf(claim)], 'and not any more')
+  t.strictSame(replacedOf(claim, second, child(30, second, 'retracted')), [nameOf(claim)], 'whatever becomes of the version')
+})
+
 for (const lifecycle of ['deprecated', 'rejected', 'retracted'] as const) {
   t.test(`${lifecycle} takes back`, async (t) => {
     const change = child(40, claim, lifecycle, 'anything')
