@@ -17,8 +17,7 @@ function trustOf(candidate: Candidate, context: LensContext): number {
 const weigh = (candidate: Candidate, context: LensContext): number => decayedConfidence(candidate, context) * trustOf(candidate, context)
 
 /** Those of agents that do not contradict themselves, and the others. */
-function withoutEquivocators<C extends Candidate>(candidates: readonly C[]): { trusted: C[], leftOut: LeftOut<C>[] } {
-  const equivocators = equivocatorsOf(candidates.map((candidate) => ({ id: candidate.id, assertion: claimOf(candidate) })))
+function withoutEquivocators<C extends Candidate>(candidates: readonly C[], { equivocators = equivocatorsOf(candidates) }: LensContext): { trusted: C[], leftOut: LeftOut<C>[] } {
   const trusted: C[] = []
   const leftOut: LeftOut<C>[] = []
   for (const candidate of candidates) {
@@ -45,15 +44,16 @@ function resolveUntrusted<C extends Candidate>(candidates: readonly C[]): Resolu
  * said of the agent: an agent that was often wrong can not win by being sure.
  *
  * An agent that contradicts itself on the subject and predicate in question (`equivocatorsOf`) is trusted with nothing there: what it says
- * is left out while anybody else has spoken, and weighs nothing where nobody has.
+ * is left out while anybody else has spoken, and weighs nothing where nobody has. That holds, too, where only one of the two claims is a
+ * candidate: a filter, or an earlier lens of a chain, must not make a liar honest.
  */
 export const trustAuthorityLens: Lens = {
   name: 'trust-authority',
   description: 'The highest product of decayed confidence and trust in the agent wins.',
   reads: 'claims',
-  needs: ['trust'],
+  needs: ['trust', 'equivocators'],
   resolve<C extends Candidate>(candidates: readonly C[], context: LensContext): Resolution<C> {
-    const { trusted, leftOut } = withoutEquivocators(distinct(candidates))
+    const { trusted, leftOut } = withoutEquivocators(distinct(candidates), context)
     if (trusted.length === 0) return resolveUntrusted(leftOut.map(({ candidate }) => candidate))
     const { list, score } = heaviestOf(trusted, (candidate) => Math.round(weightOf(candidate, context) * trustOf(candidate, context)))
     const winner = latestOf(list)

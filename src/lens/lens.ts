@@ -1,8 +1,8 @@
 import type { Hlc } from '../base/hlc.ts'
 import type { Assertion } from '../record/assertion.ts'
 
-/** What of the records beside assertions a lens looks at. */
-export type LensNeed = 'votes' | 'trust' | 'epochs'
+/** What a lens looks at beside its candidates: records about them, and which agents contradict themselves, whatever is left of what they say. */
+export type LensNeed = 'votes' | 'trust' | 'epochs' | 'equivocators'
 
 /**
  * A lens decides at read time what contradicting claims come to. It is a pure function of the candidates and the context, so
@@ -85,6 +85,11 @@ export interface LensContext {
   readonly trustOf?: (agent: Uint8Array) => number
   /** Whether another epoch has taken this one's place. Set for a lens that needs `epochs`. */
   readonly isSuperseded?: (epoch: Uint8Array) => boolean
+  /**
+   * Keys, as 64 hex digits, that contradict themselves on the subject and predicate in question (equivocation.ts). Set for a lens that needs
+   * `equivocators`; where it is not, that lens looks for them among its candidates.
+   */
+  readonly equivocators?: ReadonlySet<string> | undefined
 }
 
 /** What is the same of a set of candidates whenever it is resolved, by place. */

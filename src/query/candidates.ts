@@ -36,6 +36,10 @@ export interface Selection {
   readonly candidates: readonly PairCandidate[]
   /** What would have been, had nobody changed it. */
   readonly leftOut: readonly LeftOut<PairCandidate>[]
+  /** What a new version has taken the place of, whether or not it passes the filter. */
+  readonly replaced: readonly Candidate[]
+  /** All that parents connect, whatever has become of it. */
+  readonly connected: readonly Candidate[]
 }
 
 /**
@@ -128,7 +132,8 @@ export class CandidateReader {
       const candidate = read ?? this.#read(entry)
       if (claimPasses(this.#filter, candidate.assertion)) candidates.push({ ...candidate, entry })
     }
-    return { candidates, leftOut: connected === undefined ? [] : this.#leftOut(connected) }
+    if (connected === undefined) return { candidates, leftOut: [], replaced: [], connected: [] }
+    return { candidates, leftOut: this.#leftOut(connected), replaced: connected.standing.replaced, connected: connected.all }
   }
 
   /** @param status what others have made of it. */
@@ -207,7 +212,7 @@ const UNCHANGED: Status = { isOut: false }
 /** The assertions of a pair that parent edges touch. */
 class Connected {
   readonly reads = new Map<IndexEntry, ReadCandidate>()
-  readonly #all: ReadCandidate[] = []
+  readonly all: ReadCandidate[] = []
   readonly #known = new Set<string>()
   readonly #parents = new Map<string, Uint8Array>()
   #standing: Standing<ReadCandidate> | undefined
@@ -215,7 +220,7 @@ class Connected {
 
   add(read: ReadCandidate): void {
     const { parent } = read.assertion
-    this.#all.push(read)
+    this.all.push(read)
     if (read.entry !== undefined) this.reads.set(read.entry, read)
     this.#known.add(toHex(read.id))
     if (parent !== undefined) this.#parents.set(toHex(parent), parent)
@@ -232,7 +237,7 @@ class Connected {
 
   get standing(): Standing<ReadCandidate> {
     if (this.#standing === undefined) {
-      this.#standing = standing(this.#all)
+      this.#standing = standing(this.all)
       this.#stands = new Set(this.#standing.standing)
     }
     return this.#standing

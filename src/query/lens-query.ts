@@ -8,6 +8,7 @@ import type { AssertionReader, CandidateSource, EntryPosition, EntryRange, Index
 import { ALL_TIERS, type Pair, type Role, type Wants } from './pair-bounds.ts'
 import { AliasedPairs, GatheredPairs, ENTRIES_READ_MAX, PairReader, StepBudget, type PairSource } from './pairs.ts'
 import { CLAIMS_READ_MAX, CandidateReader, type PairCandidate, type Selection } from './candidates.ts'
+import { EquivocatorFinder } from './equivocators.ts'
 import { consideredOf } from './explain.ts'
 import { AssertionTexts, latestRangeOf } from './latest-match.ts'
 import { LatestPairs } from './latest-pairs.ts'
@@ -45,7 +46,9 @@ class LensQuery {
   readonly #latest: LatestPairs | undefined
   readonly #budgets: readonly StepBudget[]
   readonly #candidates: CandidateReader
-  readonly #context: LensContext
+  /** Where the lens wants to know. */
+  readonly #equivocators: EquivocatorFinder | undefined
+  readonly #context: LensContext & { equivocators?: ReadonlySet<string> | undefined }
   readonly #watch: StageWatch
   #winnersRead = 0
 
@@ -53,16 +56,16 @@ class LensQuery {
     this.#plan = plan
     this.#parts = parts
     this.#watch = new StageWatch(parts.clock, plan.explain)
-    this.#candidates = new CandidateReader({
-      ...parts, filter: plan.filter, needsClaims: plan.lens.reads === 'claims' || plan.explain, sees: seesAt(moment, parts.source),
-    })
+    const reads = { ...parts, filter: plan.filter, sees: seesAt(moment, parts.source) }
+    this.#candidates = new CandidateReader({ ...reads, needsClaims: plan.lens.reads === 'claims' || plan.explain })
     this.#context = contextOf(plan, moment, parts)
+    const subjects = subjectsOf(plan, parts)
+    if (plan.lens.needs?.includes('equivocators') === true) this.#equivocators = new EquivocatorFinder(reads, moment, plan.aliases ? subjects : undefined)
     if (plan.order === 'log') {
       this.#budgets = [new StepBudget()]
       this.#pairs = this.#latest = this.#latestPairs(moment, this.#budgets[0]!)
       return
     }
-    const subjects = subjectsOf(plan, parts)
     this.#budgets = subjects.map(() => new StepBudget(Math.ceil(ENTRIES_READ_MAX / subjects.length)))
     const sources = subjects.map((subject, i) => this.#pairsOf(rangeOf(plan, subject, moment, this.#positionIn(subject)), this.#budgets[i]!))
     const pairs = sources.length === 1 ? sources[0]! : new AliasedPairs(plan.subject, sources, this.#wants(this.#budgets[0]!))
@@ -78,7 +81,7 @@ class LensQuery {
     let answers = 0
     for (let pairs = 0; ; pairs++) {
       this.#watch.begin()
-      const claimsBefore = this.#candidates.claimsRead + this.#winnersRead
+      const claimsBefore = this.#candidateClaimsRead() + this.#winnersRead
       const pair = this.#pairs.next()
       if (pair === undefined) return this.#pairs.resumeAt()
       this.#watch.indexRead()
@@ -96,7 +99,11 @@ class LensQuery {
   }
 
   #claimsRead(): number {
-    return this.#candidates.claimsRead + (this.#latest?.claimsRead ?? 0)
+    return this.#candidateClaimsRead() + (this.#latest?.claimsRead ?? 0)
+  }
+
+  #candidateClaimsRead(): number {
+    return this.#candidates.claimsRead + (this.#equivocators?.claimsRead ?? 0)
   }
 
   /** The position of pairs of several subjects names the one that was asked for; each goes on at its predicate. */
@@ -142,6 +149,7 @@ class LensQuery {
     const isAnswered = candidates.length > 0 || (explain && leftOut.length > 0)
     if (!isAnswered && pair.isCut) this.#parts.noteCut(CUT.candidates)
     if (this.#latest?.settle(isAnswered ? newestOf(selection) : undefined) === false || !isAnswered) return undefined
+    if (this.#equivocators !== undefined) this.#context.equivocators = this.#equivocators.find(pair, selection)
     this.#watch.claimsRead()
     this.#takeRecordsCut()
     const resolution = asFarAsKnown(lens.resolve<PairCandidate>(candidates, this.#context), pair)
@@ -152,7 +160,7 @@ class LensQuery {
     this.#watch.claimsRead()
     if (!explain) return parts
     const entriesRead = this.#budgets.reduce((sum, budget) => sum + budget.takeRead(), 0)
-    const claimsRead = this.#candidates.claimsRead + this.#winnersRead - claimsBefore
+    const claimsRead = this.#candidateClaimsRead() + this.#winnersRead - claimsBefore
     return { ...parts, explanation: { ...consideredOf(lens, selection, resolution, this.#context), ...this.#watch.times(), entriesRead, claimsRead } }
   }
 

@@ -2,8 +2,10 @@ import fc from 'fast-check'
 import t from 'tap'
 import { toHex } from '../../../src/base/bytes.ts'
 import { hlcOf } from '../../../src/base/hlc.ts'
+import { equivocatorsOf } from '../../../src/lens/equivocation.ts'
 import type { Candidate, LensContext } from '../../../src/lens/lens.ts'
 import { trustAuthorityLens } from '../../../src/lens/lens-trust-authority.ts'
+import { lensOf } from '../../../src/lens/registry.ts'
 import { VERDICT_LEFT_OUT, VERDICT_WON, verdictsOf } from '../../../src/lens/verdicts.ts'
 import type { Assertion } from '../../../src/record/assertion.ts'
 import { assertionIdOf, hashReady } from '../../../src/record/claim.ts'
@@ -39,6 +41,19 @@ t.test('where nobody else has, the last claim is shown, with no weight', async (
   t.match(answers, [{ weight: 0, supporters: { length: 2 } }])
   t.equal(answers[0]!.winner, other)
   t.strictSame(trustAuthorityLens.resolve([], context), { answers: [] })
+})
+
+t.test('who knows more than the candidates says who equivocates, also in a chain', async (t) => {
+  const lie = said(1, { agent: key(9), confidence: 1, sourceClass: 0 })
+  const other = said(2, { agent: key(9), confidence: 1, sourceClass: 3 })
+  const honest = said(3, { agent: key(1), confidence: 0.1, sourceClass: 0 })
+  const chain = lensOf('authority,trust-authority')
+  t.strictSame(chain.needs, ['trust', 'equivocators'])
+  t.equal(chain.resolve([lie, other, honest], context).answers[0]!.winner, lie, 'among what authority has left, it said one thing')
+  const told = { ...context, equivocators: equivocatorsOf([lie, other, honest]) }
+  t.equal(chain.resolve([lie, other, honest], told).answers[0]!.winner, honest)
+  t.equal(trustAuthorityLens.resolve([lie, honest], told).answers[0]!.winner, honest)
+  t.equal(trustAuthorityLens.resolve([lie, other, honest], { ...context, equivocators: new Set() }).answers[0]!.winner, other, 'what is told is what counts')
 })
 
 t.test('any order and duplication: the same, and an honest one wins wherever there is one', async (t) => {
