@@ -1,9 +1,8 @@
 import { toHex } from '../../src/base/bytes.ts'
-import { lifecycleNumber } from '../../src/record/assertion.ts'
 import type { Accepted } from './history.ts'
 import { byLateness, isSuperseded, trustIn, votesOn } from './model.records.ts'
 import {
-  UNIT, bestOf, byRank, clustersOf, conflictOf, counted, isSameObject, latestOf, rankedOf, statusOf, sumOf, weightOf, type Cluster, type Moment, type Status,
+  UNIT, areEqual, bestOf, byRank, clustersOf, conflictOf, latestOf, rankedOf, statusOf, sumOf, weightOf, type Cluster, type Moment, type Status,
 } from './model.values.ts'
 
 /**
@@ -27,7 +26,15 @@ export interface Verdict {
   readonly status?: Status
 }
 
-export type ModelLens = (candidates: readonly Accepted[], moment: Moment) => Verdict
+/** What a lens is told of one subject and predicate beside the candidates. */
+export interface PairMoment extends Moment {
+  /** All assertions of it, whatever has become of them and whatever is asked for. */
+  readonly pair: readonly Accepted[]
+  /** Of these, what stands, and what did until a new version took its place; not what was taken back. */
+  readonly said: readonly Accepted[]
+}
+
+export type ModelLens = (candidates: readonly Accepted[], moment: PairMoment) => Verdict
 
 const NOTHING: Verdict = { sides: [] }
 
@@ -49,18 +56,23 @@ const confidence: ModelLens = (candidates, moment) => weighed(candidates, (candi
 
 const authority: ModelLens = (candidates) => best(candidates, ({ assertion }) => -assertion.sourceClass)
 
+/** Whether a claim is a version of another: names it as its parent, or a version of it; all by one agent, of one subject. */
+function comesFrom(one: Accepted, other: Accepted, pair: readonly Accepted[]): boolean {
+  const { parent, agent, subject } = one.assertion
+  const before = parent && pair.find(({ id, assertion }) => id === toHex(parent) && toHex(assertion.agent) === toHex(agent) && assertion.subject === subject)
+  return before !== undefined && (before === other || comesFrom(before, other, pair))
+}
+
 /** Keys that say two different things of one time, on one source, and not one of them as a version of the other. */
-function equivocatorsAmong(candidates: readonly Accepted[]): ReadonlySet<string> {
-  const momentOf = ({ assertion: { agent, assertedAtMs } }: Accepted): string => `${toHex(agent)} ${assertedAtMs}`
-  const spoken = candidates.filter(({ assertion: { lifecycle } }) => lifecycleNumber(lifecycle) < 4)
-  const ends = spoken.filter((one) => !spoken.some((other) => momentOf(other) === momentOf(one) && other.assertion.parent !== undefined && toHex(other.assertion.parent) === one.id))
-  const isContradicted = (one: Accepted): boolean => ends.some((other) => momentOf(other) === momentOf(one)
-    && toHex(other.assertion.sourceHash) === toHex(one.assertion.sourceHash) && !isSameObject(other.assertion.object, one.assertion.object))
-  return new Set(ends.filter(isContradicted).map(({ assertion }) => toHex(assertion.agent)))
+function equivocatorsOf({ pair, said }: PairMoment): ReadonlySet<string> {
+  const timeOf = ({ assertion: { agent, subject, assertedAtMs, sourceHash } }: Accepted): string => `${toHex(agent)} ${subject} ${assertedAtMs} ${toHex(sourceHash)}`
+  const contradicts = (one: Accepted, other: Accepted): boolean => timeOf(one) === timeOf(other) && !areEqual(one.assertion.object, other.assertion.object, 0)
+    && !comesFrom(one, other, pair) && !comesFrom(other, one, pair)
+  return new Set(said.filter((one) => said.some((other) => contradicts(one, other))).map(({ assertion }) => toHex(assertion.agent)))
 }
 
 const trust: ModelLens = (candidates, moment) => {
-  const equivocators = equivocatorsAmong(candidates)
+  const equivocators = equivocatorsOf(moment)
   const trusted = candidates.filter(({ assertion }) => !equivocators.has(toHex(assertion.agent)))
   return trusted.length === 0 ? best(candidates, () => 0) : trustedMost(trusted, moment)
 }
@@ -100,17 +112,22 @@ const plurality = (ranked: readonly Cluster[]): Verdict => ({ ...valuesOf(ranked
 const consensus: ModelLens = (candidates, moment) => plurality(rankedOf(clustersOf(candidates, moment.tolerance), (candidate) => weightOf(candidate, moment)))
 
 const independent: ModelLens = (candidates, moment) => {
-  const weigh = (candidate: Accepted): number => weightOf(candidate, moment)
-  const clusters = rankedOf(clustersOf(candidates, moment.tolerance), weigh)
-  const heaviest = (some: readonly Accepted[]): number => Math.max(0, ...some.map(weigh))
-  const weights = clusters.map(() => 0)
+  const clusters = rankedOf(clustersOf(candidates, moment.tolerance), (candidate) => weightOf(candidate, moment))
   const origins = new Map(candidates.map((candidate) => [candidate, originOf(candidate, candidates, moment.tolerance)]))
-  for (const origin of new Set(origins.values())) {
-    const own = clusters.map(({ members }) => heaviest(members.filter((candidate) => origins.get(candidate) === origin)))
-    const all = sumOf(own)
-    own.forEach((part, i) => { if (all > 0) weights[i]! += Math.round(Math.max(...own) * (part / all)) })
+  /** Of each value: the weight of the heaviest of each origin, divided among its values. */
+  const weightsBy = (weigh: (candidate: Accepted) => number, round: (part: number) => number): number[] => {
+    const weights = clusters.map(() => 0)
+    for (const origin of new Set(origins.values())) {
+      const own = clusters.map(({ members }) => Math.max(0, ...members.filter((candidate) => origins.get(candidate) === origin).map(weigh)))
+      const all = sumOf(own)
+      own.forEach((part, i) => { if (all > 0) weights[i]! += round(Math.max(...own) * (part / all)) })
+    }
+    return weights
   }
-  const verdict = plurality(byRank(counted(clusters.map((cluster, i) => ({ ...cluster, weight: weights[i]! })))))
+  const weighed = weightsBy((candidate) => weightOf(candidate, moment), Math.round)
+  // Where nothing weighs anything, each origin counts one unit; a part of one is not rounded.
+  const weights = sumOf(weighed) > 0 ? weighed : weightsBy(() => 1, (part) => part)
+  const verdict = plurality(byRank(clusters.map((cluster, i) => ({ ...cluster, weight: weights[i]! }))))
   return { ...verdict, sides: verdict.sides.map((side) => ({ ...side, sources: sourcesOf(side.supporters, candidates, moment.tolerance) })) }
 }
 

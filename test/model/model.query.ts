@@ -45,6 +45,8 @@ const STANDING = 0b1110
 
 export interface Fate {
   readonly stands: boolean
+  /** It stands, or did until a new version took its place. */
+  readonly isSaid: boolean
   /** Its number, as it is now. */
   readonly lifecycle: number
 }
@@ -78,7 +80,8 @@ export function fateOf(one: Accepted, pair: readonly Accepted[]): Fate {
   const isReplaced = children.some(({ deed }) => deed === 'is a new version')
   const [last] = children.filter(({ deed }) => deed !== 'is a new version').sort((a, b) => byLateness(a.child, b.child))
   const lifecycle = last?.deed === 'changes the lifecycle' ? lifecycleNumber(last.child.assertion.lifecycle) : own
-  return { stands: own < TAKES_BACK && !isChange && !isReplaced && last?.deed !== 'takes back', lifecycle }
+  const isSaid = own < TAKES_BACK && !isChange && last?.deed !== 'takes back'
+  return { stands: isSaid && !isReplaced, isSaid, lifecycle }
 }
 
 const hasBit = (bits: number, bit: number): boolean => (bits >> bit & 1) === 1
@@ -150,16 +153,25 @@ function unorderedAnswersOf(question: Question, moment: Moment): ModelAnswer[] {
   const lens = chainOf((question.lens ?? 'recency').split(',').map((name) => MODEL_LENSES[name]!))
   const tolerant = question.tolerance === undefined ? moment : { ...moment, tolerance: question.tolerance }
   const pairs = pairsOf(question, moment.world).map(({ subject, predicate, pair }) =>
-    ({ subject, predicate, candidates: pair.filter((one) => isWanted(one, pair, question)) }))
+    ({ subject, predicate, pair, candidates: pair.filter((one) => isWanted(one, pair, question)) }))
   // Rules of a subject are one set, whichever predicate they have, where none is named.
   const sets = question.lens === 'constraints' && question.predicate === undefined ? rulesOf(pairs) : pairs
-  return sets.map((set): ModelAnswer => ({ ...set, verdict: lens(set.candidates, tolerant) })).filter(({ candidates }) => candidates.length > 0)
+  return sets.map(({ pair, ...set }): ModelAnswer => {
+    const said = pair.filter((one) => fateOf(one, pair).isSaid)
+    return { ...set, verdict: lens(set.candidates, { ...tolerant, pair, said }) }
+  }).filter(({ candidates }) => candidates.length > 0)
 }
 
-function rulesOf(pairs: readonly Omit<ModelAnswer, 'verdict'>[]): Omit<ModelAnswer, 'verdict'>[] {
+interface Candidacy extends Omit<ModelAnswer, 'verdict'> {
+  readonly pair: readonly Accepted[]
+}
+
+function rulesOf(pairs: readonly Candidacy[]): Candidacy[] {
   const rules = pairs.filter(({ predicate }) => RULE_PREDICATES.includes(predicate))
-  return [...new Set(rules.map(({ subject }) => subject))].map((subject) =>
-    ({ subject, predicate: '', candidates: rules.filter((pair) => pair.subject === subject).flatMap(({ candidates }) => candidates) }))
+  return [...new Set(rules.map(({ subject }) => subject))].map((subject) => {
+    const own = rules.filter((pair) => pair.subject === subject)
+    return { subject, predicate: '', pair: own.flatMap(({ pair }) => pair), candidates: own.flatMap(({ candidates }) => candidates) }
+  })
 }
 
 /** Every assertion that matches, whatever has become of it: by subject and predicate (or all of them in the order of the log), the newest first. Ids. */

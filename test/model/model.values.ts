@@ -89,7 +89,7 @@ export function byRank(clusters: readonly Cluster[]): Cluster[] {
 }
 
 /** Where nothing weighs anything, each candidate counts one unit. */
-export const counted = (clusters: readonly Cluster[]): readonly Cluster[] =>
+const counted = (clusters: readonly Cluster[]): readonly Cluster[] =>
   clusters.every(({ weight }) => weight === 0) ? clusters.map((cluster) => ({ ...cluster, weight: cluster.members.length })) : clusters
 
 /** Clusters by rank, their weights by `weigh`. */

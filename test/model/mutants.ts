@@ -126,6 +126,13 @@ export const MUTANTS: Readonly<Record<string, Mutation>> = {
   'consensus counts duplicates twice': withLens('consensus', counted),
   'skeptic counts duplicates twice': withLens('skeptic', counted),
   'independent counts keys': withLens('independent', instead('consensus')),
+  'who says two things is looked for among what is left of them': (deps) => ({
+    ...deps,
+    lensOf: (name) => {
+      const lens = lensOf(name)
+      return { ...lens, resolve: (candidates, context) => lens.resolve(candidates, { ...context, equivocators: undefined }) }
+    },
+  }),
   'authority takes the least one': withLens('authority', (lens, candidates, context) => {
     const worst = Math.max(...candidates.map(({ assertion }) => assertion!.sourceClass))
     return lens.resolve(candidates.filter(({ assertion }) => assertion!.sourceClass === worst), context)
