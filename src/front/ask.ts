@@ -3,10 +3,13 @@ import { DbError } from '../base/errors.ts'
 import type { Lsn } from '../base/lsn.ts'
 import type { QueryReply } from '../fbs/stemedb/query-reply.ts'
 import type { QUERY_ENDPOINTS } from '../observe/metrics.ts'
+import type { Assertion } from '../record/assertion.ts'
+import { decodeAssertion } from '../wire/assertion.codec.ts'
 import { askAudited } from './audit/ask-audited.ts'
 import type { Exchange } from './exchange.ts'
 import { RETRY_AFTER_OVERLOADED_MS } from './front-limits.ts'
 import { processingDeadline, type HandlerParts } from './handler.ts'
+import { encodeIdQuery } from './query.codec.ts'
 
 export type QueryEndpoint = (typeof QUERY_ENDPOINTS)[number]
 
@@ -25,11 +28,38 @@ export function ask(
   const sent = askAudited(exchange, parts, endpoint, encode, (reply) => guard(exchange, () => {
     metrics.inc('queries_total', { endpoint })
     metrics.observe('query_latency_seconds', { endpoint }, (clock.monoMs() - startedMonoMs) / 1000)
-    const refused = reply.refused()
-    if (refused !== 0) throw new DbError(errorNameOf(refused), reply.detail() ?? 'the query was refused')
-    answer(reply)
+    answer(answered(reply))
   }))
-  if (!sent) throw new DbError('overloaded', 'too many queries are under way', { retryAfterMs: RETRY_AFTER_OVERLOADED_MS })
+  if (!sent) throw tooMany()
+}
+
+/**
+ * Looks an assertion up that a write names, durable or indexed: a question of the node's own, which neither metrics nor the audit count.
+ * `then` gets undefined where there is none.
+ * @throws {DbError} `overloaded` where the rings are full
+ */
+export function findAssertion(exchange: Exchange, parts: HandlerParts, id: Uint8Array, then: (assertion: Assertion | undefined) => void): void {
+  processingDeadline(exchange, parts)
+  const sent = parts.queries.ask(exchange, (requestId) => encodeIdQuery(requestId, id), (reply) => parts.guard(exchange, () => {
+    const bytes = answered(reply).found()?.assertionArray()
+    then(bytes === null || bytes === undefined ? undefined : decodeAssertion(bytes))
+  }))
+  if (!sent) throw tooMany()
+}
+
+const tooMany = (): DbError => new DbError('overloaded', 'too many queries are under way', { retryAfterMs: RETRY_AFTER_OVERLOADED_MS })
+
+/** @throws {DbError} that a refusal stands for */
+function answered(reply: QueryReply): QueryReply {
+  const refusal = refusalOf(reply)
+  if (refusal !== undefined) throw refusal
+  return reply
+}
+
+/** The error that a lens thread has answered with. */
+export function refusalOf(reply: QueryReply): DbError | undefined {
+  const refused = reply.refused()
+  return refused === 0 ? undefined : new DbError(errorNameOf(refused), reply.detail() ?? 'the query was refused')
 }
 
 /**

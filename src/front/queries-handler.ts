@@ -1,9 +1,8 @@
-import { errorNameOf } from '../base/error-codes.ts'
 import { DbError, isDbError } from '../base/errors.ts'
 import type { QueryReply } from '../fbs/stemedb/query-reply.ts'
 import { parseStrictJson } from '../record/strict-json.ts'
 import { askAudited } from './audit/ask-audited.ts'
-import { whenReadable } from './ask.ts'
+import { refusalOf, whenReadable } from './ask.ts'
 import { readBody } from './body.ts'
 import type { Exchange } from './exchange.ts'
 import { QUERIES_MAX, QUERIES_UNDER_WAY_MAX, RETRY_AFTER_OVERLOADED_MS, repliesBytesMax } from './front-limits.ts'
@@ -116,8 +115,8 @@ class Queries {
   }
 
   #answered(index: number, reply: QueryReply, shape: NonNullable<Parameters<typeof replyToJson>[1]>): void {
-    const refused = reply.refused()
-    if (refused !== 0) return this.#refuse(index, new DbError(errorNameOf(refused), reply.detail() ?? 'the query was refused'))
+    const refusal = refusalOf(reply)
+    if (refusal !== undefined) return this.#refuse(index, refusal)
     const json = JSON.stringify(replyToJson(reply, shape))
     const bytes = Buffer.byteLength(json)
     if (this.#bytes + bytes > repliesBytesMax(this.#parts.options.config)) {

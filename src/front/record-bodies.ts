@@ -1,4 +1,4 @@
-import { fromHex } from '../base/bytes.ts'
+import { bytesEqual, fromHex } from '../base/bytes.ts'
 import { DbError, isDbError } from '../base/errors.ts'
 import { agentFromText } from '../record/agent-key.ts'
 import type { Assertion } from '../record/assertion.ts'
@@ -6,7 +6,7 @@ import { JsonMembers, assertionFromJson } from '../record/assertion.json.ts'
 import { checkAssertion, assertionIdOf } from '../record/claim.ts'
 import { AGENT_BYTES, HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
 import {
-  aliasDrafts, epochDraft, epochWithdrawalDraft, outcomeDraft, sourceDrafts, voteDraft, type RecordDraft,
+  aliasDrafts, epochDraft, epochWithdrawalDraft, outcomeDraft, recordOf, sourceDrafts, voteDraft, type RecordDraft,
 } from '../record/records.ts'
 import { encodeAssertion } from '../wire/assertion.codec.ts'
 import type { Item } from './items.ts'
@@ -26,7 +26,7 @@ const COMMON = ['agent', 'asserted_at', 'confidence', 'signature'] as const
 /** Members of the assertions whose name in a body is another one. */
 const NAMES: Readonly<Record<string, string>> = { sourceUri: 'uri', assertedAtMs: 'asserted_at', subject: 'subject', note: 'note' }
 
-type Build = (members: JsonMembers) => RecordDraft[]
+type Build = (members: JsonMembers, agent: Uint8Array) => RecordDraft[]
 
 /**
  * The assertions of a body: those that the builders of record/records.ts make of it, in their order.
@@ -36,7 +36,7 @@ type Build = (members: JsonMembers) => RecordDraft[]
 function itemsOf(body: unknown, names: readonly string[], nowMs: number, build: Build): RecordItems {
   const members = new JsonMembers(body, '', new Set([...COMMON, ...names]))
   const { agent, assertedAtMs, confidence, sourceClass } = commonOf(body, members, nowMs)
-  const assertions = build(members).map((draft): Assertion => ({ sourceClass, agent, assertedAtMs, ...draft, confidence }))
+  const assertions = build(members, agent).map((draft): Assertion => ({ sourceClass, agent, assertedAtMs, ...draft, confidence }))
   for (const assertion of assertions) checkModel(assertion)
   const signature = optional(members, 'signature', (value) =>
     fromHex(members.text('signature', value), SIGNATURE_BYTES) ?? members.refuse('field_invalid', 'signature', `must be ${SIGNATURE_BYTES * 2} hex digits`))
@@ -82,13 +82,37 @@ export function voteItems(body: unknown, nowMs: number): RecordItems {
     [voteDraft(hash(members, 'assertion'), members.number('weight', members.required('weight')), textIfThere(members, 'note'))])
 }
 
-/** `POST /v1/epoch` */
-export function epochItems(body: unknown, nowMs: number): RecordItems {
-  return itemsOf(body, ['name', 'supersedes', 'reason', 'withdraws'], nowMs, (members) => {
+const EPOCH_MEMBERS = ['name', 'supersedes', 'reason', 'withdraws'] as const
+
+/** The epoch that a body of `POST /v1/epoch` takes back: what it says must be known for {@link epochItems}. @throws {DbError} as that does */
+export function withdrawnEpochOf(body: unknown): Uint8Array | undefined {
+  return hashIfThere(new JsonMembers(body, '', new Set([...COMMON, ...EPOCH_MEMBERS])), 'withdraws')
+}
+
+/**
+ * `POST /v1/epoch`
+ * @param declared the assertion whose id `withdraws` is; undefined: there is none. A withdrawal counts only where its subject is that of
+ *   the epoch, which follows from what the epoch supersedes: so it is taken from there.
+ */
+export function epochItems(body: unknown, nowMs: number, declared?: Assertion): RecordItems {
+  return itemsOf(body, EPOCH_MEMBERS, nowMs, (members, agent) => {
     const input = { name: text(members, 'name'), supersedes: hashIfThere(members, 'supersedes'), reason: textIfThere(members, 'reason') }
     const withdrawn = hashIfThere(members, 'withdraws')
-    return [withdrawn === undefined ? epochDraft(input) : epochWithdrawalDraft(withdrawn, input)]
+    if (withdrawn === undefined) return [epochDraft(input)]
+    return [epochWithdrawalDraft(withdrawn, { ...input, supersedes: supersededBy(declared, members, agent, input.supersedes) })]
   })
+}
+
+/** What an epoch that is to be taken back supersedes. @throws {DbError} `record_invalid` where this withdrawal could not take it back */
+function supersededBy(declared: Assertion | undefined, members: JsonMembers, agent: Uint8Array, given: Uint8Array | undefined): Uint8Array | undefined {
+  const epoch = declared === undefined ? undefined : recordOf(declared)
+  if (declared === undefined || epoch?.kind !== 'epoch' || epoch.isWithdrawn) return members.refuse('record_invalid', 'withdraws', 'must be the id of an epoch that this node knows')
+  if (!bytesEqual(agent, declared.agent)) return members.refuse('record_invalid', 'withdraws', 'must be the id of an epoch by the same agent: nobody else can take it back')
+  const { supersedes } = epoch
+  if (given !== undefined && (supersedes === undefined || !bytesEqual(given, supersedes))) {
+    return members.refuse('record_invalid', 'supersedes', 'must be left out, or be what the epoch that is withdrawn supersedes')
+  }
+  return supersedes
 }
 
 /** `POST /v1/agents/{key}/trust`; the key is that of the agent who was right or wrong. */

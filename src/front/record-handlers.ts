@@ -4,7 +4,7 @@ import { QUERY_ALIASES, QUERY_EPOCHS, QUERY_SOURCE, QUERY_TRUST, QUERY_VOTES } f
 import { ALIASED_BYTES_MAX, HASH_BYTES } from '../record/limits.ts'
 import { isAliasable } from '../record/records.ts'
 import { parseStrictJson } from '../record/strict-json.ts'
-import { whenReadable, type QueryEndpoint } from './ask.ts'
+import { findAssertion, whenReadable, type QueryEndpoint } from './ask.ts'
 import { readBody } from './body.ts'
 import { askDocument, encodeDocumentQuery, type DocumentQuery } from './document-handlers.ts'
 import type { Exchange } from './exchange.ts'
@@ -14,7 +14,7 @@ import { JSON_TYPE, negotiate } from './media.ts'
 import { hlcParameter } from './moments.ts'
 import { parametersReader } from './parameters.ts'
 import {
-  agentParameter, aliasItems, epochItems, hashParameter, outcomeItems, sourceItems, voteItems, type RecordItems,
+  agentParameter, aliasItems, epochItems, hashParameter, outcomeItems, sourceItems, voteItems, withdrawnEpochOf, type RecordItems,
 } from './record-bodies.ts'
 import { countsOf, type ItemResult } from './results.ts'
 import { ALIASES_PARAMETERS, RECORDS_PARAMETERS, SOURCES_PARAMETERS, SOURCE_PARAMETERS } from './schemas-records.ts'
@@ -27,15 +27,21 @@ type Answer = (exchange: Exchange, results: readonly ItemResult[], items: Record
 function write(
   exchange: Exchange, request: RequestInfo, parts: HandlerParts, itemsOf: (body: unknown, nowMs: number) => RecordItems, answer: Answer,
 ): void {
+  readJson(exchange, request, parts, (body, nowMs) => submit(exchange, parts, itemsOf(body, nowMs), answer))
+}
+
+function readJson(exchange: Exchange, request: RequestInfo, parts: HandlerParts, then: (body: unknown, nowMs: number) => void): void {
   if (gateWrite(exchange, request, [JSON_TYPE], parts) === undefined) return
   const { guard, options: { clock, config } } = parts
-  readBody(exchange, request.contentLength, config.frameBytesMax, parts.body, (body) => guard(exchange, () => {
-    const records = itemsOf(parseStrictJson(textOf(body)), clock.wallMs())
-    if (records.items.length > config.batchAssertionsMax) {
-      throw new DbError('batch_too_large', `that takes ${records.items.length} assertions; a batch has at most ${config.batchAssertionsMax}`)
-    }
-    submitItems(exchange, parts, records.items, records.signed, (results) => answer(exchange, results, records))
-  }))
+  readBody(exchange, request.contentLength, config.frameBytesMax, parts.body, (body) => guard(exchange, () => then(parseStrictJson(textOf(body)), clock.wallMs())))
+}
+
+function submit(exchange: Exchange, parts: HandlerParts, records: RecordItems, answer: Answer): void {
+  const { batchAssertionsMax } = parts.options.config
+  if (records.items.length > batchAssertionsMax) {
+    throw new DbError('batch_too_large', `that takes ${records.items.length} assertions; a batch has at most ${batchAssertionsMax}`)
+  }
+  submitItems(exchange, parts, records.items, records.signed, (results) => answer(exchange, results, records))
 }
 
 /** One assertion: as `POST /v1/assert` answers for one. */
@@ -58,7 +64,11 @@ export function handleVote(exchange: Exchange, request: RequestInfo, parts: Hand
 
 /** `POST /v1/epoch` */
 export function handleEpoch(exchange: Exchange, request: RequestInfo, parts: HandlerParts): void {
-  write(exchange, request, parts, epochItems, answerOne)
+  readJson(exchange, request, parts, (body, nowMs) => {
+    const withdrawn = withdrawnEpochOf(body)
+    if (withdrawn === undefined) return submit(exchange, parts, epochItems(body, nowMs), answerOne)
+    findAssertion(exchange, parts, withdrawn, (declared) => submit(exchange, parts, epochItems(body, nowMs, declared), answerOne))
+  })
 }
 
 /** `POST /v1/agents/{key}/trust` */

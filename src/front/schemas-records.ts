@@ -69,7 +69,7 @@ export const RECORD_SCHEMAS: Readonly<Record<string, Schema>> = Object.freeze({
   Epoch: body({
     name: text(EPOCH_NAME_BYTES_MAX, 'Of the paradigm.'), supersedes: hex(32, 'Id of the epoch whose place it takes.'),
     reason: text(NOTE_BYTES_MAX, 'Required with `supersedes`.'),
-    withdraws: hex(32, 'Id of an epoch by the same agent that is taken back. The rest is as it was declared.'),
+    withdraws: hex(32, 'Id of an epoch by the same agent that is taken back. The rest is as it was declared; `supersedes` may be left out.'),
   }, ['name'], OF_ONE),
   Outcome: body({
     accurate: { type: 'boolean', description: 'Whether the agent was right.' }, assertion: hex(32, 'Id of the assertion that it was right or wrong in.'), note, withdraw,

@@ -68,13 +68,17 @@ export function tallyOf(votes: readonly Said<VoteRecord>[]): VoteTally {
   return tally
 }
 
-/** Epochs that are declared and that their agent has not taken back; the earliest first, each once. */
+/**
+ * Epochs that are declared and that their agent has not taken back; the earliest first, each once. Only a withdrawal of the same subject
+ * takes back: so it stands where the epoch does, and whoever reads that one subject sees what whoever reads all of them sees.
+ */
 export function standingEpochs<S extends Said<EpochRecord>>(said: readonly S[]): S[] {
+  const keyOf = ({ record: { supersedes }, agent }: S, epoch: Uint8Array): string => `${toHex(agent)} ${toHex(epoch)} ${supersedes === undefined ? '' : toHex(supersedes)}`
   const takenBack = new Set<string>()
-  for (const { record, agent } of said) if (record.withdraws !== undefined) takenBack.add(`${toHex(agent)} ${toHex(record.withdraws)}`)
+  for (const one of said) if (one.record.withdraws !== undefined) takenBack.add(keyOf(one, one.record.withdraws))
   const epochs = new Map<string, S>()
   for (const one of said) {
-    if (one.record.isWithdrawn || takenBack.has(`${toHex(one.agent)} ${toHex(one.id)}`)) continue
+    if (one.record.isWithdrawn || takenBack.has(keyOf(one, one.id))) continue
     epochs.set(toHex(one.id), one)
   }
   return [...epochs.values()].sort(compareSaid)

@@ -107,6 +107,15 @@ t.test('epochs', async (t) => {
   const back = await stored(t, postJson(`${url}/v1/epoch`, by(2, { ...input, withdraws: fresh.id })))
   t.match((await get(`${url}/v1/epochs?min_lsn=${back.lsn}`)).json(), { epochs: [{ id: fresh.id, withdrawn: true }, { id: old.id, superseded: false }] })
   t.match((await get(`${url}/v1/epochs?as_of=${fresh.hlc}`)).json(), { epochs: [{ withdrawn: false }, { superseded: true }] })
+  const again = await stored(t, postJson(`${url}/v1/epoch`, by(2, input)))
+  const withdrawal = { name: input.name, withdraws: again.id }
+  isProblem(t, await postJson(`${url}/v1/epoch`, by(2, { ...withdrawal, supersedes: X, reason: 'r' })), 422, 'record_invalid', { pointer: '/supersedes' })
+  isProblem(t, await postJson(`${url}/v1/epoch`, by(1, withdrawal)), 422, 'record_invalid', { pointer: '/withdraws', detail: /same agent/ })
+  isProblem(t, await postJson(`${url}/v1/epoch`, by(2, { ...withdrawal, withdraws: X })), 422, 'record_invalid', { pointer: '/withdraws' })
+  isProblem(t, await postJson(`${url}/v1/epoch`, by(2, { ...withdrawal, withdraws: back.id })), 422, 'record_invalid', { pointer: '/withdraws' })
+  const short = await stored(t, postJson(`${url}/v1/epoch`, by(2, withdrawal)))
+  t.match((await get(`${url}/v1/epochs?min_lsn=${short.lsn}`)).json(), { epochs: [{ id: again.id, withdrawn: true }, { withdrawn: true }, { id: old.id, superseded: false }] },
+    'what it supersedes need not be said again')
   isProblem(t, await postJson(`${url}/v1/epoch`, by(1, { name: ' ' })), 422, 'record_invalid')
   isProblem(t, await postJson(`${url}/v1/epoch`, by(1, { name: 'x', supersedes: old.id })), 422, 'record_invalid', { detail: /reason/ })
   isProblem(t, await postJson(`${url}/v1/epoch`, by(1, {})), 400, 'field_missing', { pointer: '/name' })

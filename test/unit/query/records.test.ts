@@ -11,6 +11,7 @@ import { STEPS_PER_RECORD } from '../../../src/query/record-range.ts'
 import {
   TRUST_NEUTRAL, standingAliases, standingEpochs, standingOutcomes, standingVotes, tallyOf, trustAt, type Said, type TrustPolicy,
 } from '../../../src/query/record-standing.ts'
+import type { EpochsDocument } from '../../../src/query/kinds/epochs.ts'
 import { StoreSource } from '../../../src/query/store-source.ts'
 import { trustPolicyOf } from '../../../src/query/trust-policy.ts'
 import type { Assertion } from '../../../src/record/assertion.ts'
@@ -18,6 +19,8 @@ import { hashReady } from '../../../src/record/claim.ts'
 import {
   aliasDrafts, aliasSubject, epochDraft, epochWithdrawalDraft, outcomeDraft, voteDraft, type AliasRecord, type EpochRecord, type OutcomeRecord, type RecordDraft, type VoteRecord,
 } from '../../../src/record/records.ts'
+import { QUERY_KINDS } from '../../../src/wire/query-request.codec.ts'
+import { askDocument, executorOver } from './document-ask.ts'
 import { NOW_MS, TestLog, claim } from './test-log.ts'
 
 await hashReady
@@ -149,6 +152,15 @@ t.test('epochs: chains, moments, and what is taken back', async (t) => {
   t.strictSame(superseded(at()), [true, false, true, false])
   log.append([by(3, epochDraft({ name: 'e2 again', supersedes: ids[1]!, reason: 'it is' }))])
   t.strictSame(superseded(at()), [true, true, true, false], 'another one still supersedes')
+})
+
+t.test('epochs: the list says what a lens sees, also after a withdrawal that fits no epoch', async (t) => {
+  const { ids, log } = chainOf(2)
+  // As a client may write it: what the epoch supersedes is not said, so that it stands elsewhere.
+  log.append([by(1, epochWithdrawalDraft(ids[1]!, { name: 'e1' }))])
+  const { epochs } = askDocument<EpochsDocument>(executorOver(log), { kind: QUERY_KINDS.epochs })
+  t.strictSame(epochs.map(({ name, withdrawn, superseded }) => [name, withdrawn, superseded]), [['e1', false, false], ['e0', false, true]])
+  t.equal(over(log, {})().isSuperseded(ids[0]!), true)
 })
 
 t.test('aliases: the closure of what stands, both ways, over circles, bounded', async (t) => {
