@@ -166,5 +166,6 @@ export function okOrThrow(status: number, body: unknown): unknown {
   const code = typeof members['code'] === 'string' && members['code'] in ERROR_CODES ? members['code'] as ErrorName : 'internal'
   const detail = typeof members['detail'] === 'string' ? members['detail'] : `the node answered with ${status}`
   const requestId = typeof members['request_id'] === 'string' ? { requestId: members['request_id'] } : {}
-  throw new DbError(code, detail, { status, ...requestId })
+  const parameter = typeof members['parameter'] === 'string' ? { parameter: members['parameter'] } : {}
+  throw new DbError(code, detail, { status, ...requestId, ...parameter })
 }

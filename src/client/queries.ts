@@ -136,8 +136,8 @@ export class Queries {
     this.#answered()
     if (reply.refused === undefined) return this.#settle(query, () => query.resolve(reply.result))
     if (this.#sendsAgain(query, reply.refused)) return
-    const { refused, detail } = reply
-    this.#settle(query, () => query.reject(new DbError(refused, detail)))
+    const { error } = reply
+    this.#settle(query, () => query.reject(error))
   }
 
   /** After all replies of a message. */

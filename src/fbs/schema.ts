@@ -197,6 +197,7 @@ export const SCHEMA = {
       { name: 'cursor', slot: 8, kind: 'vector', size: 1, align: 1, required: false, target: '' },
       { name: 'document', slot: 9, kind: 'vector', size: 1, align: 1, required: false, target: '' },
       { name: 'cut', slot: 10, kind: 'scalar', size: 1, align: 1, required: false, target: '' },
+      { name: 'parameter', slot: 11, kind: 'string', size: 1, align: 1, required: false, target: '' },
     ],
   },
   QueryRequest: {

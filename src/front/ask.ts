@@ -1,10 +1,10 @@
-import { errorNameOf } from '../base/error-codes.ts'
 import { DbError } from '../base/errors.ts'
 import type { Lsn } from '../base/lsn.ts'
 import type { QueryReply } from '../fbs/stemedb/query-reply.ts'
 import type { QUERY_ENDPOINTS } from '../observe/metrics.ts'
 import type { Assertion } from '../record/assertion.ts'
 import { decodeAssertion } from '../wire/assertion.codec.ts'
+import { refusalOf } from '../wire/query-reply.codec.ts'
 import { askAudited } from './audit/ask-audited.ts'
 import type { Exchange } from './exchange.ts'
 import { RETRY_AFTER_OVERLOADED_MS } from './front-limits.ts'
@@ -54,12 +54,6 @@ function answered(reply: QueryReply): QueryReply {
   const refusal = refusalOf(reply)
   if (refusal !== undefined) throw refusal
   return reply
-}
-
-/** The error that a lens thread has answered with. */
-export function refusalOf(reply: QueryReply): DbError | undefined {
-  const refused = reply.refused()
-  return refused === 0 ? undefined : new DbError(errorNameOf(refused), reply.detail() ?? 'the query was refused')
 }
 
 /**

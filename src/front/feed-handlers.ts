@@ -145,7 +145,7 @@ class EventStream {
       subscribed: (lsn) => this.#begin(lsn),
       changed: (reply) => this.#write(`id: ${reply.seenLsn()}\nevent: answer\ndata: ${JSON.stringify(replyToJson(reply))}\n\n`),
       reached: (lsn) => this.#reached(lsn),
-      ended: (code, detail, lastLsn) => this.#ended(code, detail, lastLsn),
+      ended: (code, detail, lastLsn, parameter) => this.#ended(code, detail, lastLsn, parameter),
     })
     this.#subscriptions = () => watch.subscriptions
     this.#exchange.onClose(() => watch.close())
@@ -161,8 +161,8 @@ class EventStream {
     if (!this.#isBehind) this.#write(`: reached LSN ${lsn}\nid: ${lsn}\n\n`)
   }
 
-  #ended(code: ErrorName = 'internal', detail: string, lastLsn: Lsn): void {
-    if (!this.#exchange.streaming) return this.#exchange.problem(new DbError(code, detail))
+  #ended(code: ErrorName = 'internal', detail: string, lastLsn: Lsn, parameter?: string): void {
+    if (!this.#exchange.streaming) return this.#exchange.problem(new DbError(code, detail, parameter === undefined ? {} : { parameter }))
     const { title, retryable } = ERROR_CODES[code]
     this.#exchange.endStream(`event: end\ndata: ${JSON.stringify({ code, title, detail, retryable, last_lsn: lastLsn })}\n\n`)
   }

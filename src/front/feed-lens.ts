@@ -1,5 +1,5 @@
 import { must } from '../base/assert.ts'
-import { ERROR_CODES, errorNameOf, type ErrorName } from '../base/error-codes.ts'
+import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
 import { DbError } from '../base/errors.ts'
 import { toHex } from '../base/bytes.ts'
 import type { Lsn } from '../base/lsn.ts'
@@ -8,6 +8,7 @@ import type { Found } from '../fbs/stemedb/found.ts'
 import type { QueryReply } from '../fbs/stemedb/query-reply.ts'
 import type { FeedFilter } from '../feed/filter.ts'
 import { HASH_BYTES } from '../record/limits.ts'
+import { refusalOf } from '../wire/query-reply.codec.ts'
 import { encodeLensQuestion } from './feed-frames.codec.ts'
 import type { FeedHub, FeedSink, HubSubscription, Subscriber } from './feed-hub.ts'
 import { RETRY_DELAY_MS } from './front-limits.ts'
@@ -62,7 +63,8 @@ export interface LensListener {
   /** At the begin, and whenever a winner or a status has changed. The reply is valid during the call. */
   changed(reply: QueryReply): void
   reached(lsn: Lsn): void
-  ended(code: ErrorName | undefined, detail: string, lastLsn: Lsn): void
+  /** @param parameter that is wrong, where it is one */
+  ended(code: ErrorName | undefined, detail: string, lastLsn: Lsn, parameter?: string): void
 }
 
 /**
@@ -158,11 +160,11 @@ export class LensWatch {
     if (this.#isOver) return
     const isStale = this.#asked === 'again'
     this.#asked = 'no'
-    const refused = reply.refused()
-    if (refused !== 0 && !ERROR_CODES[errorNameOf(refused)].retryable) return this.#end(errorNameOf(refused), reply.detail() ?? '')
-    if (refused === 0 && reply.truncated()) return this.#end('parameter_invalid', `it has more than ${LENS_ANSWERS_MAX} answers: make it narrower`)
-    if (refused === 0) this.#compare(reply)
-    if (isStale || refused !== 0) this.#mayHaveChanged()
+    const refusal = refusalOf(reply)
+    if (refusal !== undefined && !ERROR_CODES[refusal.code].retryable) return this.#end(refusal.code, refusal.message, reply.parameter() ?? undefined)
+    if (refusal === undefined && reply.truncated()) return this.#end('parameter_invalid', `it has more than ${LENS_ANSWERS_MAX} answers: make it narrower`)
+    if (refusal === undefined) this.#compare(reply)
+    if (isStale || refusal !== undefined) this.#mayHaveChanged()
   }
 
   #compare(reply: QueryReply): void {
@@ -173,10 +175,10 @@ export class LensWatch {
     this.#listener.changed(reply)
   }
 
-  #end(code: ErrorName | undefined, detail: string): void {
+  #end(code: ErrorName | undefined, detail: string, parameter?: string): void {
     if (this.#isOver) return
     this.close()
-    this.#try(() => this.#listener.ended(code, detail, this.#seenLsn))
+    this.#try(() => this.#listener.ended(code, detail, this.#seenLsn, parameter))
   }
 
   /** A fault of ours ends the subscription, not the process. */

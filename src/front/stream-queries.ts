@@ -1,7 +1,8 @@
 import { Builder } from 'flatbuffers'
 import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
+import { DbError } from '../base/errors.ts'
 import type { Lsn } from '../base/lsn.ts'
-import { QueryReply } from '../fbs/stemedb/query-reply.ts'
+import { writeRefusal } from '../query/reply.codec.ts'
 import { encodeList } from '../wire/queries.codec.ts'
 import { peekMinLsn, peekRequestIds } from '../wire/query-peek.ts'
 import type { Admission } from './admission.ts'
@@ -93,18 +94,8 @@ export class StreamQueries {
   /** Answers each query of a frame with the same refusal, in one message. */
   #refuse(session: Session, frame: Uint8Array, code: ErrorName, detail = ERROR_CODES[code].action): void {
     this.#admission.refused(code)
-    const replies = peekRequestIds(frame).map((requestId) => refusal(requestId, code, detail))
+    const error = new DbError(code, detail, code === 'lsn_in_future' ? { parameter: 'min_lsn' } : {})
+    const replies = peekRequestIds(frame).map((requestId) => writeRefusal(new Builder(256), requestId, error))
     session.send(replies.length === 1 ? replies[0]! : encodeList('SQRR', replies))
   }
-}
-
-function refusal(requestId: bigint, code: ErrorName, detail: string): Uint8Array {
-  const builder = new Builder(256)
-  const text = builder.createString(detail)
-  QueryReply.startQueryReply(builder)
-  QueryReply.addRequestId(builder, requestId)
-  QueryReply.addRefused(builder, ERROR_CODES[code].number)
-  QueryReply.addDetail(builder, text)
-  builder.finish(QueryReply.endQueryReply(builder), 'SQRP')
-  return builder.asUint8Array()
 }

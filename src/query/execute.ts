@@ -69,7 +69,7 @@ export class QueryExecutor {
       return this.#plain.answer(request) ?? this.#answer(planOf(request, this.#deps))
     } catch (error) {
       if (!isDbError(error)) throw error
-      return this.#reply.refuse(requestIdOf(request), error.number, error.message)
+      return this.#reply.refuse(requestIdOf(request), error)
     }
   }
 

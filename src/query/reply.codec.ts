@@ -1,5 +1,6 @@
 import { Builder } from 'flatbuffers'
 import { assert } from '../base/assert.ts'
+import type { DbError } from '../base/errors.ts'
 import type { Lsn } from '../base/lsn.ts'
 import { Answer } from '../fbs/stemedb/answer.ts'
 import { Considered } from '../fbs/stemedb/considered.ts'
@@ -163,16 +164,9 @@ export class ReplyBuilder {
   }
 
   /** A reply that is a refusal, whatever was added before. */
-  refuse(requestId: bigint, code: number, detail: string): Uint8Array {
-    const builder = this.#builder
+  refuse(requestId: bigint, error: DbError): Uint8Array {
     this.begin()
-    const text = builder.createString(detail.slice(0, DETAIL_CHARACTERS_MAX))
-    QueryReply.startQueryReply(builder)
-    QueryReply.addRequestId(builder, requestId)
-    QueryReply.addRefused(builder, code)
-    QueryReply.addDetail(builder, text)
-    builder.finish(QueryReply.endQueryReply(builder), 'SQRP')
-    return builder.asUint8Array()
+    return writeRefusal(this.#builder, requestId, error)
   }
 
   #fits(bytes: number): boolean {
@@ -258,6 +252,19 @@ export class ReplyBuilder {
     // As a vector of bytes, which a Builder copies as they are; nothing points to the vector, but to the table in it.
     return builder.createByteVector(found) - VECTOR_LENGTH_BYTES - FOUND_TABLE
   }
+}
+
+/** A QueryReply that is a refusal, in memory of the builder, which has been cleared. */
+export function writeRefusal(builder: Builder, requestId: bigint, { number, message, details: { parameter } }: DbError): Uint8Array {
+  const detail = builder.createString(message.slice(0, DETAIL_CHARACTERS_MAX))
+  const parameterAt = typeof parameter === 'string' ? builder.createString(parameter) : 0
+  QueryReply.startQueryReply(builder)
+  QueryReply.addRequestId(builder, requestId)
+  QueryReply.addRefused(builder, number)
+  QueryReply.addDetail(builder, detail)
+  if (parameterAt !== 0) QueryReply.addParameter(builder, parameterAt)
+  builder.finish(QueryReply.endQueryReply(builder), 'SQRP')
+  return builder.asUint8Array()
 }
 
 /** What a reply of this one answer takes, at most. */

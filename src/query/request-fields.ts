@@ -26,7 +26,7 @@ function textField(given: string | Uint8Array | null, parameter: string, bytesMa
 
 /** The subject, or what subjects begin with; undefined where it is left out. */
 export const subjectField = (request: QueryRequest): Uint8Array | undefined =>
-  textField(request.subject(RAW), 'subject', SUBJECT_BYTES_MAX)
+  textField(request.subject(RAW), request.subjectIsPrefix() ? 'prefix' : 'subject', SUBJECT_BYTES_MAX)
 
 export const predicateField = (request: QueryRequest): Uint8Array | undefined =>
   textField(request.predicate(RAW), 'predicate', PREDICATE_BYTES_MAX)

@@ -119,7 +119,7 @@ export interface QueryResult {
 /** A reply to one question. */
 export type DecodedReply =
   | { readonly requestId: bigint, readonly refused: undefined, readonly result: QueryResult }
-  | { readonly requestId: bigint, readonly refused: ErrorName, readonly detail: string }
+  | { readonly requestId: bigint, readonly refused: ErrorName, readonly detail: string, readonly error: DbError }
 
 /** By `Found.signed_by`. */
 export const SIGNED_BY = ['nobody', 'assertion', 'batch'] as const
@@ -134,8 +134,8 @@ export function decodeReply(bytes: Uint8Array): DecodedReply {
   if (code !== 0) throw new DbError(errorNameOf(code), `the reply is malformed: ${verifyFault()}`)
   const reply = QueryReply.getRootAsQueryReply(new ByteBuffer(bytes))
   const requestId = reply.requestId()
-  const refused = reply.refused()
-  if (refused !== 0) return { requestId, refused: errorNameOf(refused), detail: reply.detail() ?? 'the query was refused' }
+  const error = refusalOf(reply)
+  if (error !== undefined) return { requestId, refused: error.code, detail: error.message, error }
   const found = reply.found()
   return {
     requestId, refused: undefined,
@@ -149,6 +149,13 @@ export function decodeReply(bytes: Uint8Array): DecodedReply {
       cut: cutNames(reply.cut()),
     },
   }
+}
+
+/** The error that a refusal stands for. */
+export function refusalOf(reply: QueryReply): DbError | undefined {
+  const refused = reply.refused()
+  const parameter = reply.parameter()
+  return refused === 0 ? undefined : new DbError(errorNameOf(refused), reply.detail() ?? 'the query was refused', parameter === null ? {} : { parameter })
 }
 
 const many = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i))

@@ -134,8 +134,18 @@ cut():number {
   return offset ? this.bb!.readUint8(this.bb_pos + offset) : 0;
 }
 
+/**
+ * Of a refusal: the parameter that is wrong, by its name over HTTP; absent where it is none.
+ */
+parameter():string|null
+parameter(optionalEncoding:flatbuffers.Encoding):string|Uint8Array|null
+parameter(optionalEncoding?:any):string|Uint8Array|null {
+  const offset = this.bb!.__offset(this.bb_pos, 26);
+  return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
+}
+
 static startQueryReply(builder:flatbuffers.Builder) {
-  builder.startObject(11);
+  builder.startObject(12);
 }
 
 static addRequestId(builder:flatbuffers.Builder, requestId:bigint) {
@@ -228,6 +238,10 @@ static startDocumentVector(builder:flatbuffers.Builder, numElems:number) {
 
 static addCut(builder:flatbuffers.Builder, cut:number) {
   builder.addFieldInt8(10, cut, 0);
+}
+
+static addParameter(builder:flatbuffers.Builder, parameterOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(11, parameterOffset, 0);
 }
 
 static endQueryReply(builder:flatbuffers.Builder):flatbuffers.Offset {

@@ -93,6 +93,8 @@ export function requestOf(given: Ask): Uint8Array {
 export interface Shown {
   refused: string
   detail: string
+  /** That is wrong; empty where none is. */
+  parameter: string
   seenLsn: number
   truncated: boolean
   cursor: Uint8Array | undefined
@@ -133,7 +135,7 @@ export function ask(executor: QueryExecutor, request: Uint8Array): Shown {
   const reply = QueryReply.getRootAsQueryReply(new ByteBuffer(bytes))
   const found = reply.found()
   return {
-    refused: reply.refused() === 0 ? '' : errorNameOf(reply.refused()), detail: reply.detail() ?? '',
+    refused: reply.refused() === 0 ? '' : errorNameOf(reply.refused()), detail: reply.detail() ?? '', parameter: reply.parameter() ?? '',
     seenLsn: Number(reply.seenLsn()), truncated: reply.truncated(), cursor: reply.cursorArray() ?? undefined,
     found: found === null ? undefined : idOf(found),
     listed: Array.from({ length: reply.listedLength() }, (_, i) => hex(reply.listed(i)!.id()!)),

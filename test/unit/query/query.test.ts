@@ -112,7 +112,12 @@ t.test('bad requests are refused with a reason', async (t) => {
     [{ subject: 'a', lens: 'nope' }, 'parameter_invalid', /recency/], [{ subject: 'a', lens: 'x'.repeat(9999) }, 'parameter_invalid', /lens/],
   ]
   for (const [request, refused, detail] of cases) t.match(ask(executor, requestOf(request)), { refused, detail })
-  t.match(ask(executor, new Uint8Array(3)), { refused: 'malformed_frame' })
+  const parameters: [Ask, string][] = [
+    [{ subject: 'a\0dose' }, 'subject'], [{ subject: 'a\0', prefix: true }, 'prefix'], [{ subject: 'a', lens: 'nope' }, 'lens'], [{ subject: 'a', prefix: true, aliases: true }, 'aliases'],
+    [{ subject: 'a', fromHlc: 2n, untilHlc: 2n }, 'until'], [{ subject: 'a', cursor: new Uint8Array(40) }, 'cursor'],
+  ]
+  for (const [request, parameter] of parameters) t.match(ask(executor, requestOf(request)), { refused: 'parameter_invalid', parameter })
+  t.match(ask(executor, new Uint8Array(3)), { refused: 'malformed_frame', parameter: '' })
   const good = requestOf({ subject: 'drug/aspirin', predicate: 'dose', lens: 'recency', limit: 3 })
   for (let bit = 0; bit < good.length * 8; bit++) {
     good[bit >> 3]! ^= 1 << (bit & 7)
