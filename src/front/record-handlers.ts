@@ -1,8 +1,8 @@
 import { fromHex, toHex } from '../base/bytes.ts'
 import { DbError } from '../base/errors.ts'
 import { QUERY_ALIASES, QUERY_EPOCHS, QUERY_SOURCE, QUERY_TRUST, QUERY_VOTES } from '../query/kinds/registry.ts'
-import { ALIASED_BYTES_MAX, HASH_BYTES } from '../record/limits.ts'
-import { isAliasable } from '../record/records.ts'
+import { HASH_BYTES } from '../record/limits.ts'
+import { NOT_ALIASABLE, isAliasable } from '../record/records.ts'
 import { parseStrictJson } from '../record/strict-json.ts'
 import { findAssertion, whenReadable, type QueryEndpoint } from './ask.ts'
 import { readBody } from './body.ts'
@@ -135,7 +135,7 @@ export function handleTrust(exchange: Exchange, request: RequestInfo, parts: Han
 export function handleAliases(exchange: Exchange, request: RequestInfo, parts: HandlerParts): void {
   const { subject, ...given } = aliasesParameters(request.query)
   if (!isAliasable(subject)) {
-    throw new DbError('parameter_invalid', `subject must be one of at most ${ALIASED_BYTES_MAX} bytes of UTF-8, and none of a record`, { parameter: 'subject' })
+    throw new DbError('parameter_invalid', `subject ${NOT_ALIASABLE}`, { parameter: 'subject' })
   }
   read(exchange, request, parts, 'aliases', given, { kind: QUERY_ALIASES, subject })
 }

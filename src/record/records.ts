@@ -180,7 +180,7 @@ function parseAlias(fields: RecordFields): AliasRecord | string {
   if (predicate !== ALIAS_PREDICATE) return needsPredicate(ALIAS_PREDICATE)
   if (object.kind !== 'reference') return 'the object of an alias must be a reference to the other subject'
   const alias = object.value
-  if (!isAliasable(alias)) return `an alias is a subject of at most ${ALIASED_BYTES_MAX} bytes of UTF-8, and none of ${RECORD_SCHEME}`
+  if (!isAliasable(alias)) return `its object ${NOT_ALIASABLE}`
   if (alias === named) return 'a subject is no alias of itself'
   return { kind: 'alias', subject: named, alias, isWithdrawn: isWithdrawn(fields) }
 }
@@ -241,6 +241,9 @@ export function isAliasable(subject: string): boolean {
   if (bytes.length === 0 || bytes.length > ALIASED_BYTES_MAX || isRecordSubject(subject)) return false
   return checkSubjectPath(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length) === 0
 }
+
+/** What is to be said of one that {@link isAliasable} is not. */
+export const NOT_ALIASABLE = `must be a subject (no slash at its end, no empty part) of at most ${ALIASED_BYTES_MAX} bytes of UTF-8, and none of a record (${RECORD_SCHEME})`
 
 /**
  * Where the aliases of a subject stand. A path stands there as it is; of `scheme://rest`, two slashes of which no subject
@@ -344,6 +347,10 @@ export function outcomeDraft({ agent, accurate, judged, note, isWithdrawn: withd
  * @param withdrawn takes back what the agent has said so before.
  */
 export function aliasDrafts(subject: string, alias: string, withdrawn = false, note?: string): [RecordDraft, RecordDraft] {
+  for (const [name, given] of [['subject', subject], ['alias', alias]] as const) {
+    // Said of what the caller has given: the subjects of the records that come of it are nothing that it knows of.
+    if (!isAliasable(given)) throw new DbError('record_invalid', `${name} ${NOT_ALIASABLE}`, { pointer: `/${name}` })
+  }
   const lifecycle = lifecycleFor(withdrawn)
   const oneWay = (from: string, to: string): RecordDraft =>
     draft({ subject: aliasSubject(from), predicate: ALIAS_PREDICATE, object: { kind: 'reference', value: to }, lifecycle, ...withNote(note) })

@@ -94,6 +94,15 @@ t.test('votes', async (t) => {
   isProblem(t, await postJson(`${url}/v1/assert`, by(1, { subject: 'steme://x', predicate: 'p', object: 1, confidence: 1 })), 422, 'record_invalid', { pointer: '' })
 })
 
+t.test('what can have no alias is said in the words of the body', async (t) => {
+  const { url } = await serve(t)
+  for (const [subject, alias, pointer] of [['steme://epochs', 'b', '/subject'], ['a', 'b/', '/alias'], ['a', 'x'.repeat(1025), '/alias']] as const) {
+    const answer = await postJson(`${url}/v1/aliases`, by(1, { subject, alias }))
+    isProblem(t, answer, 422, 'record_invalid', { pointer })
+    t.notMatch(answer.body, /alias\/path/)
+  }
+})
+
 t.test('epochs', async (t) => {
   const { url } = await serve(t)
   t.match((await get(`${url}/v1/epochs`)).json(), { epochs: [], truncated: false })

@@ -1,5 +1,5 @@
 import type { QueryRequest } from '../../fbs/stemedb/query-request.ts'
-import { ALIAS_PREDICATE, aliasSubject, isAliasable, type AliasRecord } from '../../record/records.ts'
+import { ALIAS_PREDICATE, NOT_ALIASABLE, aliasSubject, isAliasable, type AliasRecord } from '../../record/records.ts'
 import { listOf, recordJson, type RecordJson } from '../record-json.ts'
 import { ALIAS_RECORDS_READ_MAX } from '../record-reader.ts'
 import { readShown, type ShownRecord } from '../record-range.ts'
@@ -21,7 +21,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 /** Other names of a subject. @throws {DbError} `parameter_invalid`, and as reads do */
 export function aliasesDocument(request: QueryRequest, deps: KindDependencies): AliasesDocument {
   const subject = subjectText(subjectField(request) ?? refuseParameter('subject', 'is missing'))
-  if (!isAliasable(subject)) refuseParameter('subject', 'is none that can have aliases')
+  if (!isAliasable(subject)) refuseParameter('subject', NOT_ALIASABLE)
   const records = deps.records(asOfField(request))
   const [, ...aliases] = records.aliasesOf(subject)
   const { said, isCut } = readShown(deps, {
