@@ -35,7 +35,7 @@ function refuse(parameter: string, why: string): never {
 
 function tiersOf(text: string | undefined): number {
   let tiers = 0
-  for (const name of text?.split(',') ?? []) {
+  for (const name of text?.split(',').map((part) => part.trim()) ?? []) {
     const tier = /^\d$/.test(name) ? Number(name) : SOURCE_CLASSES.indexOf(name as (typeof SOURCE_CLASSES)[number])
     if (tier < 0 || tier > SOURCE_CLASS_MAX) refuse('tier', `"${name}" is none of 0..${SOURCE_CLASS_MAX}, ${SOURCE_CLASSES.join(', ')}`)
     tiers |= 1 << tier

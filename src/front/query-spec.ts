@@ -38,7 +38,7 @@ export function askedQueryOf(given: GivenParameters, limitMax: number): AskedQue
   const subject = read.text('subject', SUBJECT_BYTES_MAX)
   const prefix = read.text('prefix', SUBJECT_BYTES_MAX)
   if (subject !== undefined && prefix !== undefined) refuse('prefix', 'and subject exclude each other')
-  const lens = read.text('lens', Infinity)
+  const lens = read.names('lens')?.join(',')
   const isList = lens !== undefined && NO_LENS.has(lens)
   const limit = read.whole('limit') ?? Math.min(QUERY_LIMIT_DEFAULT, limitMax)
   if (limit < 1) refuse('limit', 'must be at least 1')
@@ -141,7 +141,7 @@ class ParameterReader {
 
   /** A set of names, or of their numbers, as bits. */
   bits(name: string, names: readonly string[], { firstBit = 0, byNumber = false } = {}): number | undefined {
-    const parts = this.#list(name)
+    const parts = this.names(name)
     if (parts === undefined) return undefined
     let bits = 0
     for (const part of parts) {
@@ -153,14 +153,15 @@ class ParameterReader {
   }
 
   fields(name: string): ReadonlySet<string> | undefined {
-    const parts = this.#list(name)
+    const parts = this.names(name)
     for (const part of parts ?? []) {
       if (!ASSERTION_MEMBERS.has(part)) refuse(name, `has ${JSON.stringify(part.slice(0, 64))}; an assertion has ${[...ASSERTION_MEMBERS].join(', ')}`)
     }
     return parts === undefined ? undefined : new Set(parts)
   }
 
-  #list(name: string): string[] | undefined {
+  /** A list of names: between commas, or an array. */
+  names(name: string): string[] | undefined {
     const value = this.#given[name] ?? undefined
     if (typeof value === 'number') return [String(value)]
     if (!Array.isArray(value)) return this.text(name, 1024)?.split(',').map((part) => part.trim())

@@ -47,7 +47,7 @@ export function lensOf(name: string): Lens {
  * @throws {DbError} `parameter_invalid` for an unknown name or more than {@link LENS_CHAIN_MAX}.
  */
 export function chainOf(names: string): Lens {
-  const parts = names.split(',', LENS_CHAIN_MAX + 1)
+  const parts = names.split(',', LENS_CHAIN_MAX + 1).map((name) => name.trim())
   if (parts.length > LENS_CHAIN_MAX) refuse(`a chain has at most ${LENS_CHAIN_MAX} lenses; ${shown(names)} has more`)
   const lenses = parts.map((part) => BY_NAME.get(part) ?? unknownLens(part))
   return lenses.length === 1 ? lenses[0]! : chain(lenses)

@@ -13,7 +13,8 @@ t.test('each parameter, as text and as JSON', async (t) => {
   const cases: [GivenParameters, object][] = [
     [{}, { subject: 's', subjectIsPrefix: false, limit: 100, lens: undefined, isList: false, explain: false, aliases: false }],
     [{ subject: undefined, prefix: 'p' }, { subject: 'p', subjectIsPrefix: true }], [{ predicate: 'p', lens: 'authority,recency' }, { predicate: 'p', lens: 'authority,recency' }],
-    [{ lens: 'none' }, { isList: true, lens: undefined }], [{ lens: 'list' }, { isList: true }], [{ limit: '7' }, { limit: 7 }], [{ limit: 7 }, { limit: 7 }],
+    [{ lens: 'none' }, { isList: true, lens: undefined }], [{ lens: ['authority', 'recency'] }, { lens: 'authority,recency' }], [{ lens: 'authority, recency' }, { lens: 'authority,recency' }],
+    [{ lens: ['none'] }, { isList: true }], [{ tolerance: 0, asserted_until: 0, confidence_min: 0 }, { tolerance: 0, assertedUntilMs: 0, confidenceMin: 0 }], [{ lens: 'list' }, { isList: true }], [{ limit: '7' }, { limit: 7 }], [{ limit: 7 }, { limit: 7 }],
     [{ source: hash('ab') }, { source: bytes(0xab) }], [{ epoch: hash('AB') }, { epoch: bytes(0xab) }], [{ agent: AGENT }, { agent: bytes(0x66).fill(0x58, 0, 1) }],
     [{ lifecycle: 'proposed, retracted' }, { lifecycles: 1 << 1 | 1 << 6 }], [{ lifecycle: ['approved'] }, { lifecycles: 1 << 3 }],
     [{ tier: '0,anecdotal' }, { tiers: 0b100001 }], [{ tier: [0, 'clinical'] }, { tiers: 0b11 }], [{ tier: 5 }, { tiers: 0b100000 }],
@@ -43,7 +44,7 @@ t.test('what is refused, by name', async (t) => {
     [{ confidence_min: 'NaN' }, 'confidence_min'], [{ tolerance: -1 }, 'tolerance'], [{ min_lsn: '9'.repeat(17) }, 'min_lsn'], [{ explain: 'yes' }, 'explain'], [{ explain: 1 }, 'explain'],
     [{ object: 'plain' }, 'object'], [{ object: 'number:x' }, 'object'], [{ object: 'boolean:1' }, 'object'], [{ object: { type: 'number', value: '4' } }, 'object'],
     [{ object: { type: 'text', value: 'x', more: 1 } }, 'object'], [{ object: [] }, 'object'], [{ cursor: 'a b' }, 'cursor'], [{ cursor: 'x'.repeat(3000) }, 'cursor'], [{ fields: 'id' }, 'fields'],
-    [{ leave_out: '1' }, 'leave_out'], [{ leave_out: 'sides' }, 'leave_out'],
+    [{ lens: [] }, 'lens'], [{ lens: [{}] }, 'lens'], [{ leave_out: '1' }, 'leave_out'], [{ leave_out: 'sides' }, 'leave_out'],
   ]
   for (const [given, parameter] of cases) {
     try {
