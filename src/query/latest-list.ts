@@ -32,7 +32,7 @@ export function listLatest(plan: ListPlan, moment: Moment, { source, reader, giv
       if (given === limit || read === CLAIMS_READ_MAX) return here
       const stored = reader.read(place)
       const isLifecycle = filter.lifecycles === undefined || lifecyclePasses(filter.lifecycles, lifecycleNumber(stored.assertion.lifecycle))
-      if (!isLifecycle || !texts.reset(stored).isOfPredicate() || !passesClaimAndEntry(filter, stored)) continue
+      if (!isLifecycle || !texts.reset(stored).isAskedFor() || !passesClaimAndEntry(filter, stored)) continue
       if (!give(stored)) return here
       given++
     }

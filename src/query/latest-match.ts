@@ -4,6 +4,7 @@ import type { LatestRange, StoredAssertion } from './candidate-source.ts'
 import { claimPasses, entryPasses, type Filter } from './filter.ts'
 import { sameBytes } from './pairs.ts'
 import { belowLsnOf, type ScanPlan } from './plan.ts'
+import { isReserved } from './reserved.ts'
 import type { Moment } from './scan.ts'
 
 /** What a plan in the order of the log walks through: as little as its agent and its times allow. */
@@ -20,7 +21,10 @@ export function passesClaimAndEntry(filter: Filter, { hlc, assertion }: StoredAs
   return entryPasses(filter, { hlc, sourceClass, objectKind: objectKindNumber(object.kind) }) && claimPasses(filter, assertion)
 }
 
-/** Subject and predicate of an assertion, as the bytes that they are. */
+/**
+ * Subject and predicate of an assertion, as the bytes that they are. In the order of the log no subject is named, and so no record is
+ * looked for.
+ */
 export class AssertionTexts {
   readonly #predicates: readonly Uint8Array[] | undefined
   readonly #view = new AssertionView()
@@ -35,7 +39,8 @@ export class AssertionTexts {
     return this
   }
 
-  isOfPredicate(): boolean {
+  isAskedFor(): boolean {
+    if (isReserved(this.subject)) return false
     return this.#predicates === undefined || this.#predicates.some((one) => sameBytes(one, this.predicate))
   }
 

@@ -102,7 +102,7 @@ export class LatestPairs {
     const { reader, filter, texts, isGathered, pairsOf, budget } = this.#options
     this.#claimsRead++
     const stored = reader.read(place)
-    if (!texts.reset(stored).isOfPredicate() || !passesClaimAndEntry(filter, stored)) return undefined
+    if (!texts.reset(stored).isAskedFor() || !passesClaimAndEntry(filter, stored)) return undefined
     this.#key = keyOf(stored, isGathered)
     const settled = this.#settled.get(this.#key)
     if (settled !== undefined && settled !== place.lsn) return undefined

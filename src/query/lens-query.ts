@@ -14,6 +14,7 @@ import { AssertionTexts, latestRangeOf } from './latest-match.ts'
 import { LatestPairs } from './latest-pairs.ts'
 import { entryPositionOf, type LensPlan } from './plan.ts'
 import type { AnswerParts } from './reply.codec.ts'
+import { claimEntries } from './reserved.ts'
 import { rangeOf, seesAt, subjectsOf, tooLong, type Moment, type SubjectParts } from './scan.ts'
 
 export interface LensQueryParts extends SubjectParts {
@@ -116,7 +117,7 @@ class LensQuery {
     const { predicate } = this.#plan
     const predicates = predicate === undefined ? gathersOf(this.#plan) : [predicate]
     const roleOf = (entry: IndexEntry): Role | undefined => this.#candidates.roleOf(entry, budget)
-    return new PairReader(this.#parts.source.entries(range), { predicates, roleOf, wants: this.#wants(budget), budget, cuts })
+    return new PairReader(claimEntries(this.#parts.source, range), { predicates, roleOf, wants: this.#wants(budget), budget, cuts })
   }
 
   #wants(budget: StepBudget): Wants {
@@ -188,7 +189,7 @@ function contextOf({ lens: { needs = [] }, filter }: LensPlan, moment: Moment, {
   return {
     ...settings,
     get nowMs() { return moment.nowMs },
-    ...filter.tolerance > 0 && { tolerance: filter.tolerance },
+    tolerance: filter.tolerance,
     ...needs.includes('votes') && { votesOf: (id) => records().votesOf(id) },
     ...needs.includes('trust') && { trustOf: (agent) => records().trustOf(agent) },
     ...needs.includes('epochs') && { isSuperseded: (epoch) => records().isSuperseded(epoch) },

@@ -4,6 +4,7 @@ import { CLAIMS_READ_MAX } from './candidates.ts'
 import { claimPasses, entryPasses, lifecyclePasses, readsClaims } from './filter.ts'
 import { SEEK_STEPS, StepBudget, sameBytes } from './pairs.ts'
 import { entryPositionOf, type ListPlan } from './plan.ts'
+import { claimEntries } from './reserved.ts'
 import { rangeOf, subjectsOf, type Moment, type SubjectParts } from './scan.ts'
 
 export interface ListParts extends SubjectParts {
@@ -25,7 +26,7 @@ export function listMatches(plan: ListPlan, moment: Moment, parts: ListParts): E
   for (const subject of subjectsOf(plan, parts)) {
     // A page that ended within the assertions of one alias goes on there.
     if (from !== undefined && plan.aliases && compareBytes(subject, from.subject) < 0) continue
-    const cursor = parts.source.entries(rangeOf(plan, subject, moment, from))
+    const cursor = claimEntries(parts.source, rangeOf(plan, subject, moment, from))
     try {
       for (;;) {
         if (!page.mayStep()) return page.end()

@@ -6,6 +6,7 @@ import type { EntryCursor, IndexEntry } from '../candidate-source.ts'
 import { asOfField, limitField, refuseParameter, subjectField } from '../request-fields.ts'
 import type { KindDependencies } from './kind.ts'
 import { sameBytes } from '../pairs.ts'
+import { claimEntries } from '../reserved.ts'
 
 /** Predicates that are listed of one subject. */
 export const CONCEPT_PREDICATES_MAX = 64
@@ -21,9 +22,6 @@ const HEAD_BYTES = 8 * 1024
 
 const SLASH = 0x2f
 const COLON = 0x3a
-const ascii = (text: string): Uint8Array => Uint8Array.from(text, (character) => character.charCodeAt(0))
-/** Subjects of records beside assertions: nobody browses for them who does not name them. */
-const RESERVED = ascii('steme://')
 /** Above all keys of a subject and below those of any other that it begins: its own go on with a zero, and no text has a one. */
 const BEHIND_SUBJECT = Uint8Array.of(1)
 
@@ -60,7 +58,7 @@ export function conceptsDocument(request: QueryRequest, { source, limitMax, docu
   const prefix = subjectField(request) ?? new Uint8Array(0)
   const limit = limitField(request, limitMax)
   const from = cursorField(request, prefix)
-  const cursor = source.entries({ subject: prefix, subjectIsPrefix: true, predicate: undefined, asOfHlc: asOfField(request) })
+  const cursor = claimEntries(source, { subject: prefix, subjectIsPrefix: true, predicate: undefined, asOfHlc: asOfField(request) })
   try {
     const walk = new Walk(cursor)
     if (from !== undefined) walk.seek(from)
@@ -82,17 +80,12 @@ function cursorField(request: QueryRequest, prefix: Uint8Array): Uint8Array | un
 
 function pageOf(walk: Walk, prefix: Uint8Array, limit: number, bytesMax: number): Pick<ConceptsDocument, 'concepts' | 'cursor'> {
   const concepts: Concept[] = []
-  const showsReserved = startsWith(prefix, RESERVED)
   let bytes = 0
   let behind = prefix
   const endsHere = (): Pick<ConceptsDocument, 'concepts' | 'cursor'> => ({ concepts, cursor: Buffer.from(behind).toString('base64url') })
   for (;;) {
     const entry = walk.head()
     if (entry === undefined) return { concepts }
-    if (!showsReserved && startsWith(entry.subject, RESERVED)) {
-      walk.seek(prefixEnd(RESERVED)!)
-      continue
-    }
     if (concepts.length === limit || (concepts.length > 0 && walk.seeks >= CONCEPT_SEEKS_MAX)) return endsHere()
     const path = entry.subject.slice(0, childEnd(entry.subject, prefix.length))
     const next = path.length < entry.subject.length ? prefixEnd(path)! : concatBytes(path, BEHIND_SUBJECT)
@@ -180,4 +173,3 @@ class Walk {
 }
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8')
-const startsWith = (bytes: Uint8Array, prefix: Uint8Array): boolean => bytes.length >= prefix.length && sameBytes(bytes.subarray(0, prefix.length), prefix)
