@@ -27,12 +27,12 @@ const FILTERS: Readonly<Record<string, Parameter>> = {
   asserted_from: text('Asserted at or after, by the agent\'s clock. Unix milliseconds, or an RFC 3339 time.'),
   asserted_until: text('Asserted before, by the agent\'s clock.'),
   confidence_min: ratio('Confidence of at least, 0 to 1.'),
-  object: text('Only this object: `text:...`, `number:...`, `boolean:true`, `reference:...`.'),
+  object: text('Only this value, as lenses compare values: `text:...`, `number:...`, `boolean:true`, `reference:...`.'),
 }
 
 const HOW: Readonly<Record<string, Parameter>> = {
-  as_of: moment('The answer of that moment: nothing accepted later counts.'),
-  tolerance: ratio('Numbers this far apart, relative to the greater, are one value; 0 to 1.'),
+  as_of: moment('The answer of that moment: nothing accepted later counts. Not in the future.'),
+  tolerance: ratio('Numbers this far apart, relative to the greater, are one value; 0 to 1. Left out: the setting `consensusTolerance`.'),
   aliases: flag('Candidates of the subject\'s aliases count as its own.'),
   explain: flag('Say of every candidate what became of it, and how long each stage took.'),
   fields: text('Members of an assertion to answer with, between commas; left out: all.'),
@@ -49,9 +49,9 @@ export const QUERY_PARAMETERS: ParametersSchema = {
   type: 'object',
   properties: {
     subject: text('A whole subject. This, `prefix`, `predicate` or a filter.'),
-    prefix: text('Beginning of subjects. Not with `subject`.'),
+    prefix: text('Beginning of subjects; records (`steme://`) only where it names them. Not with `subject`.'),
     predicate: { ...PREDICATE, description: 'Left out: every predicate.' },
-    lens: text('How contradictions are resolved: a lens, or a chain of them between commas (docs/reference/lenses.md). `none`: not at all, every assertion is listed.',
+    lens: text('How contradictions are resolved: a lens, or a chain of them between commas (docs/reference/lenses.md). `none`: not at all, every assertion is listed, and `explain` and `leave_out` are refused.',
       { maxLength: LENS_NAME_BYTES_MAX, default: 'recency' }),
     limit: { type: 'integer', minimum: 1, description: 'Most answers; 100 where it is left out. At most `queryLimitMax`.' },
     cursor: text('`cursor` of the page before, with the same query.', { pattern: '^[A-Za-z0-9_-]+$', maxLength: 2048 }),

@@ -56,6 +56,7 @@ export async function buildLensStage(start: ThreadStart, machine = thisMachine):
     source, reader, clock,
     records: (asOfHlc) => recordReader(recordParts, asOfHlc),
     lensSettings: lensSettingsOf(config),
+    durableHlc: () => place.marks.durableHlc,
     limitMax: config.queryLimitMax,
     replyBytesMax: config.frameBytesMax,
     proofs: {

@@ -38,6 +38,8 @@ export interface QueryDependencies {
   readonly replyBytesMax: number
   /** What lenses are told that is a setting. */
   readonly lensSettings?: LensSettings
+  /** Last HLC that this node has given out. */
+  readonly durableHlc?: () => Hlc
   /** Stands in for the registry. */
   readonly lensOf?: (name: string) => Lens
 }

@@ -1,5 +1,6 @@
 import { bytesEqual } from '../base/bytes.ts'
 import type { Hlc } from '../base/hlc.ts'
+import { valuesEqual } from '../lens/value.ts'
 import { objectKindNumber, type Assertion, type ObjectValue } from '../record/assertion.ts'
 import type { IndexEntry } from './candidate-source.ts'
 
@@ -20,7 +21,7 @@ export interface Filter {
   readonly assertedUntilMs: number | undefined
   readonly confidenceMin: number | undefined
   readonly object: ObjectValue | undefined
-  /** Numbers this far apart, relative to the greater magnitude, are equal. */
+  /** With which objects are compared, as lenses do. */
   readonly tolerance: number
 }
 
@@ -61,12 +62,5 @@ export function claimPasses(filter: Filter, assertion: Assertion): boolean {
   if (assertedFromMs !== undefined && assertion.assertedAtMs < assertedFromMs) return false
   if (assertedUntilMs !== undefined && assertion.assertedAtMs >= assertedUntilMs) return false
   if (confidenceMin !== undefined && assertion.confidence < confidenceMin) return false
-  return object === undefined || isSameObject(object, assertion.object, tolerance)
-}
-
-function isSameObject(a: ObjectValue, b: ObjectValue, tolerance: number): boolean {
-  if (a.kind === 'number' && b.kind === 'number') {
-    return a.value === b.value || Math.abs(a.value - b.value) <= tolerance * Math.max(Math.abs(a.value), Math.abs(b.value))
-  }
-  return a.kind === b.kind && a.value === b.value
+  return object === undefined || valuesEqual(object, assertion.object, tolerance)
 }

@@ -1,13 +1,15 @@
 import { ByteBuffer } from 'flatbuffers'
 import { must } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
 import { DbError } from '../base/errors.ts'
 import { errorNameOf } from '../base/error-codes.ts'
-import type { Hlc } from '../base/hlc.ts'
+import { hlcWallMs, type Hlc } from '../base/hlc.ts'
 import type { Lsn } from '../base/lsn.ts'
 import type { Hash } from '../fbs/stemedb/hash.ts'
 import { QueryRequest } from '../fbs/stemedb/query-request.ts'
 import type { Lens } from '../lens/lens.ts'
 import { LENS_DEFAULT, lensOf } from '../lens/registry.ts'
+import type { LensSettings } from '../lens/settings.ts'
 import { LIFECYCLES, SOURCE_CLASSES, objectKindOf, type ObjectValue } from '../record/assertion.ts'
 import { blake3 } from '../record/blake3.ts'
 import { HASH_BYTES, OBJECT_TEXT_BYTES_MAX } from '../record/limits.ts'
@@ -80,6 +82,12 @@ export interface PlanLimits {
   readonly limitMax: number
   /** Stands in for the registry. */
   readonly lensOf?: (name: string) => Lens
+  /** What lenses are told that is a setting: a request that names none of it is about that. */
+  readonly lensSettings?: LensSettings
+  /** Without it no moment is in the future. */
+  readonly clock?: Clock
+  /** Last HLC that this node has given out: it may be ahead of the clock. */
+  readonly durableHlc?: () => Hlc
 }
 
 /** The request's id, where its buffer is sound. */
@@ -97,6 +105,7 @@ export function planOf(bytes: Uint8Array, limits: PlanLimits): QueryPlan {
   const request = QueryRequest.getRootAsQueryRequest(new ByteBuffer(bytes))
   const requestId = request.requestId()
   const minLsn = minLsnOf(request)
+  checkAsOf(request, limits)
   switch (request.kind()) {
     case QUERY_BY_ID: return { kind: 'id', requestId, minLsn, id: idField(request) }
     case QUERY_BY_LENS: {
@@ -104,7 +113,11 @@ export function planOf(bytes: Uint8Array, limits: PlanLimits): QueryPlan {
       const lens = (limits.lensOf ?? lensOf)(name)
       return { kind: 'lens', ...scanOf(request, minLsn, limits, name), lens, explain: request.explain(), leaveOut: bitsOf(request.leaveOut(), LEAVE_OUT_BITS, 'leave_out') ?? 0 }
     }
-    case QUERY_LIST: return { kind: 'list', ...scanOf(request, minLsn, limits, '') }
+    case QUERY_LIST: {
+      if (request.explain()) refuse('explain', NO_ANSWERS)
+      if (request.leaveOut() !== 0) refuse('leave_out', NO_ANSWERS)
+      return { kind: 'list', ...scanOf(request, minLsn, limits, '') }
+    }
     default: {
       const answer = DOCUMENT_KINDS.get(request.kind())
       if (answer === undefined) return refuse('kind', `is ${request.kind()}, which this node does not know`)
@@ -114,7 +127,7 @@ export function planOf(bytes: Uint8Array, limits: PlanLimits): QueryPlan {
 }
 
 function scanOf(request: QueryRequest, minLsn: Lsn, limits: PlanLimits, lensName: string): ScanPlan {
-  const filter = filterOf(request)
+  const filter = filterOf(request, limits)
   const predicate = predicateField(request)
   if (predicate?.length === 0) refuse('predicate', 'is empty')
   // Without a subject everything is looked through, which is meant only where something else is asked for.
@@ -190,13 +203,29 @@ function minLsnOf(request: QueryRequest): Lsn {
   return lsn > BigInt(Number.MAX_SAFE_INTEGER) ? refuse('min_lsn', 'is beyond 2^53') : Number(lsn)
 }
 
+/** Of what a list has none of. */
+const NO_ANSWERS = 'is about answers, and without a lens there are none'
+
+/** What has not been yet may still come to be otherwise: it has no answer that stays. */
+function checkAsOf(request: QueryRequest, { clock, durableHlc }: PlanLimits): void {
+  const asOf = asOfField(request)
+  if (asOf === undefined || clock === undefined) return
+  const asOfMs = hlcWallMs(asOf)
+  // What was given out has been, whatever the clock says. Asked first, because an answer that looks at the clock is kept for a moment only.
+  if (asOfMs <= hlcWallMs(durableHlc?.() ?? 0n)) return
+  const nowMs = clock.wallMs()
+  if (asOfMs > nowMs) refuse('as_of', `is ${momentText(asOfMs)}, which is in the future: the clock of this node says ${momentText(nowMs)}`)
+}
+
+const momentText = (ms: number): string => new Date(ms).toISOString()
+
 const utf8 = new TextEncoder()
 
 export const LEAVE_OUT_BITS = Object.values(LEAVE_OUT).reduce((bits, bit) => bits | bit, 0)
 const LIFECYCLE_BITS = (1 << LIFECYCLES.length + 1) - 2
 const TIER_BITS = (1 << SOURCE_CLASSES.length) - 1
 
-function filterOf(request: QueryRequest): Filter {
+function filterOf(request: QueryRequest, { lensSettings }: PlanLimits): Filter {
   const fromHlc = nonZero(request.fromHlc())
   const untilHlc = nonZero(request.untilHlc())
   if (fromHlc !== undefined && untilHlc !== undefined && fromHlc >= untilHlc) refuse('until', 'is not behind from')
@@ -208,15 +237,15 @@ function filterOf(request: QueryRequest): Filter {
   return {
     lifecycles: bitsOf(request.lifecycles(), LIFECYCLE_BITS, 'lifecycle'), tiers: bitsOf(request.tiers(), TIER_BITS, 'tier'),
     fromHlc, untilHlc, agent: hashOf(request.agent()), source: hashOf(request.source()), epoch: hashOf(request.epoch()),
-    assertedFromMs, assertedUntilMs, confidenceMin: ratioOf(request.confidenceMin(), 'confidence_min') || undefined,
-    object: objectOf(request), tolerance: ratioOf(request.tolerance(), 'tolerance'),
+    assertedFromMs, assertedUntilMs, confidenceMin: ratioOf(request.confidenceMin(), 'confidence_min'),
+    object: objectOf(request), tolerance: ratioOf(request.tolerance(), 'tolerance') ?? lensSettings?.tolerance ?? 0,
   }
 }
 
 const nonZero = (hlc: Hlc): Hlc | undefined => hlc === 0n ? undefined : hlc
 
-function millisOf(time: bigint, parameter: string): number | undefined {
-  if (time === 0n) return undefined
+function millisOf(time: bigint | null, parameter: string): number | undefined {
+  if (time === null) return undefined
   return time > BigInt(Number.MAX_SAFE_INTEGER) ? refuse(parameter, 'is beyond 2^53') : Number(time)
 }
 
@@ -225,7 +254,8 @@ function bitsOf(bits: number, known: number, parameter: string): number | undefi
   return bits === 0 ? undefined : bits
 }
 
-function ratioOf(value: number, parameter: string): number {
+function ratioOf(value: number | null, parameter: string): number | undefined {
+  if (value === null) return undefined
   // Written so that NaN is refused.
   return value >= 0 && value <= 1 ? value : refuse(parameter, 'must be from 0 to 1')
 }

@@ -125,9 +125,11 @@ function addFilters(builder: Builder, query: QueryFields): void {
   QueryRequest.addTiers(builder, query.tiers ?? 0)
   QueryRequest.addFromHlc(builder, query.fromHlc ?? 0n)
   QueryRequest.addUntilHlc(builder, query.untilHlc ?? 0n)
-  QueryRequest.addAssertedFromMs(builder, BigInt(query.assertedFromMs ?? 0))
-  QueryRequest.addAssertedUntilMs(builder, BigInt(query.assertedUntilMs ?? 0))
-  QueryRequest.addConfidenceMin(builder, query.confidenceMin ?? 0)
+  // Of these zero says something, and is written.
+  if (query.assertedFromMs !== undefined) QueryRequest.addAssertedFromMs(builder, BigInt(query.assertedFromMs))
+  if (query.assertedUntilMs !== undefined) QueryRequest.addAssertedUntilMs(builder, BigInt(query.assertedUntilMs))
+  if (query.confidenceMin !== undefined) QueryRequest.addConfidenceMin(builder, query.confidenceMin)
+  if (query.tolerance !== undefined) QueryRequest.addTolerance(builder, query.tolerance)
 }
 
 function addObject(builder: Builder, object: ObjectValue, textOffset: number): void {
@@ -141,7 +143,6 @@ function addScalars(builder: Builder, query: QueryFields): void {
   QueryRequest.addLimit(builder, query.limit ?? 0)
   QueryRequest.addAsOfHlc(builder, query.asOfHlc ?? 0n)
   QueryRequest.addExplain(builder, query.explain ?? false)
-  QueryRequest.addTolerance(builder, query.tolerance ?? 0)
   QueryRequest.addAliases(builder, query.aliases ?? false)
   QueryRequest.addDepth(builder, query.depth ?? 0)
   QueryRequest.addWithContent(builder, query.withContent ?? false)

@@ -31,7 +31,7 @@ export class Engine {
     const reader = new LogAssertionReader(log.readRange)
     const deps: QueryDependencies = {
       source, reader, clock, limitMax: 1000, replyBytesMax: REPLY_BYTES_MAX, records: (asOfHlc) => recordReader({ source, reader, clock }, asOfHlc),
-      lensSettings: settings,
+      lensSettings: settings, durableHlc: () => this.#lastHlc,
     }
     this.#executor = new QueryExecutor(mutate(deps))
   }

@@ -4,7 +4,7 @@ import { lifecycleNumber, type Assertion, type ObjectValue } from '../../src/rec
 import type { Accepted } from './history.ts'
 import { MODEL_LENSES, RULE_PREDICATES, chainOf, type Verdict } from './model.lenses.ts'
 import { aliasesOf, byLateness } from './model.records.ts'
-import { isSameObject, type Moment } from './model.values.ts'
+import { areEqual, isSameObject, type Moment } from './model.values.ts'
 
 /**
  * What a query comes to, written from docs/reference/lenses.md and docs/reference/http-api.md and nothing else: the whole history is looked through for each question.
@@ -94,7 +94,7 @@ function isWanted(one: Accepted, pair: readonly Accepted[], question: Question):
   return isThere && passes(one, question)
 }
 
-/** All filters but the lifecycle. */
+/** All filters but the lifecycle. Objects are one value where they are one to a lens. */
 function passes({ assertion, hlc }: Accepted, question: Question): boolean {
   const { agent, source, epoch, tiers, fromHlc, untilHlc, assertedFromMs, assertedUntilMs, confidenceMin, object, tolerance = 0 } = question
   const isHash = (wanted: Uint8Array | undefined, found: Uint8Array | undefined): boolean => wanted === undefined || (found !== undefined && toHex(wanted) === toHex(found))
@@ -103,23 +103,23 @@ function passes({ assertion, hlc }: Accepted, question: Question): boolean {
     && (fromHlc === undefined || hlc >= fromHlc) && (untilHlc === undefined || hlc < untilHlc)
     && (assertedFromMs === undefined || assertion.assertedAtMs >= assertedFromMs) && (assertedUntilMs === undefined || assertion.assertedAtMs < assertedUntilMs)
     && (confidenceMin === undefined || assertion.confidence >= confidenceMin)
-    && (object === undefined || isObject(object, assertion.object, tolerance))
-}
-
-/** Texts as they are; numbers by the tolerance of the question. */
-function isObject(wanted: ObjectValue, found: ObjectValue, tolerance: number): boolean {
-  if (wanted.kind !== 'number' || found.kind !== 'number') return isSameObject(wanted, found)
-  return Math.abs(wanted.value - found.value) <= tolerance * Math.max(Math.abs(wanted.value), Math.abs(found.value))
+    && (object === undefined || areEqual(object, assertion.object, tolerance))
 }
 
 const utf8 = new TextEncoder()
 const keyOf = ({ subject, predicate }: Pick<Assertion, 'subject' | 'predicate'>): Uint8Array => utf8.encode(`${subject}\0${predicate}\0`)
 
+/** Records are looked at where the subject, or its prefix, names them. */
+const namesRecords = (subject: string): boolean => subject.startsWith('steme://')
+
+/** Where a question names no tolerance, that of the node holds. */
+const tolerantly = (question: Question, { tolerance }: Moment): Question => ({ ...question, tolerance: question.tolerance ?? tolerance })
+
 /** The assertions that a question is about, by subject and predicate, in the order of the answers. */
 function pairsOf(question: Question, world: readonly Accepted[]): { subject: string, predicate: string, pair: readonly Accepted[] }[] {
   const { subject = '', prefix = question.subject === undefined, predicate, aliases } = question
   const names = aliases === true ? aliasesOf(subject, world) : new Set([subject])
-  const about = world.filter(({ assertion }) =>
+  const about = world.filter(({ assertion }) => (namesRecords(subject) || !namesRecords(assertion.subject)) &&
     (prefix ? assertion.subject.startsWith(subject) : names.has(assertion.subject)) && (predicate === undefined || assertion.predicate === predicate))
   const pairs = new Map<string, { subject: string, predicate: string, pair: Accepted[] }>()
   for (const accepted of about) {
@@ -151,9 +151,10 @@ export function answersOf(question: Question, moment: Moment): ModelAnswer[] {
 
 function unorderedAnswersOf(question: Question, moment: Moment): ModelAnswer[] {
   const lens = chainOf((question.lens ?? 'recency').split(',').map((name) => MODEL_LENSES[name]!))
-  const tolerant = question.tolerance === undefined ? moment : { ...moment, tolerance: question.tolerance }
+  const asked = tolerantly(question, moment)
+  const tolerant = { ...moment, tolerance: asked.tolerance ?? 0 }
   const pairs = pairsOf(question, moment.world).map(({ subject, predicate, pair }) =>
-    ({ subject, predicate, pair, candidates: pair.filter((one) => isWanted(one, pair, question)) }))
+    ({ subject, predicate, pair, candidates: pair.filter((one) => isWanted(one, pair, asked)) }))
   // Rules of a subject are one set, whichever predicate they have, where none is named.
   const sets = question.lens === 'constraints' && question.predicate === undefined ? rulesOf(pairs) : pairs
   return sets.map(({ pair, ...set }): ModelAnswer => {
@@ -177,7 +178,7 @@ function rulesOf(pairs: readonly Candidacy[]): Candidacy[] {
 /** Every assertion that matches, whatever has become of it: by subject and predicate (or all of them in the order of the log), the newest first. Ids. */
 export function listOf(question: Question, moment: Moment): string[] {
   const isListed = (one: Accepted): boolean =>
-    (question.lifecycles === undefined || hasBit(question.lifecycles, lifecycleNumber(one.assertion.lifecycle))) && passes(one, question)
+    (question.lifecycles === undefined || hasBit(question.lifecycles, lifecycleNumber(one.assertion.lifecycle))) && passes(one, tolerantly(question, moment))
   const listed = pairsOf(question, moment.world).map(({ pair }) => pair.filter(isListed).sort(byLateness))
   const ordered = isByLog(question) ? listed.flat().sort(byLateness) : listed.flat()
   return ordered.map(({ id }) => id)

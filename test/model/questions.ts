@@ -17,11 +17,15 @@ export class Questions {
 
   next(world: readonly Accepted[]): Question {
     if (this.#below(12) === 0) return { ...this.#rules(), lens: 'constraints', ...this.#filters(world) }
-    return { ...this.#about(world), lens: this.#lens(), ...this.#below(3) === 0 && { tolerance: this.#pick([0.005, 0.01, 0.5, 1]) } }
+    return { ...this.#about(world), lens: this.#lens(), ...this.#tolerance() }
   }
 
   list(world: readonly Accepted[]): Question {
-    return this.#about(world)
+    return { ...this.#about(world), ...this.#tolerance() }
+  }
+
+  #tolerance(): Question {
+    return this.#below(3) === 0 ? { tolerance: this.#pick([0, 0.005, 0.01, 0.5, 1]) } : {}
   }
 
   #about(world: readonly Accepted[]): Question {
@@ -76,7 +80,7 @@ export class Questions {
       () => ({ tiers: 1 + this.#below(63) }),
       () => this.#hlcs(world),
       () => this.#asserted(world),
-      () => ({ confidenceMin: this.#pick([0.1, 0.5, 0.75, 1]) }),
+      () => ({ confidenceMin: this.#pick([0, 0.1, 0.5, 0.75, 1]) }),
       () => ({ object: this.#pick(OBJECTS) }),
     ]
     const first = this.#below(makers.length)
@@ -98,6 +102,7 @@ export class Questions {
 
   #asserted(world: readonly Accepted[]): Question {
     const from = this.#pick(world).assertion.assertedAtMs + this.#below(2)
+    if (this.#below(8) === 0) return { assertedUntilMs: 0 }
     return this.#below(2) === 0 ? { assertedFromMs: from } : { assertedFromMs: Math.max(1, from - DAY_MS), assertedUntilMs: from }
   }
 

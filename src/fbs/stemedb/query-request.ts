@@ -143,21 +143,21 @@ untilHlc():bigint {
 }
 
 /**
- * Asserted by the agent's own clock at or after, and before.
+ * Asserted by the agent's own clock at or after, and before. Zero is a moment like any other: only absent is anything.
  */
-assertedFromMs():bigint {
+assertedFromMs():bigint|null {
   const offset = this.bb!.__offset(this.bb_pos, 34);
-  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : null;
 }
 
-assertedUntilMs():bigint {
+assertedUntilMs():bigint|null {
   const offset = this.bb!.__offset(this.bb_pos, 36);
-  return offset ? this.bb!.readUint64(this.bb_pos + offset) : BigInt('0');
+  return offset ? this.bb!.readUint64(this.bb_pos + offset) : null;
 }
 
-confidenceMin():number {
+confidenceMin():number|null {
   const offset = this.bb!.__offset(this.bb_pos, 38);
-  return offset ? this.bb!.readFloat64(this.bb_pos + offset) : 0.0;
+  return offset ? this.bb!.readFloat64(this.bb_pos + offset) : null;
 }
 
 /**
@@ -228,11 +228,11 @@ explain():boolean {
 }
 
 /**
- * Two numbers this far apart, relative to the greater, count as one value. 0: equal only.
+ * Two numbers this far apart, relative to the greater, count as one value. 0: equal only; absent: as the node is set.
  */
-tolerance():number {
+tolerance():number|null {
   const offset = this.bb!.__offset(this.bb_pos, 56);
-  return offset ? this.bb!.readFloat64(this.bb_pos + offset) : 0.0;
+  return offset ? this.bb!.readFloat64(this.bb_pos + offset) : null;
 }
 
 /**
@@ -358,15 +358,15 @@ static addUntilHlc(builder:flatbuffers.Builder, untilHlc:bigint) {
 }
 
 static addAssertedFromMs(builder:flatbuffers.Builder, assertedFromMs:bigint) {
-  builder.addFieldInt64(15, assertedFromMs, BigInt('0'));
+  builder.addFieldInt64(15, assertedFromMs, null);
 }
 
 static addAssertedUntilMs(builder:flatbuffers.Builder, assertedUntilMs:bigint) {
-  builder.addFieldInt64(16, assertedUntilMs, BigInt('0'));
+  builder.addFieldInt64(16, assertedUntilMs, null);
 }
 
 static addConfidenceMin(builder:flatbuffers.Builder, confidenceMin:number) {
-  builder.addFieldFloat64(17, confidenceMin, 0.0);
+  builder.addFieldFloat64(17, confidenceMin, null);
 }
 
 static addObjectKind(builder:flatbuffers.Builder, objectKind:number) {
@@ -414,7 +414,7 @@ static addExplain(builder:flatbuffers.Builder, explain:boolean) {
 }
 
 static addTolerance(builder:flatbuffers.Builder, tolerance:number) {
-  builder.addFieldFloat64(26, tolerance, 0.0);
+  builder.addFieldFloat64(26, tolerance, null);
 }
 
 static addAliases(builder:flatbuffers.Builder, aliases:boolean) {

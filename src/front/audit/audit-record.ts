@@ -67,6 +67,10 @@ export function parametersOf(request: Uint8Array): AuditParameters {
     if (typeof value === 'number' && !Number.isFinite(value)) return
     parameters[name] = typeof value === 'string' ? value.slice(0, TEXT_CHARACTERS_MAX) : value
   }
+  /** Of what is asked for with zero, too. */
+  const putGiven = (name: string, value: number | bigint | null): void => {
+    if (value !== null && Number.isFinite(Number(value))) parameters[name] = Number(value)
+  }
   const hlc = (value: bigint): string => (value === 0n ? '' : String(value))
   put('id', hexOf(asked.id()))
   put(asked.subjectIsPrefix() ? 'prefix' : 'subject', asked.subject())
@@ -80,11 +84,11 @@ export function parametersOf(request: Uint8Array): AuditParameters {
   if (asked.tiers() !== 0) parameters['tiers'] = namesOf(asked.tiers(), SOURCE_CLASSES, 0)
   put('from_hlc', hlc(asked.fromHlc()))
   put('until_hlc', hlc(asked.untilHlc()))
-  put('asserted_from', Number(asked.assertedFromMs()))
-  put('asserted_until', Number(asked.assertedUntilMs()))
-  put('confidence_min', asked.confidenceMin())
+  putGiven('asserted_from', asked.assertedFromMs())
+  putGiven('asserted_until', asked.assertedUntilMs())
+  putGiven('confidence_min', asked.confidenceMin())
   put('as_of_hlc', hlc(asked.asOfHlc()))
-  put('tolerance', asked.tolerance())
+  putGiven('tolerance', asked.tolerance())
   put('explain', asked.explain())
   put('aliases', asked.aliases())
   put('depth', asked.depth())

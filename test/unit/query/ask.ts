@@ -70,9 +70,9 @@ export function requestOf(given: Ask): Uint8Array {
   QueryRequest.addTiers(builder, given.tiers ?? 0)
   QueryRequest.addFromHlc(builder, given.fromHlc ?? 0n)
   QueryRequest.addUntilHlc(builder, given.untilHlc ?? 0n)
-  QueryRequest.addAssertedFromMs(builder, BigInt(given.assertedFromMs ?? 0))
-  QueryRequest.addAssertedUntilMs(builder, BigInt(given.assertedUntilMs ?? 0))
-  QueryRequest.addConfidenceMin(builder, given.confidenceMin ?? 0)
+  if (given.assertedFromMs !== undefined) QueryRequest.addAssertedFromMs(builder, BigInt(given.assertedFromMs))
+  if (given.assertedUntilMs !== undefined) QueryRequest.addAssertedUntilMs(builder, BigInt(given.assertedUntilMs))
+  if (given.confidenceMin !== undefined) QueryRequest.addConfidenceMin(builder, given.confidenceMin)
   if (object !== undefined) {
     QueryRequest.addObjectKind(builder, objectKindNumber(object.kind))
     if (objectAt !== 0) QueryRequest.addObjectText(builder, objectAt)
@@ -83,7 +83,7 @@ export function requestOf(given: Ask): Uint8Array {
   QueryRequest.addMinLsn(builder, BigInt(given.minLsn ?? 0))
   if (cursorAt !== 0) QueryRequest.addCursor(builder, cursorAt)
   QueryRequest.addExplain(builder, given.explain ?? false)
-  QueryRequest.addTolerance(builder, given.tolerance ?? 0)
+  if (given.tolerance !== undefined) QueryRequest.addTolerance(builder, given.tolerance)
   QueryRequest.addAliases(builder, given.aliases ?? false)
   QueryRequest.addLeaveOut(builder, given.leaveOut ?? 0)
   builder.finish(QueryRequest.endQueryRequest(builder), 'SQRQ')
@@ -175,7 +175,7 @@ export function executorOver(log: TestLog, change: Partial<QueryDependencies> = 
   const source = new StoreSource({ store: log.store, find: log.find, readLog: log.readRange, appliedLsn: () => log.nextLsn - 1, durableLsn })
   const reader = new LogAssertionReader(log.readRange)
   const records = (asOfHlc: Hlc | undefined): RecordReader => recordReader({ source, reader, clock }, asOfHlc)
-  return new QueryExecutor({ source, reader, records, clock, limitMax: 1000, replyBytesMax: 1 << 20, ...change })
+  return new QueryExecutor({ source, reader, records, clock, durableHlc: () => source.appliedHlc() ?? 0n, limitMax: 1000, replyBytesMax: 1 << 20, ...change })
 }
 
 /** Pages of a query that are followed, at most. */

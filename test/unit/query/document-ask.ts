@@ -70,6 +70,7 @@ export function executorOver(log: TestLog, change: Partial<QueryDependencies> = 
   const source = new StoreSource({ store: log.store, find: log.find, readLog: log.readRange, appliedLsn: lsn, durableLsn: lsn })
   const reader = new LogAssertionReader(log.readRange)
   return new QueryExecutor({
-    source, reader, records: (asOfHlc) => recordReader({ source, reader, clock }, asOfHlc), clock, limitMax: 1000, replyBytesMax: 1 << 20, ...change,
+    source, reader, records: (asOfHlc) => recordReader({ source, reader, clock }, asOfHlc), clock, durableHlc: () => source.appliedHlc() ?? 0n,
+    limitMax: 1000, replyBytesMax: 1 << 20, ...change,
   })
 }

@@ -113,7 +113,7 @@ t.test('a cursor is taken by the query that it is of, and by no other', async (t
 
 t.test('as of any moment, the answer is that of the moment, and so are its pages', async (t) => {
   const log = new TestLog()
-  const executor = executorOver(log)
+  const executor = executorOver(log, { durableHlc: () => hlcOf(NOW_MS + log.nextLsn) })
   const seen: { asOfHlc: Hlc, whole: string[], one: string[], list: string[] }[] = []
   const all = (more: Ask): Ask => ({ subject: '', prefix: true, limit: 1000, ...more })
   for (let i = 0; i < 60; i++) {

@@ -2,20 +2,22 @@ import fc from 'fast-check'
 import t from 'tap'
 import { bytesEqual, toHex } from '../../../src/base/bytes.ts'
 import { isDbError } from '../../../src/base/errors.ts'
-import { hlcOf } from '../../../src/base/hlc.ts'
+import { hlcOf, type Hlc } from '../../../src/base/hlc.ts'
 import type { Candidate, Lens, Resolution } from '../../../src/lens/lens.ts'
 import { lensOf } from '../../../src/lens/registry.ts'
 import type { AssertionReader, CandidateSource, EntryCursor, EntryRange, IndexEntry, Place } from '../../../src/query/candidate-source.ts'
 import { CANDIDATES_MAX, ENTRIES_READ_MAX, REPLY_BYTES_MIN, type QueryExecutor } from '../../../src/query/execute.ts'
 import { LogAssertionReader } from '../../../src/query/log-assertion-reader.ts'
-import { QUERY_BY_ID } from '../../../src/query/plan.ts'
+import { QUERY_BY_ID, QUERY_LIST } from '../../../src/query/plan.ts'
 import { StoreSource } from '../../../src/query/store-source.ts'
-import type { Assertion } from '../../../src/record/assertion.ts'
+import type { Assertion, ObjectValue } from '../../../src/record/assertion.ts'
 import { assertionIdOf, hashReady } from '../../../src/record/claim.ts'
+import { sourceDrafts, sourceHashOf, voteDraft, type RecordDraft } from '../../../src/record/records.ts'
 import { decodeAssertion, encodeAssertion } from '../../../src/wire/assertion.codec.ts'
 import { layOutFound } from '../../../src/wire/found.codec.ts'
-import { ask, executorOver, requestOf, type Ask } from './ask.ts'
-import { NOW_MS, TestLog, claim } from './test-log.ts'
+import { QUERY_KINDS } from '../../../src/wire/query-request.codec.ts'
+import { ask, executorOver, requestOf, type Ask, type Shown } from './ask.ts'
+import { NOW_MS, TestLog, agent, claim } from './test-log.ts'
 
 await hashReady
 
@@ -60,6 +62,63 @@ t.test('what an answer is to come without, by the short way and the long one', a
     t.same(sides(2), { why: false, sideWhy: 0, winners: 3 })
     t.same(sides(3), { why: false, sideWhy: 0, winners: 0 })
     t.match(ask(executor, requestOf({ subject: 'drug/aspirin', predicate: 'dose', leaveOut: 4, ...way })), { refused: 'parameter_invalid', detail: /leave_out/ })
+  }
+})
+
+t.test('a moment that the node has given out is none of the future, whatever its clock says', async (t) => {
+  const log = new TestLog()
+  log.append([dose(1)])
+  const at = (asOfHlc: Hlc): Shown => ask(executorOver(log), requestOf({ subject: 'drug/aspirin', predicate: 'dose', asOfHlc }))
+  t.match(at(hlcOf(NOW_MS + 1)), { refused: '', answers: [{ candidates: 1 }] }, 'the clock stands at NOW_MS')
+  t.match(at(hlcOf(NOW_MS, 0xffff)), { refused: '', answers: [] })
+  t.match(at(hlcOf(NOW_MS + 2)), { refused: 'parameter_invalid', parameter: 'as_of', detail: /2027-01-15T08:00:00.002Z, which is in the future/ })
+})
+
+t.test('zero is asked for where it is given', async (t) => {
+  const log = new TestLog()
+  log.append([dose(100, { assertedAtMs: 5 }), dose(101, { confidence: 0, assertedAtMs: 0 }), dose(500)])
+  const executor = executorOver(log, { lensSettings: { tolerance: 0.1 } })
+  const asked = { subject: 'drug/aspirin', predicate: 'dose', lens: 'skeptic' }
+  const sides = (more: Ask): number | undefined => ask(executor, requestOf({ ...asked, ...more })).answers[0]?.sides.length
+  t.strictSame([sides({}), sides({ tolerance: 0 })], [2, 3], 'a tolerance of 0 goes before the setting')
+  t.strictSame([sides({ assertedUntilMs: 1 }), sides({ assertedUntilMs: 0 })], [1, undefined], 'nothing was asserted before the begin of time')
+  t.match(ask(executor, requestOf({ assertedUntilMs: 0 })), { refused: '', answers: [] }, 'which is enough to ask for')
+  t.match(ask(executor, requestOf({ confidenceMin: 0 })), { refused: '', answers: { length: 1 } })
+})
+
+t.test('an object is found where a lens takes it for the same value', async (t) => {
+  const log = new TestLog()
+  const objects: ObjectValue[] = [0, 5, -3, 100, 101].map((value) => ({ kind: 'number', value }))
+  log.append([...objects, ...['500 mg', '0.5 g', '500 s'].map((value): ObjectValue => ({ kind: 'text', value }))].map((object) => claim({ object })))
+  const found = (object: ObjectValue, tolerance?: number, setting = 0): unknown[] => {
+    const executor = executorOver(log, { lensSettings: { tolerance: setting } })
+    const more = { object, ...tolerance !== undefined && { tolerance } }
+    const { candidates } = ask(executor, requestOf({ subject: 'drug/aspirin', predicate: 'dose', ...more })).answers[0] ?? { candidates: 0 }
+    t.equal(ask(executor, requestOf({ kind: QUERY_LIST, subject: 'drug/aspirin', ...more })).listed.length, candidates)
+    return [candidates]
+  }
+  t.strictSame(found({ kind: 'number', value: 0 }, 1), [1], 'nothing but zero is zero')
+  t.strictSame(found({ kind: 'number', value: 5 }, 1), [3], 'of one sign')
+  t.strictSame(found({ kind: 'number', value: 100 }), [1])
+  t.strictSame(found({ kind: 'number', value: 100 }, undefined, 0.01), [2], 'by the setting')
+  t.strictSame(found({ kind: 'text', value: '0.5 g' }), [2], 'by the unit')
+})
+
+t.test('records are looked at where they are named', async (t) => {
+  const log = new TestLog()
+  const cited = new Uint8Array(32).fill(7)
+  const said = (draft: RecordDraft): Assertion => ({ ...claim(), ...draft })
+  log.append([dose(1, { sourceHash: cited }), ...sourceDrafts({ content: 'x'.repeat(100) }).map((draft) => said({ ...draft })), said(voteDraft(cited, 1)), claim({ subject: 'steme:/x' }), claim({ subject: 'zinc' })])
+  const executor = executorOver(log)
+  const named = { subject: 'steme://', prefix: true }
+  const by: [Ask, number, number][] = [
+    [{ agent: agent.publicKey }, 3, 3], [{ fromHlc: 1n }, 3, 3], [{ tiers: 0b10 }, 3, 3], [{ subject: '', prefix: true }, 3, 3], [{ subject: 's', prefix: true }, 1, 3], [{ predicate: 'vote' }, 0, 1],
+    [{ source: sourceHashOf('x'.repeat(100)) }, 0, 2],
+  ]
+  for (const [what, claims, records] of by) {
+    t.equal(ask(executor, requestOf({ ...what, limit: 100 })).answers.length, claims, Object.keys(what).join())
+    t.equal(ask(executor, requestOf({ ...what, kind: QUERY_LIST })).listed.length, claims)
+    t.equal(ask(executor, requestOf({ ...what, ...named, kind: QUERY_LIST })).listed.length, records, 'unless they are named')
   }
 })
 
@@ -114,7 +173,8 @@ t.test('bad requests are refused with a reason', async (t) => {
   for (const [request, refused, detail] of cases) t.match(ask(executor, requestOf(request)), { refused, detail })
   const parameters: [Ask, string][] = [
     [{ subject: 'a\0dose' }, 'subject'], [{ subject: 'a\0', prefix: true }, 'prefix'], [{ subject: 'a', lens: 'nope' }, 'lens'], [{ subject: 'a', prefix: true, aliases: true }, 'aliases'],
-    [{ subject: 'a', fromHlc: 2n, untilHlc: 2n }, 'until'], [{ subject: 'a', cursor: new Uint8Array(40) }, 'cursor'],
+    [{ subject: 'a', kind: QUERY_LIST, explain: true }, 'explain'], [{ subject: 'a', kind: QUERY_LIST, leaveOut: 2 }, 'leave_out'], [{ subject: 'a', asOfHlc: hlcOf(NOW_MS + 1) }, 'as_of'],
+    [{ kind: QUERY_KINDS.epochs, asOfHlc: hlcOf(NOW_MS + 1) }, 'as_of'], [{ subject: 'a', fromHlc: 2n, untilHlc: 2n }, 'until'], [{ subject: 'a', cursor: new Uint8Array(40) }, 'cursor'],
   ]
   for (const [request, parameter] of parameters) t.match(ask(executor, requestOf(request)), { refused: 'parameter_invalid', parameter })
   t.match(ask(executor, new Uint8Array(3)), { refused: 'malformed_frame', parameter: '' })

@@ -110,8 +110,8 @@ t.test('what records say of the moment is asked of the record reader, for that m
     }
   }
   const executor = executorOver(log, { records })
-  const { nodes } = trace(executor, one!, 3, { asOfHlc: hlcOf(NOW_MS + 9) })
-  t.strictSame(asked, [hlcOf(NOW_MS + 9)])
+  const { nodes } = trace(executor, one!, 3, { asOfHlc: hlcOf(NOW_MS + 2) })
+  t.strictSame(asked, [hlcOf(NOW_MS + 2)])
   t.match(nodes.find(({ id }) => id === toHex(one!)), { votes: { agree: 3, disagree: 4, agree_weight: one![0]! / 256, disagree_weight: 2 } })
   t.match(nodes.find(({ id }) => id === toHex(epoch!)), { superseded: true })
   t.match(nodes.find(({ id }) => id === toHex(key(5))), { trust: 5 / 256 })
