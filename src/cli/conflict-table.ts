@@ -34,6 +34,8 @@ const COLUMNS: readonly (readonly [head: string, cell: (side: QuerySide) => stri
   ['sources', ({ sources }) => (sources > 0 ? String(sources) : '')],
   ['conflict', ({ conflict }) => (conflict === undefined ? '' : figure(conflict))],
   ['best source', ({ winner }) => winner?.assertion.source_class ?? ''],
+  // Where its agent has made another one of it than it was asserted with.
+  ['lifecycle', ({ winner }) => winner?.effective_lifecycle ?? ''],
 ]
 
 /** What the sides that are shown leave of the whole, where a lens tells of its winner's only. */
@@ -53,12 +55,36 @@ export async function conflictTable(answer: QueryAnswer): Promise<string> {
   const isUsed = (_: unknown, i: number): boolean => used[i]!
   const table = new Table({ head: COLUMNS.map(([head]) => head).filter(isUsed), style: { head: [], border: [], compact: true }, wordWrap: false })
   for (const row of rows) table.push(row.filter(isUsed))
-  const { subject, predicate, status, conflict, certainty } = answer
-  const summary = [
-    `${printable(subject)}  ${printable(predicate)}`, status, conflict === undefined ? undefined : `conflict ${figure(conflict)}`,
-    certainty === undefined ? undefined : `certainty ${figure(certainty)}`,
-  ].filter((part) => part !== undefined)
-  return `${summary.join('  ')}\n${table.toString()}`
+  return `${summaryOf(answer)}\n${table.toString()}`
+}
+
+/** What all sides come to together, in a line. */
+function summaryOf({ subject, predicate, status, conflict, certainty }: QueryAnswer): string {
+  return [
+    printable(subject), printable(predicate), status ?? '', conflict === undefined ? '' : `conflict ${figure(conflict)}`,
+    certainty === undefined ? '' : `certainty ${figure(certainty)}`,
+  ].filter((part) => part !== '').join('  ')
+}
+
+const valueOf = (side: QuerySide | undefined): string =>
+  side === undefined ? '' : side.winner === null ? printable(side.label) : objectText(side.winner.assertion.object)
+
+/** Rules in force, those that belong together in one row, and behind them what they have overruled. */
+export async function rulesTable(answer: QueryAnswer): Promise<string> {
+  const { default: Table } = await import('cli-table3')
+  const { sides = [], rule_rows: rows = [], rule_conflicts: conflicts = [] } = answer
+  const table = new Table({
+    head: ['must use', 'forbidden', 'reason', 'weight', 'claims', 'best source'], style: { head: [], border: [], compact: true }, wordWrap: false,
+  })
+  for (const { must_use: mustUse, forbidden, reason = '' } of rows) {
+    const rules = [mustUse, forbidden].flatMap((place) => (place === undefined ? [] : sides[place] ?? []))
+    const each = (cell: (side: QuerySide) => string): string => rules.map(cell).join(' / ')
+    table.push([
+      valueOf(sides[mustUse ?? -1]), valueOf(sides[forbidden ?? -1]), objectText({ type: 'text', value: reason }), each(({ weight }) => figure(weight)),
+      each(({ candidates }) => String(candidates)), each(({ winner }) => winner?.assertion.source_class ?? ''),
+    ])
+  }
+  return [summaryOf(answer), table.toString(), ...conflicts.map(({ overruled }) => printable(overruled.why))].join('\n')
 }
 
 const CUT_TEXTS: Readonly<Record<CutName, string>> = {

@@ -3,7 +3,7 @@ import { DbError } from '../base/errors.ts'
 import type { QueryReply, StoredAssertion } from '../client/client.ts'
 import { httpGet, httpQuery, type QueryParameters } from '../client/http.ts'
 import { nodeUrlsOf } from '../client/urls.ts'
-import { conflictTable, cutLines, explanationLines } from './conflict-table.ts'
+import { conflictTable, cutLines, explanationLines, rulesTable } from './conflict-table.ts'
 import type { Console, OutputOptions } from './console.ts'
 import { EXIT } from '../base/exit-codes.ts'
 import { objectText, printable, shortKey } from './words.ts'
@@ -49,23 +49,27 @@ async function showReply(reply: QueryReply, console: Console): Promise<void> {
   const { answers, listed = [], cursor } = reply
   if (answers.length === 0 && listed.length === 0) console.err('Nothing is known about that.')
   const { default: Table } = await import('cli-table3')
+  // Mostly it is what was asserted, and says nothing.
+  const showsLifecycle = listed.length === 0 && answers.some(({ winner }) => winner?.effective_lifecycle !== undefined)
   const table = new Table({
-    head: ['subject', 'predicate', 'object', 'conf.', 'source', 'agent', listed.length > 0 ? 'lifecycle' : 'of'],
+    head: ['subject', 'predicate', 'object', 'conf.', 'source', 'agent', ...(showsLifecycle ? ['lifecycle'] : []), listed.length > 0 ? 'lifecycle' : 'of'],
     style: { head: [], border: [], compact: true }, wordWrap: false,
   })
-  const row = ({ assertion }: StoredAssertion, last: string): string[] => {
-    const { subject, predicate, object, confidence, source_class: source, agent } = assertion
-    return [printable(subject), printable(predicate), objectText(object), String(confidence), source, shortKey(agent), last]
+  const row = ({ assertion, effective_lifecycle: effective }: StoredAssertion, last: string): string[] => {
+    const { subject, predicate, object, confidence, source_class: source, agent, lifecycle } = assertion
+    return [
+      printable(subject), printable(predicate), objectText(object), String(confidence), source, shortKey(agent), ...(showsLifecycle ? [effective ?? lifecycle] : []), last,
+    ]
   }
   for (const found of listed) table.push(row(found, found.assertion.lifecycle))
   const conflicts = answers.filter(({ sides }) => sides !== undefined && sides.length > 0)
   for (const answer of answers) {
     if (conflicts.includes(answer)) continue
     const { subject, predicate, candidates, winner } = answer
-    table.push(winner === null ? [printable(subject), printable(predicate), '(none)', '', '', '', String(candidates)] : row(winner, String(candidates)))
+    table.push(winner === null ? [printable(subject), printable(predicate), '(none)', '', '', '', ...(showsLifecycle ? [''] : []), String(candidates)] : row(winner, String(candidates)))
   }
   if (table.length > 0) console.out(table.toString())
-  for (const answer of conflicts) console.out(await conflictTable(answer))
+  for (const answer of conflicts) console.out(await (answer.rule_rows === undefined ? conflictTable : rulesTable)(answer))
   if (answers.length === 1 && answers[0]!.why !== '') console.out(printable(answers[0]!.why))
   for (const answer of answers) for (const line of explanationLines(answer)) console.out(line)
   for (const line of cutLines(reply)) console.err(line)

@@ -31,7 +31,7 @@ export type { Welcome } from './frames.ts'
 export type { QueryReply, StoredAssertion } from './http.ts'
 export type { QueryOutcome, QueryParameters } from './queries.ts'
 export type {
-  AnswerExplanation, AnswerSide, ConsideredCandidate, FoundAssertion, QueryResult, ResolvedAnswer,
+  AnswerExplanation, AnswerSide, ConsideredCandidate, FoundAssertion, QueryResult, ResolvedAnswer, RuleConflict, RuleRow,
 } from '../wire/query-reply.codec.ts'
 export type { QueryKind } from '../wire/query-request.codec.ts'
 export { httpConcepts, httpEquivocations, httpTrace, type Concepts, type Equivocations, type Trace } from './http-trace.ts'

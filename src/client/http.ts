@@ -1,6 +1,7 @@
 import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
 import { fromHex, toHex } from '../base/bytes.ts'
 import { DbError } from '../base/errors.ts'
+import type { Lifecycle } from '../record/assertion.ts'
 import type { AssertionJson } from '../record/assertion.json.ts'
 import { HASH_BYTES } from '../record/limits.ts'
 import type { CutName } from '../wire/query-reply.codec.ts'
@@ -15,6 +16,8 @@ export interface StoredAssertion {
   readonly signed_by: 'nobody' | 'assertion' | 'batch'
   /** 128 hex digits; of the assertion, or of the batch it came in. */
   readonly signature?: string
+  /** Of a winner: what its agent has made of it since, where that is another one than the assertion says. */
+  readonly effective_lifecycle?: Lifecycle
   readonly assertion: AssertionJson
 }
 
@@ -90,6 +93,10 @@ export interface QueryAnswer {
   readonly certainty?: number
   readonly status?: string
   readonly sides?: readonly QuerySide[]
+  /** Where the sides are rules: which belong together, by their places among the sides. */
+  readonly rule_rows?: readonly { readonly must_use?: number, readonly forbidden?: number, readonly reason?: string }[]
+  /** Values that are demanded and forbidden: which side holds, and the rule that it has overruled. */
+  readonly rule_conflicts?: readonly { readonly holds: number, readonly overruled: QuerySide }[]
   readonly explanation?: QueryExplanation
   /** What was not looked at in full because a bound was met. */
   readonly cut?: readonly CutName[]

@@ -192,7 +192,7 @@ export class StemeClient extends RecordWriter implements SessionHost {
   }
 
   /**
-   * The answers of a lens: those of now, and again whenever a winner or a status has changed. Changes that come faster than they
+   * The answers of a lens: those of now, and again whenever a winner, its lifecycle or a status has changed. Changes that come faster than they
    * are consumed are told as one.
    * @throws {DbError} `parameter_invalid`, also from the iteration; `unreachable`.
    */

@@ -65,6 +65,9 @@ export const SCHEMA = {
       { name: 'sides', slot: 8, kind: 'tables', size: 4, align: 4, required: false, target: 'Side' },
       { name: 'explanation', slot: 9, kind: 'table', size: 4, align: 4, required: false, target: 'Explanation' },
       { name: 'cut', slot: 10, kind: 'scalar', size: 1, align: 1, required: false, target: '' },
+      { name: 'winner_lifecycle', slot: 11, kind: 'scalar', size: 1, align: 1, required: false, target: '' },
+      { name: 'rule_rows', slot: 12, kind: 'tables', size: 4, align: 4, required: false, target: 'RuleRow' },
+      { name: 'rule_conflicts', slot: 13, kind: 'tables', size: 4, align: 4, required: false, target: 'RuleConflict' },
     ],
   },
   AnswerDelivery: {
@@ -268,6 +271,21 @@ export const SCHEMA = {
       { name: 'reply', slot: 0, kind: 'vector', size: 1, align: 1, required: true, target: '' },
     ],
   },
+  RuleConflict: {
+    identifier: '',
+    fields: [
+      { name: 'holds', slot: 0, kind: 'scalar', size: 4, align: 4, required: false, target: '' },
+      { name: 'overruled', slot: 1, kind: 'table', size: 4, align: 4, required: true, target: 'Side' },
+    ],
+  },
+  RuleRow: {
+    identifier: '',
+    fields: [
+      { name: 'must_use', slot: 0, kind: 'scalar', size: 4, align: 4, required: false, target: '' },
+      { name: 'forbidden', slot: 1, kind: 'scalar', size: 4, align: 4, required: false, target: '' },
+      { name: 'reason', slot: 2, kind: 'string', size: 1, align: 1, required: false, target: '' },
+    ],
+  },
   Side: {
     identifier: '',
     fields: [
@@ -279,6 +297,7 @@ export const SCHEMA = {
       { name: 'sources', slot: 5, kind: 'scalar', size: 4, align: 4, required: false, target: '' },
       { name: 'conflict', slot: 6, kind: 'scalar', size: 8, align: 8, required: false, target: '' },
       { name: 'why', slot: 7, kind: 'string', size: 1, align: 1, required: false, target: '' },
+      { name: 'winner_lifecycle', slot: 8, kind: 'scalar', size: 1, align: 1, required: false, target: '' },
     ],
   },
   SignedAssertion: {

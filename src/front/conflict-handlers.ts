@@ -1,12 +1,13 @@
 import { DbError } from '../base/errors.ts'
 import { must } from '../base/assert.ts'
+import { FORBIDDEN, MUST_USE, type RuleKind } from '../lens/constraints.ts'
 import { SOURCE_CLASSES } from '../record/assertion.ts'
 import type { QueryEndpoint } from './ask.ts'
 import type { Exchange } from './exchange.ts'
 import type { HandlerParts, RequestInfo } from './handler.ts'
 import { JSON_TYPE, negotiate } from './media.ts'
 import { parametersReader, type ParametersSchema } from './parameters.ts'
-import { replyToJson, type AnswerJson, type QuerySpec, type SideJson } from './query.codec.ts'
+import { replyToJson, type AnswerJson, type QuerySpec, type RuleConflictJson, type RuleRowJson, type SideJson } from './query.codec.ts'
 import { askedQueryOf, type GivenParameters } from './query-spec.ts'
 import { askQuery } from './read-handlers.ts'
 import { CONSTRAINTS_PARAMETERS, PAIR_PARAMETERS } from './schemas-query.ts'
@@ -56,15 +57,28 @@ export const handleLayered = handlerOf('layered', PAIR_PARAMETERS, { lens: 'laye
   tiers: sides.map(({ label, ...side }) => ({ tier: (SOURCE_CLASSES as readonly string[]).indexOf(label), name: label, ...side })),
 }))
 
-const MUST_USE = 'must_use'
-const FORBIDDEN = 'forbidden'
+const kindOf = ({ winner }: SideJson): RuleKind => must(winner).assertion.predicate === FORBIDDEN ? FORBIDDEN : MUST_USE
+const valueOf = ({ winner }: SideJson): unknown => must(winner).assertion.object?.value
 
-/** `GET /v1/constraints`: the rules of a context. */
-export const handleConstraints = handlerOf('constraints', CONSTRAINTS_PARAMETERS, { lens: 'constraints' }, ({ sides = [] }) => ({
-  constraints: sides.map(({ winner, weight, candidates, why }) => {
-    const { predicate, object, note } = must(winner).assertion
-    return {
-      [predicate === FORBIDDEN ? FORBIDDEN : MUST_USE]: object?.value, ...(note === undefined ? {} : { reason: note }), weight, candidates, winner, why,
-    }
-  }),
+function ruleOf(side: SideJson): object {
+  const { winner, weight, candidates, why } = side
+  const { note } = must(winner).assertion
+  return { [kindOf(side)]: valueOf(side), ...(note === undefined ? {} : { reason: note }), weight, candidates, winner, why }
+}
+
+function rowOf({ must_use: mustUse, forbidden, reason }: RuleRowJson, sides: readonly SideJson[]): object {
+  return {
+    ...(mustUse === undefined ? {} : { [MUST_USE]: valueOf(must(sides[mustUse])) }), ...(forbidden === undefined ? {} : { [FORBIDDEN]: valueOf(must(sides[forbidden])) }),
+    ...(reason === undefined ? {} : { reason }),
+  }
+}
+
+function ruleConflictOf({ holds, overruled }: RuleConflictJson, sides: readonly SideJson[]): object {
+  const side = must(sides[holds])
+  return { value: valueOf(side), holds: kindOf(side), overruled: ruleOf(overruled) }
+}
+
+/** `GET /v1/constraints`: the rules of a context, how they belong together, and which of them have overruled others. */
+export const handleConstraints = handlerOf('constraints', CONSTRAINTS_PARAMETERS, { lens: 'constraints' }, ({ sides = [], rule_rows: rows = [], rule_conflicts: conflicts = [] }) => ({
+  constraints: sides.map(ruleOf), rows: rows.map((row) => rowOf(row, sides)), conflicts: conflicts.map((conflict) => ruleConflictOf(conflict, sides)),
 }))

@@ -60,7 +60,7 @@ export class LensAsker {
 
 export interface LensListener {
   subscribed(fromLsn: Lsn): void
-  /** At the begin, and whenever a winner or a status has changed. The reply is valid during the call. */
+  /** At the begin, and whenever a winner, its lifecycle or a status has changed. The reply is valid during the call. */
   changed(reply: QueryReply): void
   reached(lsn: Lsn): void
   /** @param parameter that is wrong, where it is one */
@@ -198,9 +198,9 @@ function fingerprintOf(reply: QueryReply): string {
     const answer: Answer = must(reply.answers(i))
     const sides = Array.from({ length: answer.sidesLength() }, (_side, k) => {
       const side = must(answer.sides(k))
-      return `${side.label() ?? ''} ${winnerOf(side.winner())}`
+      return `${side.label() ?? ''} ${winnerOf(side.winner())} ${side.winnerLifecycle()}`
     })
-    return JSON.stringify([answer.subject(), answer.predicate(), winnerOf(answer.winner()), answer.status() ?? '', ...sides])
+    return JSON.stringify([answer.subject(), answer.predicate(), winnerOf(answer.winner()), answer.winnerLifecycle(), answer.status() ?? '', ...sides])
   }).join('\n')
 }
 

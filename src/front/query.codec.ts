@@ -7,8 +7,10 @@ import type { Explanation } from '../fbs/stemedb/explanation.ts'
 import type { Found } from '../fbs/stemedb/found.ts'
 import type { Hash } from '../fbs/stemedb/hash.ts'
 import type { QueryReply } from '../fbs/stemedb/query-reply.ts'
+import type { RuleRow } from '../fbs/stemedb/rule-row.ts'
 import type { Side } from '../fbs/stemedb/side.ts'
 import { QUERY_BY_ID, QUERY_BY_LENS, QUERY_LIST } from '../query/plan.ts'
+import { lifecycleOf, type Lifecycle } from '../record/assertion.ts'
 import { assertionToJson, type AssertionJson } from '../record/assertion.json.ts'
 import { HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
 import { decodeAssertion } from '../wire/assertion.codec.ts'
@@ -44,6 +46,8 @@ export interface FoundJson {
   hlc: string
   signed_by: (typeof SIGNED_BY)[number]
   signature?: string
+  /** Of a winner: what its agent has made of it since, where that is another one than it was asserted with. */
+  effective_lifecycle?: Lifecycle
   assertion: Partial<AssertionJson>
 }
 
@@ -70,6 +74,13 @@ export function foundToJson(found: Found, fields?: Fields): FoundJson {
   }
 }
 
+/** @param lifecycle its number; 0: its own */
+function winnerToJson(winner: Found, lifecycle: number, fields: Fields): FoundJson {
+  const effective = lifecycleOf(lifecycle)
+  const { assertion, ...found } = foundToJson(winner, fields)
+  return { ...found, ...(effective === undefined ? {} : { effective_lifecycle: effective }), assertion }
+}
+
 export interface SideJson {
   label: string
   /** Absent where the query leaves it out, as every `why`. */
@@ -86,13 +97,44 @@ function sideToJson(side: Side, fields: Fields): SideJson {
   const winner = side.winner()
   return {
     label: side.label() ?? '',
-    ...(winner === null ? {} : { winner: foundToJson(winner, fields) }),
+    ...(winner === null ? {} : { winner: winnerToJson(winner, side.winnerLifecycle(), fields) }),
     weight: side.weight(),
     share: side.share(),
     candidates: side.candidates(),
     sources: side.sources(),
     ...said('conflict', side.conflict()),
     ...whyToJson(side.why()),
+  }
+}
+
+/** Rules that belong together: places among the sides. */
+export interface RuleRowJson {
+  must_use?: number
+  forbidden?: number
+  reason?: string
+}
+
+/** A value that is demanded and forbidden: the place of the side that holds, and what it has overruled. */
+export interface RuleConflictJson {
+  holds: number
+  overruled: SideJson
+}
+
+const rowToJson = (row: RuleRow): RuleRowJson => {
+  const [mustUse, forbidden, reason] = [row.mustUse(), row.forbidden(), row.reason()]
+  return { ...(mustUse === null ? {} : { must_use: mustUse }), ...(forbidden === null ? {} : { forbidden }), ...(reason === null ? {} : { reason }) }
+}
+
+/** Nothing where the lens gives no rules. */
+function rulesToJson(answer: Answer, fields: Fields): Pick<AnswerJson, 'rule_rows' | 'rule_conflicts'> {
+  const rows = answer.ruleRowsLength()
+  if (rows === 0) return {}
+  return {
+    rule_rows: Array.from({ length: rows }, (_, i) => rowToJson(must(answer.ruleRows(i)))),
+    rule_conflicts: Array.from({ length: answer.ruleConflictsLength() }, (_, i) => {
+      const conflict = must(answer.ruleConflicts(i))
+      return { holds: conflict.holds(), overruled: sideToJson(must(conflict.overruled()), fields) }
+    }),
   }
 }
 
@@ -143,6 +185,8 @@ export interface AnswerJson {
   certainty?: number
   status?: string
   sides?: SideJson[]
+  rule_rows?: RuleRowJson[]
+  rule_conflicts?: RuleConflictJson[]
   explanation?: ExplanationJson
   cut?: CutName[]
 }
@@ -156,12 +200,13 @@ function answerToJson(answer: Answer, fields: Fields): AnswerJson {
     subject: answer.subject(),
     predicate: answer.predicate(),
     candidates: answer.candidates(),
-    winner: winner === null ? null : foundToJson(winner, fields),
+    winner: winner === null ? null : winnerToJson(winner, answer.winnerLifecycle(), fields),
     ...whyToJson(answer.why()),
     ...said('conflict', answer.conflict()),
     ...said('certainty', answer.certainty()),
     ...(status === null ? {} : { status }),
     ...(sides === 0 ? {} : { sides: Array.from({ length: sides }, (_, i) => sideToJson(must(answer.sides(i)), fields)) }),
+    ...rulesToJson(answer, fields),
     ...(explanation === null ? {} : { explanation: explanationToJson(explanation) }),
     ...cutToJson(answer.cut()),
   }

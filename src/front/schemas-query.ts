@@ -1,3 +1,4 @@
+import { FORBIDDEN, MUST_USE } from '../lens/constraints.ts'
 import { LIFECYCLES, SOURCE_CLASSES } from '../record/assertion.ts'
 import { PREDICATE_BYTES_MAX } from '../record/limits.ts'
 import { LENS_NAME_BYTES_MAX } from '../query/plan.ts'
@@ -103,6 +104,11 @@ const side = {
   candidates: whole('On this side.'), sources: whole('Independent sources among them.'), conflict, why,
 }
 
+const value = { type: ['string', 'number', 'boolean'] }
+const rule = object({
+  must_use: value, forbidden: value, reason: { type: 'string' }, weight: side.weight, candidates: side.candidates, winner, why,
+}, ['weight', 'candidates', 'winner', 'why'])
+
 const shaped = {
   seen_lsn: seenLsn, subject: { type: 'string' }, candidates: whole('Assertions that the lens looked at.'),
   conflict_score: conflict, status: orNull(status), certainty: part('How sure the resolution is.'), why, explanation: ref('Explanation'), cut,
@@ -113,6 +119,7 @@ export const QUERY_SCHEMAS: Readonly<Record<string, Schema>> = Object.freeze({
   ChosenAssertion: object({
     id, lsn: whole('Position in this node\'s log.'), hlc, signed_by: { enum: ['nobody', 'assertion', 'batch'] },
     signature: { type: 'string', pattern: '^[0-9a-f]{128}$' },
+    effective_lifecycle: { enum: LIFECYCLES, description: 'Of a winner: what its agent has made of it since. Absent where that is what the assertion says.' },
     assertion: { type: 'object', description: 'As Assertion; only the members of `fields` where that was given.' },
   }, ['id', 'lsn', 'hlc', 'signed_by', 'assertion']),
   Side: object(side, ['label', 'candidates']),
@@ -137,7 +144,16 @@ export const QUERY_SCHEMAS: Readonly<Record<string, Schema>> = Object.freeze({
       items: object({
         subject: { type: 'string' }, predicate: { type: 'string' }, candidates: shaped.candidates, winner,
         why: { type: 'string', description: 'Why the winner won.' }, conflict, certainty: shaped.certainty, status,
-        sides: { type: 'array', items: ref('Side') }, explanation: ref('Explanation'), cut,
+        sides: { type: 'array', items: ref('Side') },
+        rule_rows: {
+          type: 'array', description: 'Where the sides are rules: which belong together, by their places among the sides.',
+          items: object({ must_use: whole('Place among the sides.'), forbidden: whole('Place among the sides.'), reason: { type: 'string' } }, []),
+        },
+        rule_conflicts: {
+          type: 'array', description: 'Values that are demanded and forbidden: which side holds, and the rule that it has overruled.',
+          items: object({ holds: whole('Place among the sides.'), overruled: ref('Side') }, ['holds', 'overruled']),
+        },
+        explanation: ref('Explanation'), cut,
       }, ['subject', 'predicate', 'candidates', 'winner']),
     },
     listed: { type: 'array', items: ref('ChosenAssertion'), description: 'Of `lens=none`, instead of answers.' }, cut,
@@ -170,11 +186,15 @@ export const QUERY_SCHEMAS: Readonly<Record<string, Schema>> = Object.freeze({
   Constraints: object({
     ...shaped,
     constraints: {
-      type: 'array', description: 'The rules in force, by rank.',
-      items: object({
-        must_use: { type: ['string', 'number', 'boolean'] }, forbidden: { type: ['string', 'number', 'boolean'] },
-        reason: { type: 'string' }, weight: side.weight, candidates: side.candidates, winner, why,
-      }, ['weight', 'candidates', 'winner', 'why']),
+      type: 'array', description: 'The rules in force, by rank.', items: rule,
     },
-  }, ['seen_lsn', 'subject', 'candidates', 'conflict_score', 'status', 'constraints']),
+    rows: {
+      type: 'array', description: 'The same by what belongs together: what must be used, what is forbidden, or the one instead of the other.',
+      items: object({ must_use: value, forbidden: value, reason: { type: 'string' } }, []),
+    },
+    conflicts: {
+      type: 'array', description: 'What is demanded and forbidden at once: which side holds, and what it has overruled, with the reason for that.',
+      items: object({ value, holds: { enum: [MUST_USE, FORBIDDEN] }, overruled: rule }, ['value', 'holds', 'overruled']),
+    },
+  }, ['seen_lsn', 'subject', 'candidates', 'conflict_score', 'status', 'constraints', 'rows', 'conflicts']),
 })

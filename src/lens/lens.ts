@@ -124,8 +124,18 @@ export interface Resolution<C extends Candidate> {
   readonly status?: ConflictStatus
   /** Candidates that the lens did not weigh, and why. */
   readonly leftOut?: readonly LeftOut<C>[]
+  /** Where the answers are rules (constraints.ts). */
+  readonly rules?: RuleLinks<C>
   /** Candidates that lost in a way that neither an answer nor `whyLost` tells: to an earlier lens of a chain, for example. */
   readonly outranked?: readonly LeftOut<C>[]
+}
+
+/** How rules belong together; each is named by its place among the answers. */
+export interface RuleLinks<C extends Candidate> {
+  /** What must be used, or what is forbidden, or the one instead of the other. */
+  readonly rows: readonly { readonly mustUse: number | undefined, readonly forbidden: number | undefined, readonly reason: string | undefined }[]
+  /** Values that are demanded and forbidden: the rule that holds, and the one that it has overruled, with the reason for that. */
+  readonly conflicts: readonly { readonly holds: number, readonly overruled: LensAnswer<C> }[]
 }
 
 export interface LeftOut<C extends Candidate> {

@@ -1,8 +1,8 @@
-import type { Candidate, LensAnswer, Resolution } from '../lens/lens.ts'
+import type { Candidate, LensAnswer, Resolution, RuleLinks } from '../lens/lens.ts'
 import { CUT } from '../wire/query-reply.codec.ts'
 import { LEAVE_OUT } from '../wire/query-request.codec.ts'
 import type { StoredAssertion } from './candidate-source.ts'
-import type { AnswerParts, SideParts } from './reply.codec.ts'
+import type { AnswerParts, RulesParts, SideParts } from './reply.codec.ts'
 
 /** What a resolution is of. */
 export interface Resolved {
@@ -18,29 +18,41 @@ export interface Resolved {
   readonly leaveOut: number
 }
 
-/** An answer for a reply. @param storedOf the claim of a winner. */
+/** A winner for a reply. */
+export interface WinnerParts {
+  readonly stored: StoredAssertion
+  /** Number of the lifecycle that its agent has given it since; undefined: it has its own. */
+  readonly lifecycle?: number | undefined
+}
+
+/** An answer for a reply. */
 export function answerPartsOf<C extends Candidate>(
-  { subject, predicate, candidates, cut, leftOut, leaveOut }: Resolved, { answers, conflict, certainty, status, leftOut: leftOutByLens }: Resolution<C>,
-  storedOf: (winner: C) => StoredAssertion,
+  { subject, predicate, candidates, cut, leftOut, leaveOut }: Resolved, { answers, conflict, certainty, status, rules, leftOut: leftOutByLens }: Resolution<C>,
+  winnerOf: (winner: C) => WinnerParts,
 ): AnswerParts {
   const best = answers[0]
-  const winner = best === undefined ? undefined : storedOf(best.winner)
+  const winner = best === undefined ? undefined : winnerOf(best.winner)
   const sides = best !== undefined && (answers.length > 1 || best.label !== '')
-    ? answers.map((answer) => sideOf(answer, leaveOut, () => answer === best ? winner : storedOf(answer.winner))) : undefined
+    ? answers.map((answer) => sideOf(answer, leaveOut, () => answer === best ? winner : winnerOf(answer.winner))) : undefined
   return {
-    subject, predicate, candidates, winner,
+    subject, predicate, candidates, winner: winner?.stored, winnerLifecycle: winner?.lifecycle,
     why: leavesOut(leaveOut, LEAVE_OUT.reasons) ? undefined : `${best?.why ?? nobodyWon(leftOut, leftOutByLens)} ${countText(candidates, cut)}`,
-    conflict, certainty, status, sides, cut,
+    conflict, certainty, status, sides, cut, ...rules !== undefined && { rules: rulesOf(rules, leaveOut, winnerOf) },
   }
+}
+
+function rulesOf<C extends Candidate>({ rows, conflicts }: RuleLinks<C>, leaveOut: number, winnerOf: (winner: C) => WinnerParts): RulesParts {
+  return { rows, conflicts: conflicts.map(({ holds, overruled }) => ({ holds, overruled: sideOf(overruled, leaveOut, () => winnerOf(overruled.winner)) })) }
 }
 
 export const leavesOut = (leaveOut: number, bit: number): boolean => (leaveOut & bit) !== 0
 
 function sideOf<C extends Candidate>(
-  { label, supporters, weight, share, sources, conflict, why }: LensAnswer<C>, leaveOut: number, winner: () => StoredAssertion | undefined,
+  { label, supporters, weight, share, sources, conflict, why }: LensAnswer<C>, leaveOut: number, winnerOf: () => WinnerParts | undefined,
 ): SideParts {
+  const winner = leavesOut(leaveOut, LEAVE_OUT.sideClaims) ? undefined : winnerOf()
   return {
-    label, winner: leavesOut(leaveOut, LEAVE_OUT.sideClaims) ? undefined : winner(),
+    label, winner: winner?.stored, winnerLifecycle: winner?.lifecycle,
     weight, share, candidates: supporters.length, sources, conflict, why: leavesOut(leaveOut, LEAVE_OUT.reasons) ? undefined : why,
   }
 }

@@ -21,6 +21,8 @@ export interface PairCandidate extends Candidate {
   readonly entry: IndexEntry
   /** Where its claim was read. */
   readonly stored?: StoredAssertion
+  /** Number of the lifecycle that its agent has given it since; absent: it has its own. */
+  readonly lifecycle?: number
 }
 
 /** An assertion whose claim was read. */
@@ -123,14 +125,16 @@ export class CandidateReader {
     const candidates: PairCandidate[] = []
     for (const entry of entries) {
       const read = connected?.reads.get(entry)
-      if (!this.#passes(entry, read === undefined ? UNCHANGED : connected!.statusOf(read))) continue
+      const status = read === undefined ? UNCHANGED : connected!.statusOf(read)
+      if (!this.#passes(entry, status)) continue
+      const given = status.lifecycle === undefined ? {} : { lifecycle: status.lifecycle }
       if (!this.#readsAll) {
         // Ids of one length, whichever of them were read.
-        candidates.push({ id: entry.idPrefix, hlc: entry.hlc, entry, ...read !== undefined && { stored: read.stored } })
+        candidates.push({ id: entry.idPrefix, hlc: entry.hlc, entry, ...read !== undefined && { stored: read.stored }, ...given })
         continue
       }
       const candidate = read ?? this.#read(entry)
-      if (claimPasses(this.#filter, candidate.assertion)) candidates.push({ ...candidate, entry })
+      if (claimPasses(this.#filter, candidate.assertion)) candidates.push({ ...candidate, entry, ...given })
     }
     if (connected === undefined) return { candidates, leftOut: [], replaced: [], connected: [] }
     return { candidates, leftOut: this.#leftOut(connected), replaced: connected.standing.replaced, connected: connected.all }

@@ -157,7 +157,7 @@ class LensQuery {
     this.#watch.resolved()
     const cut = (pair.isCut ? CUT.candidates : 0) | (this.#takeRecordsCut() ? CUT.records : 0)
     const resolved = { subject: pair.subject, predicate: pair.predicate, candidates: candidates.length, cut, leftOut: leftOut.length, leaveOut }
-    const parts = answerPartsOf(resolved, resolution, (winner) => this.#stored(winner))
+    const parts = answerPartsOf(resolved, resolution, (winner) => ({ stored: this.#stored(winner), lifecycle: winner.lifecycle }))
     this.#watch.claimsRead()
     if (!explain) return parts
     const entriesRead = this.#budgets.reduce((sum, budget) => sum + budget.takeRead(), 0)

@@ -54,7 +54,8 @@ export class PlainAnswers {
     if (source.pair === undefined || !question.read(request)) return undefined
     const { lens } = question
     const isLatest = lens.whyLatest !== undefined
-    if (!isLatest && (lens.reads !== 'claims' || lens.needs !== undefined && lens.needs.length > 0)) return undefined
+    // Of rules more is to be said than the writer can.
+    if (!isLatest && (lens.reads !== 'claims' || lens.gathers !== undefined || lens.needs !== undefined && lens.needs.length > 0)) return undefined
     // Before anything is read: the answer saw at least this much.
     const seenLsn = source.appliedLsn()
     if (question.minLsn > seenLsn) return undefined
@@ -80,7 +81,7 @@ export class PlainAnswers {
     const context = this.#context
     const columns = context.columns = pair.columns(this.#deps.reader, context)
     const resolution = lens.resolve(columns.of, context)
-    return answerPartsOf({ subject, predicate, candidates, cut: 0, leftOut: 0, leaveOut }, resolution, (winner) => winner)
+    return answerPartsOf({ subject, predicate, candidates, cut: 0, leftOut: 0, leaveOut }, resolution, (stored) => ({ stored }))
   }
 }
 

@@ -6,7 +6,10 @@ import { Answer } from '../fbs/stemedb/answer.ts'
 import { Considered } from '../fbs/stemedb/considered.ts'
 import { Explanation } from '../fbs/stemedb/explanation.ts'
 import { QueryReply } from '../fbs/stemedb/query-reply.ts'
+import { RuleConflict } from '../fbs/stemedb/rule-conflict.ts'
+import { RuleRow } from '../fbs/stemedb/rule-row.ts'
 import { Side } from '../fbs/stemedb/side.ts'
+import type { Candidate, RuleLinks } from '../lens/lens.ts'
 import { FOUND_TABLE } from '../wire/found.codec.ts'
 import type { StoredAssertion } from './candidate-source.ts'
 import type { ConsideredParts, ExplanationParts } from './explain.ts'
@@ -22,6 +25,8 @@ const ANSWER_BYTES = 192
 const SIDE_BYTES = 128
 const CONSIDERED_BYTES = 128
 const EXPLANATION_BYTES = 128
+/** A row, or what a conflict takes beside the side that was overruled. */
+const RULE_BYTES = 64
 const REPLY_BYTES = 256
 
 /** A text of so many characters at most is looked at before it is encoded. */
@@ -31,6 +36,8 @@ const SHORT_TEXT_CHARACTERS = 256
 export interface SideParts {
   readonly label: string
   readonly winner: StoredAssertion | undefined
+  /** As of the answer's winner. */
+  readonly winnerLifecycle?: number | undefined
   readonly weight: number | undefined
   readonly share: number | undefined
   readonly candidates: number
@@ -39,20 +46,32 @@ export interface SideParts {
   readonly why: string | undefined
 }
 
+/** How sides that are rules belong together: `RuleLinks` (lens/lens.ts). */
+export interface RulesParts {
+  readonly rows: RuleLinks<Candidate>['rows']
+  readonly conflicts: readonly { readonly holds: number, readonly overruled: SideParts }[]
+}
+
 export interface AnswerParts {
   readonly subject: Uint8Array
   readonly predicate: Uint8Array
   readonly candidates: number
   readonly winner: StoredAssertion | undefined
+  /** Number of the lifecycle that its agent has given it since; undefined: it has its own. Nothing of a plain pair, which `AnswerWriter` writes. */
+  readonly winnerLifecycle?: number | undefined
   readonly why: string | undefined
   readonly conflict?: number | undefined
   readonly certainty?: number | undefined
   readonly status?: string | undefined
   readonly sides?: readonly SideParts[] | undefined
+  readonly rules?: RulesParts
   readonly explanation?: ExplanationParts | undefined
   /** Bits of `CUT` (wire/query-reply.codec.ts). */
   readonly cut?: number
 }
+
+/** Where assertions stand that are in an answer already. */
+type Places = Map<StoredAssertion, number>
 
 /** UTF-16 units to bytes, at most. */
 const textBytes = (text: string): number => 3 * text.length
@@ -93,9 +112,12 @@ export class ReplyBuilder {
   add(answer: AnswerParts): boolean {
     if (!this.#fits(answerBytes(answer))) return false
     const builder = this.#builder
-    const { winner, sides, status, explanation } = answer
-    const winnerAt = winner === undefined ? 0 : this.#putFound(winner)
-    const sidesAt = sides === undefined ? 0 : this.#putSides(sides, winner, winnerAt)
+    const { winner, sides, rules, status, explanation } = answer
+    const places: Places = new Map()
+    const winnerAt = winner === undefined ? 0 : this.#putFoundOnce(winner, places)
+    const sidesAt = sides === undefined ? 0 : Answer.createSidesVector(builder, sides.map((side) => this.#putSide(side, places)))
+    const rowsAt = rules === undefined ? 0 : Answer.createRuleRowsVector(builder, rules.rows.map((row) => this.#putRow(row)))
+    const conflictsAt = rules === undefined ? 0 : Answer.createRuleConflictsVector(builder, rules.conflicts.map((conflict) => this.#putConflict(conflict, places)))
     const explanationAt = explanation === undefined ? 0 : this.#putExplanation(explanation)
     const subject = builder.createString(answer.subject)
     const predicate = builder.createString(answer.predicate)
@@ -113,6 +135,9 @@ export class ReplyBuilder {
     if (sidesAt !== 0) Answer.addSides(builder, sidesAt)
     if (explanationAt !== 0) Answer.addExplanation(builder, explanationAt)
     Answer.addCut(builder, answer.cut ?? 0)
+    Answer.addWinnerLifecycle(builder, answer.winnerLifecycle ?? 0)
+    if (rowsAt !== 0) Answer.addRuleRows(builder, rowsAt)
+    if (conflictsAt !== 0) Answer.addRuleConflicts(builder, conflictsAt)
     this.#answers.push(Answer.endAnswer(builder))
     return true
   }
@@ -174,11 +199,23 @@ export class ReplyBuilder {
     return this.#builder.offset() + bytes + REPLY_BYTES + PAGE_CURSOR_BYTES_MAX + vectors <= this.#bytesMax
   }
 
-  /** @param winner stands at `winnerAt` already. */
-  #putSides(sides: readonly SideParts[], winner: StoredAssertion | undefined, winnerAt: number): number {
-    const places = new Map<StoredAssertion, number>()
-    if (winner !== undefined) places.set(winner, winnerAt)
-    return Answer.createSidesVector(this.#builder, sides.map((side) => this.#putSide(side, places)))
+  #putRow({ mustUse, forbidden, reason }: RulesParts['rows'][number]): number {
+    const builder = this.#builder
+    const reasonAt = reason === undefined ? 0 : this.#putText(reason)
+    RuleRow.startRuleRow(builder)
+    if (mustUse !== undefined) RuleRow.addMustUse(builder, mustUse)
+    if (forbidden !== undefined) RuleRow.addForbidden(builder, forbidden)
+    if (reasonAt !== 0) RuleRow.addReason(builder, reasonAt)
+    return RuleRow.endRuleRow(builder)
+  }
+
+  #putConflict({ holds, overruled }: RulesParts['conflicts'][number], places: Places): number {
+    const builder = this.#builder
+    const overruledAt = this.#putSide(overruled, places)
+    RuleConflict.startRuleConflict(builder)
+    RuleConflict.addHolds(builder, holds)
+    RuleConflict.addOverruled(builder, overruledAt)
+    return RuleConflict.endRuleConflict(builder)
   }
 
   /** Most texts are short and ASCII: for them an encoder takes longer than all else here. */
@@ -194,8 +231,7 @@ export class ReplyBuilder {
     return this.#builder.createString(new Uint8Array(bytes.buffer, 0, length))
   }
 
-  /** @param places where assertions stand that are in the reply already. */
-  #putSide({ label, winner, weight, share, candidates, sources, conflict, why }: SideParts, places: Map<StoredAssertion, number>): number {
+  #putSide({ label, winner, winnerLifecycle = 0, weight, share, candidates, sources, conflict, why }: SideParts, places: Places): number {
     const builder = this.#builder
     const winnerAt = winner === undefined ? 0 : this.#putFoundOnce(winner, places)
     const labelAt = this.#putText(label)
@@ -209,6 +245,7 @@ export class ReplyBuilder {
     Side.addSources(builder, sources ?? 0)
     Side.addConflict(builder, conflict ?? -1)
     if (whyAt !== 0) Side.addWhy(builder, whyAt)
+    Side.addWinnerLifecycle(builder, winnerLifecycle)
     return Side.endSide(builder)
   }
 
@@ -239,7 +276,7 @@ export class ReplyBuilder {
     return Considered.endConsidered(builder)
   }
 
-  #putFoundOnce(assertion: StoredAssertion, places: Map<StoredAssertion, number>): number {
+  #putFoundOnce(assertion: StoredAssertion, places: Places): number {
     let at = places.get(assertion)
     if (at === undefined) places.set(assertion, at = this.#putFound(assertion))
     return at
@@ -271,15 +308,24 @@ export function writeRefusal(builder: Builder, requestId: bigint, { number, mess
 export const replyBytesAtMost = (answer: AnswerParts): number => answerBytes(answer) + REPLY_BYTES + PAGE_CURSOR_BYTES_MAX
 
 /** What an answer takes, at most. */
-function answerBytes({ subject, predicate, why = '', status = '', winner, sides = [], explanation }: AnswerParts): number {
+function answerBytes({ subject, predicate, why = '', status = '', winner, sides = [], rules, explanation }: AnswerParts): number {
   let bytes = ANSWER_BYTES + subject.length + predicate.length + textBytes(why) + textBytes(status)
   if (winner !== undefined) bytes += FOUND_BYTES + winner.bytes.length
-  for (const side of sides) {
-    bytes += SIDE_BYTES + textBytes(side.label) + textBytes(side.why ?? '')
-    if (side.winner !== undefined && side.winner !== winner) bytes += FOUND_BYTES + side.winner.bytes.length
-  }
+  for (const side of sides) bytes += sideBytes(side, winner)
+  if (rules !== undefined) bytes += rulesBytes(rules)
   if (explanation === undefined) return bytes
   return explanation.considered.reduce((sum, one) => sum + CONSIDERED_BYTES + textBytes(one.why), bytes + EXPLANATION_BYTES)
+}
+
+/** @param winner stands in the reply in any case */
+function sideBytes(side: SideParts, winner?: StoredAssertion): number {
+  const bytes = SIDE_BYTES + textBytes(side.label) + textBytes(side.why ?? '')
+  return side.winner === undefined || side.winner === winner ? bytes : bytes + FOUND_BYTES + side.winner.bytes.length
+}
+
+function rulesBytes({ rows, conflicts }: RulesParts): number {
+  const bytes = rows.reduce((sum, { reason = '' }) => sum + RULE_BYTES + textBytes(reason), 0)
+  return conflicts.reduce((sum, { overruled }) => sum + RULE_BYTES + sideBytes(overruled), bytes)
 }
 
 /** A struct of bytes, inline in the table under way. The builder grows backwards. */

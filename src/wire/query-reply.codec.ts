@@ -9,8 +9,10 @@ import type { Considered } from '../fbs/stemedb/considered.ts'
 import type { Explanation } from '../fbs/stemedb/explanation.ts'
 import type { Found } from '../fbs/stemedb/found.ts'
 import { QueryReply } from '../fbs/stemedb/query-reply.ts'
+import type { RuleConflict as RuleConflictTable } from '../fbs/stemedb/rule-conflict.ts'
+import type { RuleRow as RuleRowTable } from '../fbs/stemedb/rule-row.ts'
 import type { Side } from '../fbs/stemedb/side.ts'
-import type { Assertion } from '../record/assertion.ts'
+import { lifecycleOf, type Assertion, type Lifecycle } from '../record/assertion.ts'
 import { HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
 import { decodeAssertion } from './assertion.codec.ts'
 import { verifyBuffer, verifyFault } from './verifier.ts'
@@ -25,6 +27,8 @@ export interface FoundAssertion {
   /** 64 bytes: the assertion's own, or that of the batch that it came in. */
   readonly signature: Uint8Array | undefined
   readonly signedBy: 'nobody' | 'assertion' | 'batch'
+  /** Of a winner: what its agent has made of it since, where that is another one than the assertion says. */
+  readonly effectiveLifecycle?: Lifecycle | undefined
 }
 
 /** What of an answer's making a bound has cut: the bits of `Answer.cut` and `QueryReply.cut` (fbs/query.fbs). Append-only. */
@@ -57,6 +61,19 @@ export interface AnswerSide {
   /** 0..1; undefined where the lens does not say, as everywhere here. */
   readonly conflict: number | undefined
   readonly why: string
+}
+
+/** Rules that belong together (lens `constraints`): the one instead of the other, or one alone. */
+export interface RuleRow {
+  readonly mustUse: AnswerSide | undefined
+  readonly forbidden: AnswerSide | undefined
+  readonly reason: string | undefined
+}
+
+/** A value that some demand and some forbid: the side that holds, and the rule that it has overruled, with the reason for that as its `why`. */
+export interface RuleConflict {
+  readonly holds: AnswerSide
+  readonly overruled: AnswerSide
 }
 
 export interface ConsideredCandidate {
@@ -93,6 +110,9 @@ export interface ResolvedAnswer {
   readonly certainty: number | undefined
   readonly status: string | undefined
   readonly sides: readonly AnswerSide[]
+  /** Where the sides are rules. */
+  readonly ruleRows: readonly RuleRow[]
+  readonly ruleConflicts: readonly RuleConflict[]
   readonly explanation: AnswerExplanation | undefined
   /** What was not looked at in full because a bound was met; mostly nothing. */
   readonly cut: readonly CutName[]
@@ -177,11 +197,14 @@ function inline(at: { bb: ByteBuffer | null, bb_pos: number } | null, length: nu
   return at === null ? undefined : must(at.bb).bytes().slice(at.bb_pos, at.bb_pos + length)
 }
 
-function foundOf(found: Found): FoundAssertion {
+/** @param lifecycle number of the one that it has been given; 0: none */
+function foundOf(found: Found, lifecycle = 0): FoundAssertion {
+  const effectiveLifecycle = lifecycleOf(lifecycle)
   return {
     id: must(inline(found.id(), HASH_BYTES)), lsn: Number(found.lsn()), hlc: found.hlc(),
     assertion: decodeAssertion(must(found.assertionArray()).slice()),
     signature: inline(found.signature(), SIGNATURE_BYTES), signedBy: SIGNED_BY[found.signedBy()] ?? 'nobody',
+    ...(effectiveLifecycle === undefined ? {} : { effectiveLifecycle }),
   }
 }
 
@@ -191,11 +214,13 @@ const said = (value: number): number | undefined => value < 0 ? undefined : valu
 function answerOf(answer: Answer): ResolvedAnswer {
   const winner = answer.winner()
   const explanation = answer.explanation()
+  const sides = many(answer.sidesLength(), (i) => sideOf(must(answer.sides(i))))
   return {
     subject: answer.subject(), predicate: answer.predicate(), candidates: answer.candidates(),
-    winner: winner === null ? undefined : foundOf(winner), why: answer.why() ?? '',
+    winner: winner === null ? undefined : foundOf(winner, answer.winnerLifecycle()), why: answer.why() ?? '',
     conflict: said(answer.conflict()), certainty: said(answer.certainty()), status: answer.status() ?? undefined,
-    sides: many(answer.sidesLength(), (i) => sideOf(must(answer.sides(i)))),
+    sides, ruleRows: many(answer.ruleRowsLength(), (i) => rowOf(must(answer.ruleRows(i)), sides)),
+    ruleConflicts: many(answer.ruleConflictsLength(), (i) => ruleConflictOf(must(answer.ruleConflicts(i)), sides)),
     explanation: explanation === null ? undefined : explanationOf(explanation), cut: cutNames(answer.cut()),
   }
 }
@@ -203,9 +228,23 @@ function answerOf(answer: Answer): ResolvedAnswer {
 function sideOf(side: Side): AnswerSide {
   const winner = side.winner()
   return {
-    label: side.label() ?? '', winner: winner === null ? undefined : foundOf(winner), weight: side.weight(), share: side.share(),
+    label: side.label() ?? '', winner: winner === null ? undefined : foundOf(winner, side.winnerLifecycle()), weight: side.weight(), share: side.share(),
     candidates: side.candidates(), sources: side.sources(), conflict: said(side.conflict()), why: side.why() ?? '',
   }
+}
+
+function rowOf(row: RuleRowTable, sides: readonly AnswerSide[]): RuleRow {
+  const at = (place: number | null): AnswerSide | undefined => place === null ? undefined : sideAt(sides, place)
+  return { mustUse: at(row.mustUse()), forbidden: at(row.forbidden()), reason: row.reason() ?? undefined }
+}
+
+const ruleConflictOf = (conflict: RuleConflictTable, sides: readonly AnswerSide[]): RuleConflict =>
+  ({ holds: sideAt(sides, conflict.holds()), overruled: sideOf(must(conflict.overruled())) })
+
+function sideAt(sides: readonly AnswerSide[], place: number): AnswerSide {
+  const side = sides[place]
+  if (side === undefined) throw new DbError('malformed_frame', `the reply names side ${place} of ${sides.length}`)
+  return side
 }
 
 function explanationOf(explanation: Explanation): AnswerExplanation {

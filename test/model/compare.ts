@@ -10,12 +10,14 @@ function isNear(found: number, expected: number | undefined): boolean {
   return Math.abs(found - (expected ?? -1)) <= NEAR
 }
 
-function differenceOf(found: ShownAnswer, { subject, predicate, candidates, verdict }: ModelAnswer): string | undefined {
+function differenceOf(found: ShownAnswer, { subject, predicate, candidates, verdict, givenTo }: ModelAnswer): string | undefined {
   const { sides, conflict, certainty, status } = verdict
   const [first] = sides
   if (found.subject !== subject || found.predicate !== predicate) return `${found.subject} ${found.predicate} is answered, not ${subject} ${predicate}`
   if (found.candidates !== candidates.length) return `candidates: ${found.candidates}, not ${candidates.length}`
   if (found.id !== (first?.winner.id ?? '')) return `winner: ${found.id.slice(0, 8)}, not ${first?.winner.id.slice(0, 8)}`
+  const lifecycle = first === undefined ? 0 : givenTo(first.winner)
+  if (found.lifecycle !== lifecycle) return `lifecycle: ${found.lifecycle}, not ${lifecycle}`
   if (found.why === '') return 'no reason'
   if (!isNear(found.conflict, conflict)) return `conflict: ${found.conflict}, not ${conflict}`
   if (!isNear(found.certainty, certainty)) return `certainty: ${found.certainty}, not ${certainty}`
@@ -25,6 +27,7 @@ function differenceOf(found: ShownAnswer, { subject, predicate, candidates, verd
   for (const [i, side] of found.sides.entries()) {
     const { winner, supporters, weight, share, sources, conflict: inside } = sides[i]!
     if (side.id !== winner.id) return `side ${i}: ${side.id.slice(0, 8)}, not ${winner.id.slice(0, 8)}`
+    if (side.lifecycle !== givenTo(winner)) return `lifecycle of side ${i}: ${side.lifecycle}, not ${givenTo(winner)}`
     if (side.candidates !== supporters.length) return `candidates of side ${i}: ${side.candidates}, not ${supporters.length}`
     if (weight !== undefined && !isNear(side.weight, weight)) return `weight of side ${i}: ${side.weight}, not ${weight}`
     if (share !== undefined && !isNear(side.share, share)) return `share of side ${i}: ${side.share}, not ${share}`

@@ -36,6 +36,8 @@ export interface ModelAnswer {
   readonly predicate: string
   readonly candidates: readonly Accepted[]
   readonly verdict: Verdict
+  /** Number of the lifecycle that a candidate has been given since; 0: it has its own. */
+  readonly givenTo: (candidate: Accepted) => number
 }
 
 /** Deprecated, rejected, retracted. */
@@ -153,17 +155,21 @@ function unorderedAnswersOf(question: Question, moment: Moment): ModelAnswer[] {
   const lens = chainOf((question.lens ?? 'recency').split(',').map((name) => MODEL_LENSES[name]!))
   const asked = tolerantly(question, moment)
   const tolerant = { ...moment, tolerance: asked.tolerance ?? 0 }
-  const pairs = pairsOf(question, moment.world).map(({ subject, predicate, pair }) =>
-    ({ subject, predicate, pair, candidates: pair.filter((one) => isWanted(one, pair, asked)) }))
+  const all = pairsOf(question, moment.world)
+  const pairs = all.map(({ subject, predicate, pair }) => ({ subject, predicate, pair, candidates: pair.filter((one) => isWanted(one, pair, asked)) }))
+  const givenTo = (one: Accepted): number => {
+    const { lifecycle } = fateOf(one, all.find(({ pair }) => pair.includes(one))!.pair)
+    return lifecycle === lifecycleNumber(one.assertion.lifecycle) ? 0 : lifecycle
+  }
   // Rules of a subject are one set, whichever predicate they have, where none is named.
   const sets = question.lens === 'constraints' && question.predicate === undefined ? rulesOf(pairs) : pairs
   return sets.map(({ pair, ...set }): ModelAnswer => {
     const said = pair.filter((one) => fateOf(one, pair).isSaid)
-    return { ...set, verdict: lens(set.candidates, { ...tolerant, pair, said }) }
+    return { ...set, givenTo, verdict: lens(set.candidates, { ...tolerant, pair, said }) }
   }).filter(({ candidates }) => candidates.length > 0)
 }
 
-interface Candidacy extends Omit<ModelAnswer, 'verdict'> {
+interface Candidacy extends Omit<ModelAnswer, 'verdict' | 'givenTo'> {
   readonly pair: readonly Accepted[]
 }
 

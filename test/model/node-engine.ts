@@ -1,8 +1,8 @@
 import { toHex } from '../../src/base/bytes.ts'
 import { connect, type StemeClient } from '../../src/client/client.ts'
 import { assertionToJson } from '../../src/record/assertion.json.ts'
-import { LIFECYCLES, SOURCE_CLASSES } from '../../src/record/assertion.ts'
-import type { QueryReplyJson } from '../../src/front/query.codec.ts'
+import { LIFECYCLES, SOURCE_CLASSES, lifecycleNumber } from '../../src/record/assertion.ts'
+import type { FoundJson, QueryReplyJson } from '../../src/front/query.codec.ts'
 import { WebSocket } from 'ws'
 import type { Shown } from '../unit/query/ask.ts'
 import type { Accepted, Step } from './history.ts'
@@ -90,13 +90,15 @@ export class NodeEngine {
     return {
       refused: '', detail: '', listed: (reply.listed ?? []).map(({ id }) => id),
       answers: reply.answers.map(({ subject, predicate, candidates, winner, why = '', conflict = -1, certainty = -1, status = '', sides = [] }) => ({
-        subject, predicate, candidates, id: winner?.id ?? '', why, conflict, certainty, status,
+        subject, predicate, candidates, id: winner?.id ?? '', lifecycle: givenTo(winner), why, conflict, certainty, status,
         sides: sides.map(({ label, winner: side, weight, share, candidates: count, sources, conflict: inside = -1 }) =>
-          ({ label, id: side?.id ?? '', weight, share, candidates: count, sources, conflict: inside })),
+          ({ label, id: side?.id ?? '', lifecycle: givenTo(side), weight, share, candidates: count, sources, conflict: inside })),
       })),
     }
   }
 }
+
+const givenTo = (winner: FoundJson | null | undefined): number => winner?.effective_lifecycle === undefined ? 0 : lifecycleNumber(winner.effective_lifecycle)
 
 function stamped(one: Accepted, id: string, lsn: number, hlc: bigint): Accepted {
   if (id !== one.id) throw new Error(`the node calls ${one.id} ${id}`)

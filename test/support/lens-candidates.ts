@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import type { Hlc } from '../../src/base/hlc.ts'
 import { hlcOf } from '../../src/base/hlc.ts'
-import type { Candidate, LensContext, Resolution } from '../../src/lens/lens.ts'
+import type { Candidate, LensAnswer, LensContext, Resolution } from '../../src/lens/lens.ts'
 import { LIFECYCLES, type Assertion, type ObjectValue, type SourceClass } from '../../src/record/assertion.ts'
 
 /** 2027-01-15T08:00:00Z */
@@ -95,11 +95,13 @@ export const contexts: fc.Arbitrary<LensContext> = fc.record({
 export const nameOf = ({ id, hlc }: Candidate): string => `${Buffer.from(id).toString('hex')} ${hlc}`
 
 /** A resolution by content: candidates that are equal are the same one, and where no order is promised there is none. */
-export function shown({ answers, leftOut = [], outranked = [], ...rest }: Resolution<Candidate>): unknown {
+export function shown({ answers, rules, leftOut = [], outranked = [], ...rest }: Resolution<Candidate>): unknown {
   const pairs = (list: readonly { candidate: Candidate, why: string }[]): string[] =>
     list.map(({ candidate, why }) => `${nameOf(candidate)} ${why}`).sort()
+  const side = ({ winner, supporters, ...answer }: LensAnswer<Candidate>): unknown => ({ ...answer, winner: nameOf(winner), supporters: supporters.map(nameOf).sort() })
   return {
     ...rest, leftOut: pairs(leftOut), outranked: pairs(outranked),
-    answers: answers.map(({ winner, supporters, ...answer }) => ({ ...answer, winner: nameOf(winner), supporters: supporters.map(nameOf).sort() })),
+    answers: answers.map(side),
+    rules: rules && { rows: rules.rows, conflicts: rules.conflicts.map(({ holds, overruled }) => ({ holds, overruled: side(overruled) })) },
   }
 }

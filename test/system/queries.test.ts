@@ -91,10 +91,32 @@ t.test('skeptic, layered, constraints', async (t) => {
   t.match(constraints, { length: 2 })
   t.match((constraints as Json[]).find((rule) => 'must_use' in rule), { must_use: 'axios', reason: 'because' })
   t.match((constraints as Json[]).find((rule) => 'forbidden' in rule), { forbidden: 'requests' })
+  const [demand] = await assert({ subject: 'ctx2', predicate: 'must_use', object: 'tls', source_class: 'expert' })
+  await assert({ subject: 'ctx2', predicate: 'forbidden', object: 'ssl', parent: demand!.id, note: 'broken' }, { subject: 'ctx2', predicate: 'forbidden', object: 'tls' })
+  t.match((await get('/v1/constraints', { subject: 'ctx2', min_lsn: lastLsn }, 'Constraints')).body, {
+    rows: [{ must_use: 'tls', forbidden: 'ssl', reason: 'broken' }],
+    conflicts: [{ value: 'tls', holds: 'must_use', overruled: { forbidden: 'tls', candidates: 1, why: /by its tier/ } }],
+  })
   t.match((await get('/v1/skeptic', { subject: 'x', predicate: 'y' }, 'Skeptic')).body, { subject: 'x', predicate: 'y', candidates: 0, conflict_score: 0, status: null, claims: [] })
   t.match((await get('/v1/layered', { subject: 'x', predicate: 'y' }, 'Layered')).body, { winner: null, tiers: [] })
-  t.match((await get('/v1/constraints', { subject: 'x' }, 'Constraints')).body, { constraints: [] })
+  t.match((await get('/v1/constraints', { subject: 'x' }, 'Constraints')).body, { constraints: [], rows: [], conflicts: [] })
   t.equal((await get('/v1/skeptic', { subject: 'x' })).status, 400)
+})
+
+t.test('what an agent has made of its claim, and refusals that name what is wrong', async (t) => {
+  const [draft] = await assert({ subject: 'life', object: 'x' })
+  const [approval] = await assert({ subject: 'life', object: 'x', lifecycle: 'approved', parent: draft!.id })
+  t.match((await query({ subject: 'life', lifecycle: 'approved', min_lsn: lastLsn, fields: 'lifecycle' })).answers,
+    [{ winner: { id: draft!.id, effective_lifecycle: 'approved', assertion: { lifecycle: 'proposed' } } }])
+  t.match((await query({ subject: 'life', as_of: approval!.hlc })).answers, [{ winner: { effective_lifecycle: 'approved' } }], 'what was acked has been')
+  const future = new Date(Date.now() + 3_600_000).toISOString()
+  for (const path of ['/v1/query?subject=a&', '/v1/epochs?', `/v1/trace/${draft!.id}?`, '/v1/concepts?', '/v1/constraints?subject=a&', '/v1/sources?', `/v1/agents/${AGENT}/trust?`]) {
+    t.match((await get(path.slice(0, -1).split('?')[0]!, { ...Object.fromEntries(new URLSearchParams(path.split('?')[1])), as_of: future })).body,
+      { code: 'parameter_invalid', parameter: 'as_of', detail: /in the future/ }, path)
+  }
+  for (const [parameters, parameter] of [[{ lens: 'nope' }, 'lens'], [{ lens: 'none', explain: 'true' }, 'explain'], [{ from: 2, until: 1 }, 'until'], [{ aliases: 'true', prefix: 'a' }, 'aliases']] as const) {
+    t.match((await get('/v1/query', 'prefix' in parameters ? parameters : { subject: 'a', ...parameters })).body, { code: 'parameter_invalid', parameter })
+  }
 })
 
 t.test('many queries in one request, each with its own fate', async (t) => {

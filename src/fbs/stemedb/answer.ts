@@ -6,6 +6,8 @@ import * as flatbuffers from 'flatbuffers';
 
 import { Explanation } from './explanation.js';
 import { Found } from './found.js';
+import { RuleConflict } from './rule-conflict.js';
+import { RuleRow } from './rule-row.js';
 import { Side } from './side.js';
 
 
@@ -116,8 +118,39 @@ cut():number {
   return offset ? this.bb!.readUint8(this.bb_pos + offset) : 0;
 }
 
+/**
+ * The lifecycle that the winner's agent has given it since, where that is another one than it was asserted with; 0: it is not.
+ */
+winnerLifecycle():number {
+  const offset = this.bb!.__offset(this.bb_pos, 26);
+  return offset ? this.bb!.readUint8(this.bb_pos + offset) : 0;
+}
+
+/**
+ * Where the sides are rules: how they belong together, and what they have overruled.
+ */
+ruleRows(index: number, obj?:RuleRow):RuleRow|null {
+  const offset = this.bb!.__offset(this.bb_pos, 28);
+  return offset ? (obj || new RuleRow()).__init(this.bb!.__indirect(this.bb!.__vector(this.bb_pos + offset) + index * 4), this.bb!) : null;
+}
+
+ruleRowsLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 28);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
+ruleConflicts(index: number, obj?:RuleConflict):RuleConflict|null {
+  const offset = this.bb!.__offset(this.bb_pos, 30);
+  return offset ? (obj || new RuleConflict()).__init(this.bb!.__indirect(this.bb!.__vector(this.bb_pos + offset) + index * 4), this.bb!) : null;
+}
+
+ruleConflictsLength():number {
+  const offset = this.bb!.__offset(this.bb_pos, 30);
+  return offset ? this.bb!.__vector_len(this.bb_pos + offset) : 0;
+}
+
 static startAnswer(builder:flatbuffers.Builder) {
-  builder.startObject(11);
+  builder.startObject(14);
 }
 
 static addSubject(builder:flatbuffers.Builder, subjectOffset:flatbuffers.Offset) {
@@ -174,6 +207,42 @@ static addExplanation(builder:flatbuffers.Builder, explanationOffset:flatbuffers
 
 static addCut(builder:flatbuffers.Builder, cut:number) {
   builder.addFieldInt8(10, cut, 0);
+}
+
+static addWinnerLifecycle(builder:flatbuffers.Builder, winnerLifecycle:number) {
+  builder.addFieldInt8(11, winnerLifecycle, 0);
+}
+
+static addRuleRows(builder:flatbuffers.Builder, ruleRowsOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(12, ruleRowsOffset, 0);
+}
+
+static createRuleRowsVector(builder:flatbuffers.Builder, data:flatbuffers.Offset[]):flatbuffers.Offset {
+  builder.startVector(4, data.length, 4);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addOffset(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startRuleRowsVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(4, numElems, 4);
+}
+
+static addRuleConflicts(builder:flatbuffers.Builder, ruleConflictsOffset:flatbuffers.Offset) {
+  builder.addFieldOffset(13, ruleConflictsOffset, 0);
+}
+
+static createRuleConflictsVector(builder:flatbuffers.Builder, data:flatbuffers.Offset[]):flatbuffers.Offset {
+  builder.startVector(4, data.length, 4);
+  for (let i = data.length - 1; i >= 0; i--) {
+    builder.addOffset(data[i]!);
+  }
+  return builder.endVector();
+}
+
+static startRuleConflictsVector(builder:flatbuffers.Builder, numElems:number) {
+  builder.startVector(4, numElems, 4);
 }
 
 static endAnswer(builder:flatbuffers.Builder):flatbuffers.Offset {

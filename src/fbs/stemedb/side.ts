@@ -84,8 +84,16 @@ why(optionalEncoding?:any):string|Uint8Array|null {
   return offset ? this.bb!.__string(this.bb_pos + offset, optionalEncoding) : null;
 }
 
+/**
+ * As Answer.winner_lifecycle, of its winner.
+ */
+winnerLifecycle():number {
+  const offset = this.bb!.__offset(this.bb_pos, 20);
+  return offset ? this.bb!.readUint8(this.bb_pos + offset) : 0;
+}
+
 static startSide(builder:flatbuffers.Builder) {
-  builder.startObject(8);
+  builder.startObject(9);
 }
 
 static addLabel(builder:flatbuffers.Builder, labelOffset:flatbuffers.Offset) {
@@ -118,6 +126,10 @@ static addConflict(builder:flatbuffers.Builder, conflict:number) {
 
 static addWhy(builder:flatbuffers.Builder, whyOffset:flatbuffers.Offset) {
   builder.addFieldOffset(7, whyOffset, 0);
+}
+
+static addWinnerLifecycle(builder:flatbuffers.Builder, winnerLifecycle:number) {
+  builder.addFieldInt8(8, winnerLifecycle, 0);
 }
 
 static endSide(builder:flatbuffers.Builder):flatbuffers.Offset {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { barOf, conflictTable, cutLines, explanationLines } from '../../../src/cli/conflict-table.ts'
+import { barOf, conflictTable, cutLines, explanationLines, rulesTable } from '../../../src/cli/conflict-table.ts'
 import type { QueryAnswer, QuerySide } from '../../../src/client/http.ts'
 
 const side = (label: string, more: Partial<QuerySide> = {}): QuerySide => ({
@@ -48,6 +48,24 @@ t.test('columns of which the lens knows nothing are left out', async (t) => {
   t.strictSame(cellsOf(await conflictTable(answer([side('tier: a'), side('b')]))), [['side', 'claims', 'best source'], ['tier: a: a', '1', 'clinical'], ['b', '1', 'clinical']])
   const [head, row] = cellsOf(await conflictTable(answer([side('1: a', { conflict: 0, weight: 1, share: 1, winner: null })])))
   t.strictSame([head, row], [['side', 'share', '', 'weight', 'claims', 'conflict'], ['1: a', '█'.repeat(20), '100%', '1', '1', '0']])
+  const changed = side('a')
+  t.strictSame(cellsOf(await conflictTable(answer([{ ...changed, winner: { ...changed.winner!, effective_lifecycle: 'approved' } }, side('b')]))),
+    [['side', 'claims', 'best source', 'lifecycle'], ['a', '1', 'clinical', 'approved'], ['b', '1', 'clinical', '']])
+})
+
+t.test('rules stand in rows of what belongs together, and what was overruled behind them', async (t) => {
+  const rule = (label: string, value: string, weight: number): QuerySide => side(label, { weight, winner: side(value).winner })
+  const sides = [rule('must_use axios', 'axios', 0.9), rule('forbidden requests', 'requests', 0.5), rule('must_use tls', 'tls', 1)]
+  const text = await rulesTable(answer(sides, {
+    predicate: '', status: 'contested', conflict: 0.5, rule_rows: [{ must_use: 0, forbidden: 1, reason: 'a\nb' }, { must_use: 2 }],
+    rule_conflicts: [{ holds: 2, overruled: { ...rule('forbidden tls', 'tls', 0.1), why: 'tls is both\u001b' } }],
+  }))
+  t.equal(text.split('\n')[0], 's  contested  conflict 0.5')
+  t.strictSame(cellsOf(text), [
+    ['must use', 'forbidden', 'reason', 'weight', 'claims', 'best source'],
+    ['axios', 'requests', 'a b', '0.9 / 0.5', '1 / 1', 'clinical / clinical'], ['tls', '', '', '1', '1', 'clinical'],
+  ])
+  t.equal(text.split('\n').at(-1), 'tls is both\ufffd')
 })
 
 t.test('texts of strangers can not drive the terminal', async (t) => {

@@ -7,14 +7,16 @@ import type { Found } from '../../../src/fbs/stemedb/found.ts'
 import { Hash } from '../../../src/fbs/stemedb/hash.ts'
 import { QueryReply } from '../../../src/fbs/stemedb/query-reply.ts'
 import { QueryRequest } from '../../../src/fbs/stemedb/query-request.ts'
+import { replyToJson, type QueryReplyJson } from '../../../src/front/query.codec.ts'
 import { QueryExecutor, type QueryDependencies } from '../../../src/query/execute.ts'
 import { LogAssertionReader } from '../../../src/query/log-assertion-reader.ts'
-import { QUERY_BY_ID, QUERY_BY_LENS } from '../../../src/query/plan.ts'
+import { QUERY_BY_ID, QUERY_BY_LENS, QUERY_LIST } from '../../../src/query/plan.ts'
 import { recordReader, type RecordReader } from '../../../src/query/record-reader.ts'
 import { StoreSource } from '../../../src/query/store-source.ts'
 import { objectKindNumber, type Assertion, type ObjectValue } from '../../../src/record/assertion.ts'
 import { assertionIdOf } from '../../../src/record/claim.ts'
 import { decodeAssertion } from '../../../src/wire/assertion.codec.ts'
+import { decodeReply, type QueryResult } from '../../../src/wire/query-reply.codec.ts'
 import { verifyBuffer, verifyFault } from '../../../src/wire/verifier.ts'
 import { NOW_MS, type TestLog } from './test-log.ts'
 
@@ -111,13 +113,15 @@ export interface ShownAnswer {
   /** Of an answer without one, what is not there: tests that expect one fail. */
   winner: Assertion
   id: string
+  /** Number of the one that it has been given since; 0: none. */
+  lifecycle: number
   lsn: number
   signedBy: number
   why: string
   conflict: number
   certainty: number
   status: string
-  sides: { label: string, id: string, why?: string, weight: number, share: number, candidates: number, sources: number, conflict: number }[]
+  sides: { label: string, id: string, lifecycle: number, why?: string, weight: number, share: number, candidates: number, sources: number, conflict: number }[]
   explanation: { considered: { id: string, verdict: number, why: string }[], entriesRead: number, claimsRead: number } | undefined
 }
 
@@ -147,13 +151,13 @@ export function ask(executor: QueryExecutor, request: Uint8Array): Shown {
       return {
         subject: answer.subject(), predicate: answer.predicate(), candidates: answer.candidates(), why: answer.why() ?? '',
         winner: winner === null ? undefined! : decodeAssertion(winner.assertionArray()!), lsn: Number(winner?.lsn() ?? 0),
-        signedBy: winner?.signedBy() ?? -1, id: winner === null ? '' : hex(winner.id()!),
+        signedBy: winner?.signedBy() ?? -1, id: winner === null ? '' : hex(winner.id()!), lifecycle: answer.winnerLifecycle(),
         conflict: answer.conflict(), certainty: answer.certainty(), status: answer.status() ?? '',
         sides: Array.from({ length: answer.sidesLength() }, (_, s) => {
           const side = answer.sides(s)!
           const winnerOf = side.winner()
           return {
-            label: side.label()!, id: winnerOf === null ? '' : hex(winnerOf.id()!), why: side.why() ?? '', weight: side.weight(), share: side.share(), candidates: side.candidates(),
+            label: side.label()!, id: winnerOf === null ? '' : hex(winnerOf.id()!), lifecycle: side.winnerLifecycle(), why: side.why() ?? '', weight: side.weight(), share: side.share(), candidates: side.candidates(),
             sources: side.sources(), conflict: side.conflict(),
           }
         }),
@@ -176,6 +180,14 @@ export function executorOver(log: TestLog, change: Partial<QueryDependencies> = 
   const reader = new LogAssertionReader(log.readRange)
   const records = (asOfHlc: Hlc | undefined): RecordReader => recordReader({ source, reader, clock }, asOfHlc)
   return new QueryExecutor({ source, reader, records, clock, durableHlc: () => source.appliedHlc() ?? 0n, limitMax: 1000, replyBytesMax: 1 << 20, ...change })
+}
+
+/** The answer as the client's reader has it, and as JSON. @throws {Error} where it is refused */
+export function answer(log: TestLog, question: Ask): { result: QueryResult, json: QueryReplyJson } {
+  const bytes = executorOver(log).answer(requestOf(question)).slice()
+  const decoded = decodeReply(bytes)
+  if (decoded.refused !== undefined) throw new Error(decoded.detail)
+  return { result: decoded.result, json: replyToJson(QueryReply.getRootAsQueryReply(new ByteBuffer(bytes)), { isList: question.kind === QUERY_LIST }) }
 }
 
 /** Pages of a query that are followed, at most. */

@@ -1,14 +1,11 @@
-import { ByteBuffer } from 'flatbuffers'
 import t from 'tap'
-import { QueryReply } from '../../../src/fbs/stemedb/query-reply.ts'
-import { replyToJson, type QueryReplyJson } from '../../../src/front/query.codec.ts'
 import { QUERY_LIST } from '../../../src/query/plan.ts'
 import { ALIASES_MAX, OUTCOMES_READ_MAX, VOTES_READ_MAX } from '../../../src/query/record-reader.ts'
 import type { Assertion } from '../../../src/record/assertion.ts'
 import { assertionIdOf, hashReady } from '../../../src/record/claim.ts'
 import { aliasDrafts, outcomeDraft, voteDraft, type RecordDraft } from '../../../src/record/records.ts'
-import { cutNames, decodeReply, type CutName, type QueryResult } from '../../../src/wire/query-reply.codec.ts'
-import { executorOver, requestOf, type Ask } from './ask.ts'
+import { cutNames, type CutName } from '../../../src/wire/query-reply.codec.ts'
+import { answer, type Ask } from './ask.ts'
 import { NOW_MS, TestLog, claim } from './test-log.ts'
 
 await hashReady
@@ -20,13 +17,6 @@ const key = (n: number): Uint8Array => {
 }
 let serial = 0
 const by = (agent: number, draft: RecordDraft): Assertion => ({ ...claim({ agent: key(agent), assertedAtMs: NOW_MS - serial++ }), ...draft })
-
-function answer(log: TestLog, question: Ask): { result: QueryResult, json: QueryReplyJson } {
-  const bytes = executorOver(log).answer(requestOf(question)).slice()
-  const decoded = decodeReply(bytes)
-  if (decoded.refused !== undefined) throw new Error(decoded.detail)
-  return { result: decoded.result, json: replyToJson(QueryReply.getRootAsQueryReply(new ByteBuffer(bytes)), { isList: question.kind === QUERY_LIST }) }
-}
 
 /** What each answer says is cut, by the client's reader and as JSON. */
 function cutsOf(log: TestLog, question: Ask): (readonly CutName[])[] {
