@@ -10,6 +10,7 @@ import { Auditor } from './audit/auditor.ts'
 import { ConnectionGate } from './connection-gate.ts'
 import { connectionsMax, submittersMax } from './front-limits.ts'
 import type { FrontOptions } from './hooks.ts'
+import { listenFault } from './listen-fault.ts'
 import { HttpEndpoint } from './http.ts'
 import type { PipelineHandler } from './pipeline.ts'
 import { Queries } from './queries.ts'
@@ -23,7 +24,7 @@ import { listenExclusively } from './uws.ts'
 
 /** HTTP and WebSocket on one port. */
 export interface Front {
-  /** Resolves with the port. @throws {DbError} `io_error` where it can not be had. */
+  /** Resolves with the port. @throws {DbError} `config_invalid` where it can not be had. */
   listen(): Promise<number>
   /**
    * Stops listening, refuses new work with `shutting_down`, waits for the answers of what is under way (at most
@@ -99,7 +100,7 @@ class UwsFront implements Front, PipelineHandler {
     return new Promise((resolve, reject) => {
       listenExclusively(this.#app, bindAddress, apiPort, (socket) => {
         if (socket === false) {
-          return reject(new DbError('io_error', `can not listen on ${bindAddress} port ${apiPort}: is it in use?`, { port: apiPort }))
+          return void listenFault(bindAddress, apiPort).then(reject)
         }
         this.#listening = socket
         resolve(us_socket_local_port(socket))

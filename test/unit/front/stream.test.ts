@@ -350,7 +350,8 @@ t.test('a pipeline that throws costs one connection', async (t) => {
 
 t.test('a port in use, and a certificate that is none', async (t) => {
   const { port } = await startFront(t)
-  await t.rejects(startFront(t, { apiPort: port }), { code: 'io_error' })
+  await t.rejects(startFront(t, { apiPort: port }), { code: 'config_invalid', message: /port \d+: the port is in use;.*apiPort/ })
+  await t.rejects(startFront(t, { bindAddress: '192.0.2.1' }), { code: 'config_invalid', message: /no interface of this machine has that address; correct bindAddress/ })
   await t.rejects(startFront(t, { tlsCertFile: '/nowhere/cert.pem', tlsKeyFile: '/nowhere/key.pem' }), { code: 'config_invalid' })
   const dir = t.testdir({ 'cert.pem': 'no certificate', 'key.pem': 'no key' })
   await t.rejects(startFront(t, { tlsCertFile: join(dir, 'cert.pem'), tlsKeyFile: join(dir, 'key.pem') }), { code: 'config_invalid' })
