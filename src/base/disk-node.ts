@@ -1,5 +1,6 @@
 import * as fs from 'node:fs'
 import type { Disk, DiskFile } from './disk.ts'
+import { errnoOf } from './errors.ts'
 
 class NodeFile implements DiskFile {
   readonly path: string
@@ -59,7 +60,16 @@ export const nodeDisk: Disk = {
   unlink: (path) => fs.unlinkSync(path),
   mkdir: (path) => void fs.mkdirSync(path, { recursive: true, mode: 0o700 }),
   list: (path) => fs.readdirSync(path).sort(),
-  exists: (path) => fs.existsSync(path),
+  exists(path) {
+    try {
+      fs.statSync(path)
+      return true
+    } catch (error) {
+      // What may not be looked at may well be there: existsSync calls that absent.
+      if (errnoOf(error) === 'ENOENT') return false
+      throw error
+    }
+  },
   syncDir(path) {
     const fd = fs.openSync(path, 'r')
     try {

@@ -13,6 +13,7 @@ export interface Disk {
   mkdir(path: string): void
   /** Names in a folder, sorted. */
   list(path: string): string[]
+  /** @throws where nobody can tell: no permission, or a file where a folder must be */
   exists(path: string): boolean
   /** Makes creations, renames and removals in this folder durable. */
   syncDir(path: string): void

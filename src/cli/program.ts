@@ -297,7 +297,7 @@ ${EXIT_HELP}`))
 
 function addData(program: Command, console: Console, finish: (code: number) => void): void {
   type Inspect = import('./wal.ts').WalInspectOptions
-  const wal = program.command('wal').description('Look into a node\'s log; never changes it.')
+  const wal = program.command('wal').description('Look into a node\'s log, or cut a damaged one.')
   action(common(wal.command('inspect').description('Lists the records of the log, one a line.')
     .addOption(dataDirOption())
     .option('--from-lsn <lsn>', 'first LSN of interest')
@@ -309,6 +309,11 @@ function addData(program: Command, console: Console, finish: (code: number) => v
   action(common(wal.command('verify').description('Reads every byte of the log and checks it: checksums, LSNs without a gap, the end.')
     .addOption(dataDirOption()).addHelpText('after', EXIT_HELP)), console, finish,
   async (_args, options: Inspect) => (await import('./wal.ts')).runWalVerify(options, console))
+  action(common(wal.command('cut').description('The last resort for a damaged log without a backup: cuts it at its first damage, so that the node starts with what is before.\nAssertions behind it are lost to the node; their bytes stay aside. The node must be stopped.')
+    .addOption(dataDirOption())
+    .requiredOption('--at <segment:offset>', 'the first damage, as wal verify names it; it is cut nowhere else')
+    .addHelpText('after', EXIT_HELP)), console, finish,
+  async (_args, options: import('./wal-cut.ts').WalCutOptions) => (await import('./wal-cut.ts')).runWalCut(options, console))
   const store = program.command('store').description('Check or rebuild a stopped node\'s indexes.')
   type StoreOptions = import('./store.ts').StoreOptions
   action(common(store.command('verify').description('Recomputes every id and checks that indexes and log agree. The node must be stopped.')

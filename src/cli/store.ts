@@ -1,6 +1,6 @@
-import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { holdProcess } from '../base/clock.ts'
+import { explainingPaths } from '../base/disk-files.ts'
 import { nodeDisk } from '../base/disk-node.ts'
 import { DbError } from '../base/errors.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
@@ -10,15 +10,12 @@ import type { Config } from '../config/options.ts'
 import { rebuildStore } from '../ingest/rebuild-store.ts'
 import { verifyStore, type StoreVerifyReport, type VerifyStoreProgress } from '../ingest/verify-store.ts'
 import { openStoreMeta } from '../store/store-meta.ts'
-import { withRunFiles } from '../store/run-file-store.ts'
-import { runFilesOf } from '../store/run-files.ts'
-import { openRocksStore } from '../store/store-rocksdb.ts'
-import type { Store } from '../store/store.ts'
 import { examineWal } from '../wal/recovery.ts'
 import { SEGMENT_RECORDS_OFFSET } from '../wal/segment.layout.ts'
 import { readManifest } from '../wal/wal-files.ts'
 import { WalReader } from '../wal/wal-reader.ts'
 import type { Console, OutputOptions } from './console.ts'
+import { openStoppedStore, refuseForeignRoot, storeDirOf } from './data-dir.ts'
 import { EXIT } from '../base/exit-codes.ts'
 import { createProgress } from './progress.ts'
 
@@ -35,13 +32,17 @@ interface ReadLog {
   readonly tornBytes: number
 }
 
-/** The log as it stands, nothing of it changed. @throws {DbError} `not_found`, `wal_corrupt`, `format_unsupported`, `io_error` */
-function readLog(config: Config): ReadLog {
+/**
+ * The log as it stands, nothing of it changed.
+ * @param wholly every byte of it is read, not only what must be known
+ * @throws {DbError} `not_found`, `wal_corrupt`, `format_unsupported`, `io_error`
+ */
+function readLog(config: Config, wholly = false): ReadLog {
   const dir = join(config.dataDir, 'wal')
   const manifest = readManifest(nodeDisk, dir)
   if (manifest === undefined) throw new DbError('not_found', `${dir} holds no log; --data-dir names a node's folder`, { dir })
   const { nodeId, sealed, openSegmentId } = manifest
-  const { tail, truncatedBytes } = examineWal(nodeDisk, dir, { nodeId })
+  const { tail, truncatedBytes } = examineWal(nodeDisk, dir, { nodeId, ...(wholly ? { verifyFromLsn: 0 } : {}) })
   const logStart = { segmentId: sealed[0]?.segmentId ?? Math.max(1, openSegmentId), offset: SEGMENT_RECORDS_OFFSET }
   const last = tail?.sealed ?? sealed.at(-1)
   return {
@@ -53,14 +54,6 @@ function readLog(config: Config): ReadLog {
   }
 }
 
-async function openStore(config: Config, path: string, createIfMissing: boolean): Promise<Store> {
-  const store = await openRocksStore({
-    path, createIfMissing, memtableBytes: config.memtableBytes, blockCacheBytes: config.blockCacheBytes,
-    parallelism: Math.max(2, availableParallelism()),
-  })
-  return withRunFiles(store, runFilesOf(nodeDisk, path, config.indexFileEntriesMin))
-}
-
 const PHASES: Readonly<Record<VerifyStoreProgress['phase'], string>> = {
   log: 'reading the log', sp: 'index of subjects', agent: 'index of agents', ids: 'index of ids',
 }
@@ -68,10 +61,15 @@ const PHASES: Readonly<Record<VerifyStoreProgress['phase'], string>> = {
 /** `stemedb store verify` */
 export async function runStoreVerify(options: StoreOptions, console: Console): Promise<number> {
   const config = loadConfig({ dataDir: options.dataDir })
-  const path = join(config.dataDir, 'db')
+  return explainingPaths(() => verify(config, options, console))
+}
+
+async function verify(config: Config, options: StoreOptions, console: Console): Promise<number> {
+  refuseForeignRoot('store verify', config.dataDir)
+  const path = storeDirOf(config)
   if (!nodeDisk.exists(path)) throw new DbError('not_found', `${path} is not there; --data-dir names a node's folder, "store rebuild" makes its indexes`, { path })
   // The store's lock first: it is that of the whole data directory.
-  const store = await openStore(config, path, false)
+  const store = await openStoppedStore(config, path, false)
   const release = holdProcess()
   const progress = await createProgress(console, 'store verify', options.json)
   let report: StoreVerifyReport
@@ -106,14 +104,20 @@ function showVerified(report: StoreVerifyReport, console: Console): void {
 /** `stemedb store rebuild` */
 export async function runStoreRebuild(options: StoreOptions, console: Console): Promise<number> {
   const config = loadConfig({ dataDir: options.dataDir })
+  return explainingPaths(() => rebuild(config, options, console))
+}
+
+async function rebuild(config: Config, options: StoreOptions, console: Console): Promise<number> {
+  refuseForeignRoot('store rebuild', config.dataDir)
   const { log, logStart, lastLsn, end, tornBytes } = readLog(config)
   if (tornBytes > 0) console.err(`The log ends with ${tornBytes} bytes of a torn group, none of it acknowledged; the next start cuts them off.`)
   const release = holdProcess()
   const progress = await createProgress(console, 'store rebuild', options.json)
   try {
     const report = await rebuildStore({
-      disk: nodeDisk, path: join(config.dataDir, 'db'), openStore: (path) => openStore(config, path, true),
+      disk: nodeDisk, path: storeDirOf(config), openStore: (path) => openStoppedStore(config, path, true),
       log, logStart, lastLsn, durablePosition: () => end, secrets: systemSecrets, recentIdsMax: config.recentIdsMax,
+      checkLog: () => readLog(config, true).log.close(),
       onProgress: ({ appliedLsn, lastLsn: total }) => progress.update(appliedLsn, total, `LSN ${appliedLsn}`),
     })
     progress.stop()

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { explainingPaths } from '../base/disk-files.ts'
 import { nodeDisk } from '../base/disk-node.ts'
 import { DbError } from '../base/errors.ts'
 import { hlcWallMs } from '../base/hlc.ts'
@@ -44,6 +45,10 @@ function recordLine(record: InspectedRecord): string {
 
 /** `stemedb wal inspect`: the log's records, one a line. Read only, also beside a running node. */
 export async function runWalInspect(options: WalInspectOptions, console: Console): Promise<number> {
+  return explainingPaths(() => inspect(options, console))
+}
+
+async function inspect(options: WalInspectOptions, console: Console): Promise<number> {
   const asked = inspectOptionsOf(options)
   if (options.json !== true) console.err(`${'segment:offset'.padEnd(16)} ${'kind'.padEnd(6)} ${'LSNs'.padStart(24)} ${'count'.padStart(6)} ${'bytes'.padStart(9)} time`)
   let shown = 0
@@ -57,6 +62,10 @@ export async function runWalInspect(options: WalInspectOptions, console: Console
 
 /** `stemedb wal verify`: reads every byte of the log. Read only. */
 export async function runWalVerify(options: WalOptions, console: Console): Promise<number> {
+  return explainingPaths(() => verify(options, console))
+}
+
+async function verify(options: WalOptions, console: Console): Promise<number> {
   const progress = await createProgress(console, 'wal verify', options.json)
   const steps = verifyWal(nodeDisk, join(options.dataDir, 'wal'))
   let step = steps.next()

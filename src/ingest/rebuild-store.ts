@@ -1,6 +1,6 @@
 import { basename, dirname, join } from 'node:path'
 import type { Disk } from '../base/disk.ts'
-import { isDbError } from '../base/errors.ts'
+import { DbError, isDbError } from '../base/errors.ts'
 import type { Lsn, WalPosition } from '../base/lsn.ts'
 import type { Secrets } from '../base/random.ts'
 import { IdFilter } from '../store/id-filter.ts'
@@ -23,6 +23,8 @@ export interface RebuildStoreOptions {
   readonly durablePosition: () => WalPosition
   readonly secrets: Secrets
   readonly recentIdsMax: number
+  /** Reads the whole log and throws where it is damaged. Called before the old store is moved: a new one would be of no use then. */
+  readonly checkLog: () => void
   readonly onProgress?: ((progress: ReplayProgress) => void) | undefined
 }
 
@@ -43,8 +45,17 @@ export interface RebuildReport {
 export async function rebuildStore(options: RebuildStoreOptions): Promise<RebuildReport> {
   const { disk, path, openStore } = options
   const unfinished = await openUnfinished(options)
+  if (unfinished === undefined) options.checkLog()
   const movedTo = unfinished === undefined ? moveAside(disk, path) : undefined
-  const store = unfinished ?? await openStore(path)
+  try {
+    return await fillStore(options, unfinished ?? await openStore(path), movedTo, unfinished !== undefined)
+  } catch (error) {
+    if (movedTo === undefined || !isDbError(error)) throw error
+    throw new DbError(error.code, `${error.message}; the old store is in ${movedTo}, and another rebuild goes on from here`, { ...error.details, movedTo }, { cause: error })
+  }
+}
+
+async function fillStore(options: RebuildStoreOptions, store: Store, movedTo: string | undefined, resumed: boolean): Promise<RebuildReport> {
   try {
     const meta = openStoreMeta(store, options.secrets)
     markRebuilding(store)
@@ -58,7 +69,7 @@ export async function rebuildStore(options: RebuildStoreOptions): Promise<Rebuil
       onApplied: () => {},
       onIdsFlushed: (lsn) => { flushedLsn = lsn },
     })
-    return { assertions: applied.assertions, records: applied.records, movedTo, resumed: unfinished !== undefined }
+    return { assertions: applied.assertions, records: applied.records, movedTo, resumed }
   } finally {
     await store.close()
   }
@@ -79,7 +90,8 @@ async function openUnfinished({ disk, path, openStore }: RebuildStoreOptions): P
   return undefined
 }
 
-function moveAside(disk: Disk, path: string): string | undefined {
+/** Gives a store that nobody has open the name `<path>.broken-<n>`, the first that is free, durably. @returns it; undefined where there is no store */
+export function moveAside(disk: Disk, path: string): string | undefined {
   if (!disk.exists(path)) return undefined
   let n = 1
   const asideOf = (number: number): string => join(dirname(path), `${basename(path)}.broken-${number}`)

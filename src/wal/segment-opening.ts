@@ -103,6 +103,21 @@ function checkCopy(file: DiskFile, tail: OpenTail): void {
   }
 }
 
+/** A new file `to` with the valid records of a segment, synced and read back; its name is not durable. Takes the place of a leftover. */
+export function copyTail(disk: Disk, path: string, to: string, tail: OpenTail): void {
+  removeIfThere(disk, to)
+  const source = disk.open(path, 'read')
+  const copy = disk.open(to, 'create')
+  try {
+    copyFile(source, copy, tail.sealed.bytesUsed)
+    copy.fsync()
+    checkCopy(copy, tail)
+  } finally {
+    source.close()
+    copy.close()
+  }
+}
+
 /**
  * Replaces the open segment by a synced copy of its valid records, under the same name, so that positions stay. What a
  * process reads after an fsync of an earlier one failed may stand in the page cache only; the copy is on the disk.
@@ -112,17 +127,7 @@ export function rewriteTail(disk: Disk, dir: string, tail: OpenTail): 'done' | '
   const path = segmentPath(dir, tail.header.segmentId)
   const tmp = path + TAIL_TMP_SUFFIX
   try {
-    removeIfThere(disk, tmp)
-    const from = disk.open(path, 'read')
-    const to = disk.open(tmp, 'create')
-    try {
-      copyFile(from, to, tail.sealed.bytesUsed)
-      to.fsync()
-      checkCopy(to, tail)
-    } finally {
-      from.close()
-      to.close()
-    }
+    copyTail(disk, path, tmp, tail)
   } catch (error) {
     if (!isDiskFull(error)) throw error
     removeIfThere(disk, tmp)

@@ -109,12 +109,18 @@ function readWhole(disk: Disk, path: string, bytesMax: number): Uint8Array | und
 }
 
 /** The log's manifest, or undefined in a new folder. @throws {DbError} `wal_corrupt`, `format_unsupported`, `io_error` */
-export function readManifest(disk: Disk, dir: string): Manifest | undefined {
+export function readManifest(disk: Disk, dir: string, name = MANIFEST_NAME): Manifest | undefined {
   return doing('reading the WAL manifest', () => {
     const bytesMax = MANIFEST_HEADER_BYTES + MANIFEST_SEGMENTS_MAX * MANIFEST_ENTRY_BYTES
-    const bytes = readWhole(disk, join(dir, MANIFEST_NAME), bytesMax)
+    const bytes = readWhole(disk, join(dir, name), bytesMax)
     return bytes === undefined ? undefined : decodeManifest(bytes)
   })
+}
+
+/** A manifest or a segment is there, of whichever node. @throws {DbError} as the disk does */
+export function holdsLog(disk: Disk, dir: string): boolean {
+  return doing('looking for a WAL', () =>
+    disk.exists(dir) && disk.list(dir).some((name) => name === MANIFEST_NAME || segmentIdOf(name) !== undefined))
 }
 
 /** The part of a replacement that needs space: the new manifest beside the old one. */

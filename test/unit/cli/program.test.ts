@@ -15,7 +15,7 @@ import { FakeNode } from '../client/fake-node.ts'
 import { repoRoot } from '../../support/root.ts'
 import { testConsole, type TestConsole } from './test-console.ts'
 
-const COMMANDS = ['serve', 'assert', 'query', 'get', 'trace', 'concepts', 'import debian', 'load', 'tune', 'keygen', 'wal inspect', 'wal verify', 'store verify', 'store rebuild', 'config', 'dashboard']
+const COMMANDS = ['serve', 'assert', 'query', 'get', 'trace', 'concepts', 'import debian', 'load', 'tune', 'keygen', 'wal inspect', 'wal verify', 'wal cut', 'store verify', 'store rebuild', 'config', 'dashboard']
 
 const run = async (args: readonly string[], stdin = ''): Promise<TestConsole & { code: number }> => {
   const console = testConsole(stdin)

@@ -157,6 +157,7 @@ t.test('a rebuild', async (t) => {
   const openStore = (at: string): Promise<Store> =>
     openRocksStore({ path: at, createIfMissing: true, memtableBytes: MiB, blockCacheBytes: MiB, parallelism: 1 })
   const rebuild = (open = openStore): Promise<RebuildReport> => rebuildStore({
+    checkLog: () => {},
     disk: nodeDisk, path, openStore: open, log: log.reader(), logStart: log.recovered.first, lastLsn: log.lastLsn,
     durablePosition: () => log.durablePosition, secrets: seededSecrets(5), recentIdsMax: 64,
   })
