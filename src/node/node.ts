@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { holdProcess, systemClock } from '../base/clock.ts'
+import { explainingPaths } from '../base/disk-files.ts'
 import { nodeDisk } from '../base/disk-node.ts'
 import { systemSecrets } from '../base/random.ts'
 import { toHex } from '../base/bytes.ts'
@@ -20,6 +21,7 @@ import type { Store } from '../store/store.ts'
 import { loadOrCreateKeyPair, type KeyPair } from '../verify/keys.ts'
 import { recoverWal, type Recovered } from '../wal/recovery.ts'
 import { SegmentPreparer } from '../wal/segment-preparer.ts'
+import { holdsLog } from '../wal/wal-files.ts'
 import { lowerPriorityOfThreads } from './background-priority.ts'
 import { InlineHost } from './inline-host.ts'
 import { createMemory, threadCounts, type NodeMemory } from './memory.ts'
@@ -77,21 +79,26 @@ export interface ReadyLine {
  * @throws {DbError} `data_dir_locked`, `wal_corrupt`, `store_corrupt`, `format_unsupported`, `config_invalid`, `io_error`, `disk_full`
  */
 export async function startNode(config: Config, log: Log): Promise<Node> {
-  const startedMs = systemClock.monoMs()
-  makeDataDir(config)
-  // The store's lock is the data directory's: before anything is written.
-  const reserve = new SpaceReserve(config.dataDir, config.walReserveBytes, systemClock)
-  const store = await reserve.spendOnFullDisk(() => openStore(config), () =>
-    log.warn('the disk is full: the space laid aside was given back, so that the node can start and be read'))
-  const node = await beforeThreads(store, () => assemble(config, log, store, reserve, startedMs))
+  const node = await explainingPaths(() => prepare(config, log))
   try {
-    await node.start()
+    await explainingPaths(() => node.start())
   } catch (error) {
     // The store stays open: threads may be in it. The process ends.
     await node.abort()
     throw error
   }
   return node
+}
+
+/** All that comes before the first thread. */
+async function prepare(config: Config, log: Log): Promise<RunningNode> {
+  const startedMs = systemClock.monoMs()
+  makeDataDir(config)
+  // The store's lock is the data directory's: before anything is written.
+  const reserve = new SpaceReserve(config.dataDir, config.walReserveBytes, systemClock)
+  const store = await reserve.spendOnFullDisk(() => openStore(config), () =>
+    log.warn('the disk is full: the space laid aside was given back, so that the node can start and be read'))
+  return beforeThreads(store, () => assemble(config, log, store, reserve, startedMs))
 }
 
 /** While no thread has attached, an error gives the store back. */
@@ -105,7 +112,8 @@ async function beforeThreads<T>(store: Store, work: () => Promise<T>): Promise<T
 }
 
 async function assemble(config: Config, log: Log, store: Store, reserve: SpaceReserve, startedMs: number): Promise<RunningNode> {
-  const identity = loadOrCreateKeyPair(join(config.dataDir, 'node.key'))
+  const keyPath = join(config.dataDir, 'node.key')
+  const identity = loadOrCreateKeyPair(keyPath, systemSecrets, () => mustBeNew(config, keyPath))
   const recovered = await reserve.spendOnFullDisk(async () => recoverLog(config, identity, log), () =>
     log.warn('a sync of the log had failed, and the disk is full: the space laid aside was given back for a copy of the log\'s end'))
   const recoveryMs = systemClock.monoMs() - startedMs
@@ -116,8 +124,19 @@ async function assemble(config: Config, log: Log, store: Store, reserve: SpaceRe
   return new RunningNode({ config, log, store, reserve, identity, recovered, memory, metrics, startedMs, recoveryMs, appliedLsn })
 }
 
-/** For the owner only, db/ too, which RocksDB would make for everybody. A folder that is there keeps its mode. */
-/** @throws {DbError} `io_error` */
+/** A node that finds a log and no key has lost the key: with a new one it would be another node, to which the log is a stranger's. */
+function mustBeNew(config: Config, keyPath: string): void {
+  const walDir = walDirOf(config)
+  if (!holdsLog(nodeDisk, walDir)) return
+  throw new DbError('config_invalid',
+    `${keyPath} is missing, and ${walDir} holds a log: put the node.key there that the log was written with, from the data directory that it came from or from a backup; no new key was made`,
+    { path: keyPath })
+}
+
+/**
+ * For the owner only, db/ too, which RocksDB would make for everybody. A folder that is there keeps its mode.
+ * @throws {DbError} `config_invalid`, `disk_full`, `io_error`
+ */
 function makeDataDir(config: Config): void {
   try {
     nameDataDir(config)

@@ -17,7 +17,7 @@ export interface RocksStoreOptions {
 /**
  * Opens a RocksDB as its owner: it alone closes, as the last of all threads. Its LOCK file is what keeps a second
  * process off the data directory.
- * @throws {DbError} `data_dir_locked`, `store_corrupt`, `disk_full`, `not_found`, `io_error`
+ * @throws {DbError} `data_dir_locked`, `config_invalid`, `store_corrupt`, `disk_full`, `not_found`, `io_error`
  */
 export async function openRocksStore(options: RocksStoreOptions): Promise<Store> {
   const db = rocksBinding.db_init(options.path)
@@ -264,6 +264,11 @@ function toOpenError(error: unknown, path: string): DbError {
   const text = textOf(error)
   const options = { cause: error }
   const details = { path }
+  // First: RocksDB tells of a lock file that it may not open as of one that another process holds.
+  if (/permission denied|operation not permitted/i.test(text)) {
+    return new DbError('config_invalid', `the store at ${path} is another user's: ${text}; run it as the node's user, or give that user the files: chown -R`,
+      details, options)
+  }
   if (codeOf(error) === 'LEVEL_LOCKED') {
     return new DbError('data_dir_locked', `${path} is in use by another process (${text})`, details, options)
   }
@@ -272,7 +277,7 @@ function toOpenError(error: unknown, path: string): DbError {
   }
   // A missing table file, a damaged manifest or options file come as IO errors or invalid arguments too.
   const broken = codeOf(error) === 'LEVEL_CORRUPTION' || /no such file or directory|invalid argument|not recognized/i.test(text)
-  if (broken && !/permission denied/i.test(text)) {
+  if (broken) {
     return new DbError('store_corrupt',
       `the store at ${path} can not be opened: ${text}; "stemedb store rebuild" makes it anew from the log`,
       details, options)

@@ -3,6 +3,8 @@ import { dirname } from 'node:path'
 import { sodium } from './sodium.ts'
 import { assert } from '../base/assert.ts'
 import { fromHex, toHex } from '../base/bytes.ts'
+import { onDisk } from '../base/disk-files.ts'
+import { nodeDisk } from '../base/disk-node.ts'
 import { DbError, errnoOf } from '../base/errors.ts'
 import { systemSecrets, type Secrets } from '../base/random.ts'
 
@@ -85,10 +87,17 @@ export function readKeyFile(path: string): Uint8Array {
   return seed
 }
 
-/** The key pair of a file, which is made where there is none: how a node gets its identity. @throws {DbError} as {@link readKeyFile}. */
-export function loadOrCreateKeyPair(path: string, secrets: Secrets = systemSecrets): KeyPair {
-  if (!fs.existsSync(path)) writeKeyFile(path, newSeed(secrets))
+/**
+ * The key pair of a file, which is made where there is none: how a node gets its identity.
+ * @param beforeMaking throws where there must be a key already
+ * @throws {DbError} as {@link readKeyFile}, and what `beforeMaking` throws.
+ */
+export function loadOrCreateKeyPair(path: string, secrets: Secrets = systemSecrets, beforeMaking: () => void = () => {}): KeyPair {
+  if (!onDisk('looking for the key', path, () => nodeDisk.exists(path))) {
+    beforeMaking()
+    onDisk('making the key', path, () => writeKeyFile(path, newSeed(secrets)))
+  }
   // An earlier start may have died between naming the file and this: without its key a node does not know its log.
-  else syncFolder(dirname(path))
+  else onDisk('syncing the key\'s folder', path, () => syncFolder(dirname(path)))
   return keyPairOfSeed(readKeyFile(path))
 }

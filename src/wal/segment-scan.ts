@@ -9,7 +9,7 @@ import { RECORD_HEADER_BYTES } from './record.layout.ts'
 import { decodeSegmentHeader, type SegmentFault, type SegmentHeader } from './segment.codec.ts'
 import { SEGMENT_RECORDS_OFFSET } from './segment.layout.ts'
 import { chainOf, type Chain, type SegmentCursor } from './segment-cursor.ts'
-import { segmentPath, walCorrupt } from './wal-files.ts'
+import { ioError, segmentPath, walCorrupt } from './wal-files.ts'
 
 const FAULTS: Readonly<Record<SegmentFault, string>> = {
   magic: 'not a WAL segment',
@@ -22,7 +22,7 @@ export function openSegmentFile(disk: Disk, dir: string, segmentId: number, lsn:
   try {
     return disk.open(segmentPath(dir, segmentId), 'read')
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error
+    if (errnoOf(error) !== 'ENOENT') throw ioError(error, 'opening a WAL segment')
     throw walCorrupt('the segment\'s file is missing', segmentId, 0, lsn)
   }
 }
