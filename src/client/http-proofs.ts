@@ -1,7 +1,8 @@
 import { fromHex } from '../base/bytes.ts'
 import { DbError } from '../base/errors.ts'
+import { isTlogProof } from '../merkle/checkpoint.ts'
 import { HASH_BYTES } from '../record/limits.ts'
-import { getText, okOrThrow } from './http.ts'
+import { getText, isMembers, isSuccess, notAnswered, parsed } from './http.ts'
 import type { ProofSource } from './proofs.ts'
 
 const malformed = (what: string): never => {
@@ -13,44 +14,32 @@ function pathOf(value: unknown): Uint8Array[] {
   return path.includes(undefined) ? malformed('path') : path as Uint8Array[]
 }
 
-/** @throws {DbError} as rejection: the problem's code, or `unreachable` */
-async function text(fetchImpl: typeof fetch, url: string): Promise<string> {
-  const { status, text } = await getText(fetchImpl, url)
-  if (status >= 200 && status < 300) return text
-  let problem: unknown = null
-  try {
-    problem = JSON.parse(text)
-  } catch {
-    // Somebody between us and the node answered.
-  }
-  return okOrThrow(status, problem) as never
-}
-
-async function json(fetchImpl: typeof fetch, url: string): Promise<Record<string, unknown>> {
-  const body = await text(fetchImpl, url)
-  try {
-    const members: unknown = JSON.parse(body)
-    if (typeof members === 'object' && members !== null) return members as Record<string, unknown>
-  } catch {
-    // Said below.
-  }
-  return malformed('JSON')
-}
-
 /**
- * Proofs of a node over HTTP. All calls reject with {DbError}: the problem's code, `unreachable`, `proof_invalid` for answers that are none.
+ * Proofs of a node over HTTP. All calls reject with {DbError}: the problem's code, `timeout`, `unreachable`, also for what no node answers,
+ * `proof_invalid` for answers that prove nothing.
  * @param base `http://host:port`
+ * @param timeoutMs longest wait for an answer, 30 s where it is left out
  */
-export function httpProofs(base: string, fetchImpl: typeof fetch = globalThis.fetch.bind(globalThis)): ProofSource & { bundle(id: string): Promise<string> } {
+export function httpProofs(
+  base: string, fetchImpl: typeof fetch = globalThis.fetch.bind(globalThis), timeoutMs?: number,
+): ProofSource & { bundle(id: string): Promise<string> } {
   const root = `${base.replace(/\/$/, '')}/v1/proofs`
+  const text = async (url: string, isAnswer: (text: string) => boolean = () => true): Promise<string> => {
+    const { status, text } = await getText(fetchImpl, url, '*/*', timeoutMs)
+    return isSuccess(status) && isAnswer(text) ? text : notAnswered(url, status, parsed(text))
+  }
+  const json = async (url: string): Promise<Readonly<Record<string, unknown>>> => {
+    const members = parsed(await text(url))
+    return isMembers(members) ? members : malformed('JSON')
+  }
   return {
-    checkpoint: () => text(fetchImpl, `${root}/checkpoint`),
-    bundle: (id) => text(fetchImpl, `${root}/bundle/${encodeURIComponent(id)}`),
+    checkpoint: () => text(`${root}/checkpoint`),
+    bundle: (id) => text(`${root}/bundle/${encodeURIComponent(id)}`, isTlogProof),
     async consistency(from, to) {
-      return pathOf((await json(fetchImpl, `${root}/consistency?from=${from}&to=${to}`))['path'])
+      return pathOf((await json(`${root}/consistency?from=${from}&to=${to}`))['path'])
     },
     async inclusion(id, size) {
-      const { index, path } = await json(fetchImpl, `${root}/inclusion/${encodeURIComponent(id)}?size=${size}`)
+      const { index, path } = await json(`${root}/inclusion/${encodeURIComponent(id)}?size=${size}`)
       return { index: typeof index === 'number' ? index : malformed('index'), path: pathOf(path) }
     },
   }

@@ -1,6 +1,6 @@
 import { ERROR_CODES, type ErrorName } from '../base/error-codes.ts'
 import { fromHex, toHex } from '../base/bytes.ts'
-import { DbError } from '../base/errors.ts'
+import { DbError, isDbError } from '../base/errors.ts'
 import type { Lifecycle } from '../record/assertion.ts'
 import type { AssertionJson } from '../record/assertion.json.ts'
 import { HASH_BYTES } from '../record/limits.ts'
@@ -117,44 +117,64 @@ export interface QueryReply {
 
 export type Fetch = typeof fetch
 
-/** Undefined where it is not there. @throws {DbError} as rejection: the problem's code, or `unreachable`. */
-export async function httpGet(fetchImpl: Fetch, base: string, id: Uint8Array | string): Promise<StoredAssertion | undefined> {
+/** Longest wait for a whole answer, where the caller names no other. */
+export const ANSWER_TIMEOUT_MS = 30_000
+/** Timers take a longer time for none at all. */
+const TIMER_MS_MAX = 2 ** 31 - 1
+
+/**
+ * Undefined where it is not there.
+ * @throws {DbError} as rejection: the problem's code, `timeout`, or `unreachable`, also for what is no answer of a node.
+ */
+export async function httpGet(fetchImpl: Fetch, base: string, id: Uint8Array | string, timeoutMs?: number): Promise<StoredAssertion | undefined> {
   const hex = typeof id === 'string' ? id : toHex(id)
   if (fromHex(hex, HASH_BYTES) === undefined) {
     throw new DbError('parameter_invalid', `an id has ${HASH_BYTES} bytes, or ${2 * HASH_BYTES} hex digits`, { parameter: 'id' })
   }
-  const { status, body } = await getJson(fetchImpl, `${base}/v1/assertions/${hex.toLowerCase()}`)
-  if (status === 404) return undefined
-  return okOrThrow(status, body) as StoredAssertion
+  try {
+    return await getDocument(fetchImpl, `${base}/v1/assertions/${hex.toLowerCase()}`, isStored, timeoutMs)
+  } catch (error) {
+    if (isDbError(error) && error.code === 'not_found') return undefined
+    throw error
+  }
 }
 
-/** @throws {DbError} as rejection: the problem's code, or `unreachable`. */
-export async function httpQuery(fetchImpl: Fetch, base: string, parameters: QueryParameters): Promise<QueryReply> {
+/** @throws {DbError} as {@link httpGet} */
+export async function httpQuery(fetchImpl: Fetch, base: string, parameters: QueryParameters, timeoutMs?: number): Promise<QueryReply> {
   const search = new URLSearchParams()
   for (const [name, value] of Object.entries(parameters) as [keyof QueryParameters, string | number | boolean | undefined][]) {
     if (value !== undefined) search.set(PARAMETER_NAMES[name] ?? name, String(value))
   }
-  const { status, body } = await getJson(fetchImpl, `${base}/v1/query?${search}`)
-  return okOrThrow(status, body) as QueryReply
+  return await getDocument(fetchImpl, `${base}/v1/query?${search}`, isReply, timeoutMs)
 }
 
-/** @throws {DbError} as rejection: `unreachable` */
-export async function getText(fetchImpl: Fetch, url: string, accept = '*/*'): Promise<{ status: number, text: string }> {
+/** @throws {DbError} as rejection: `unreachable`, `timeout` */
+export async function getText(fetchImpl: Fetch, url: string, accept = '*/*', timeoutMs = ANSWER_TIMEOUT_MS): Promise<{ status: number, text: string }> {
+  const { origin } = new URL(url)
   try {
-    const response = await fetchImpl(url, { headers: { accept } })
+    const response = await fetchImpl(url, { headers: { accept }, signal: AbortSignal.timeout(Math.min(Math.ceil(timeoutMs), TIMER_MS_MAX)) })
     return { status: response.status, text: await response.text() }
   } catch (error) {
-    throw new DbError('unreachable', `cannot reach ${new URL(url).origin}: ${causeOf(error)}`, {}, { cause: error })
+    if (error instanceof Error && error.name === 'TimeoutError') throw new DbError('timeout', `${origin} gave no answer in ${timeoutMs} ms`, {}, { cause: error })
+    throw new DbError('unreachable', `cannot reach ${origin}: ${causeOf(error)}`, {}, { cause: error })
   }
 }
 
-/** @throws {DbError} as rejection: `unreachable`, `malformed_json` */
-export async function getJson(fetchImpl: Fetch, url: string): Promise<{ status: number, body: unknown }> {
-  const { status, text } = await getText(fetchImpl, url, 'application/json')
+/** A JSON document that a node answers with. @throws {DbError} as {@link httpGet} */
+export async function getDocument<T>(fetchImpl: Fetch, url: string, isDocument: (body: unknown) => body is T, timeoutMs?: number): Promise<T> {
+  const { status, text } = await getText(fetchImpl, url, 'application/json', timeoutMs)
+  const body = parsed(text)
+  return isSuccess(status) && isDocument(body) ? body : notAnswered(url, status, body)
+}
+
+export const isSuccess = (status: number): boolean => status >= 200 && status < 300
+
+/** Undefined where it is no JSON: somebody between us and the node answered, or there is none. */
+export function parsed(text: string): unknown {
   try {
-    return { status, body: text === '' ? null : JSON.parse(text) }
+    return JSON.parse(text)
   } catch {
-    throw new DbError('malformed_json', `${url} answered ${status} with something that is no JSON`)
+    return undefined
   }
 }
 
@@ -166,13 +186,40 @@ function causeOf(error: unknown): string {
   return error.message
 }
 
-/** The body of a success. @throws {DbError} that a problem (RFC 9457) stands for. */
-export function okOrThrow(status: number, body: unknown): unknown {
-  const members = typeof body === 'object' && body !== null ? body as Record<string, unknown> : {}
-  if (status >= 200 && status < 300 && body !== null) return body
-  const code = typeof members['code'] === 'string' && members['code'] in ERROR_CODES ? members['code'] as ErrorName : 'internal'
-  const detail = typeof members['detail'] === 'string' ? members['detail'] : `the node answered with ${status}`
-  const requestId = typeof members['request_id'] === 'string' ? { requestId: members['request_id'] } : {}
-  const parameter = typeof members['parameter'] === 'string' ? { parameter: members['parameter'] } : {}
+/**
+ * What came in place of a document.
+ * @param body as {@link parsed}
+ * @throws {DbError} that a problem (RFC 9457) stands for, `internal` where its code is a newer node's; `unreachable` for what no node says.
+ */
+export function notAnswered(url: string, status: number, body: unknown): never {
+  const problem = isMembers(body) ? body : {}
+  const isKnown = typeof problem['code'] === 'string' && Object.hasOwn(ERROR_CODES, problem['code'])
+  if (isSuccess(status) || !(isKnown || hasTexts(problem, 'code', 'request_id'))) {
+    throw new DbError('unreachable', `${new URL(url).origin}: that is no StemeDB node, or a proxy answered ${status}`, { status })
+  }
+  const code = isKnown ? problem['code'] as ErrorName : 'internal'
+  const detail = typeof problem['detail'] === 'string' ? problem['detail'] : `the node answered with ${status}`
+  const requestId = typeof problem['request_id'] === 'string' ? { requestId: problem['request_id'] } : {}
+  const parameter = typeof problem['parameter'] === 'string' ? { parameter: problem['parameter'] } : {}
   throw new DbError(code, detail, { status, ...requestId, ...parameter })
 }
+
+type Members = Readonly<Record<string, unknown>>
+
+export const isMembers = (value: unknown): value is Members => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** Whether all of them are there, as text. */
+export const hasTexts = (members: Members, ...names: readonly string[]): boolean => names.every((name) => typeof members[name] === 'string')
+
+// Enough of each form to tell a node's answer from anything else: a node is believed in the rest.
+function isStored(value: unknown): value is StoredAssertion {
+  if (!isMembers(value) || !hasTexts(value, 'id', 'hlc') || typeof value['lsn'] !== 'number') return false
+  const { assertion } = value
+  return isMembers(assertion) && hasTexts(assertion, 'subject', 'predicate', 'agent') && isMembers(assertion['object'])
+}
+
+const isAnswer = (value: unknown): boolean => isMembers(value) && hasTexts(value, 'subject', 'predicate') && (value['winner'] === null || isStored(value['winner']))
+
+const isReply = (value: unknown): value is QueryReply => isMembers(value) && typeof value['seen_lsn'] === 'number'
+  && Array.isArray(value['answers']) && value['answers'].every(isAnswer)
+  && (value['listed'] === undefined || (Array.isArray(value['listed']) && value['listed'].every(isStored)))

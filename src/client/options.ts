@@ -1,6 +1,7 @@
 import { DbError } from '../base/errors.ts'
 import { KiB, MiB } from '../base/units.ts'
 import type { BackoffOptions } from './backoff.ts'
+import { ANSWER_TIMEOUT_MS } from './http.ts'
 import { defaultPlatform, defaultWebSocket, type ClientPlatform, type WebSocketFactory, type WebSocketLike } from './platform.ts'
 import type { Signer } from './signer.ts'
 
@@ -48,7 +49,7 @@ export interface ConnectOptions {
   readonly queriesUnderWayMax?: number
   /** Queries that may wait for their turn beside them. Default 16,384. */
   readonly queriesWaitingMax?: number
-  /** Time in which a query must be answered. Default 30 s. */
+  /** Time in which a query or a read by id must be answered. Default 30 s. */
   readonly queryTimeoutMs?: number
   /** Times that a batch or query is sent again after a refusal that is retryable (`overloaded`, `disk_full` ...). Default 10. */
   readonly refusalRetriesMax?: number
@@ -122,7 +123,7 @@ export function completeOptions(options: ConnectOptions): ClientOptions {
     pendingBytesMax: positive('pendingBytesMax', options.pendingBytesMax, 16 * MiB),
     queriesUnderWayMax: positive('queriesUnderWayMax', options.queriesUnderWayMax, 256),
     queriesWaitingMax: positive('queriesWaitingMax', options.queriesWaitingMax, 16_384),
-    queryTimeoutMs: positive('queryTimeoutMs', options.queryTimeoutMs, 30_000),
+    queryTimeoutMs: positive('queryTimeoutMs', options.queryTimeoutMs, ANSWER_TIMEOUT_MS),
     refusalRetriesMax: options.refusalRetriesMax ?? 10,
     reconnect: {
       baseMs: positive('reconnect.baseMs', reconnect.baseMs, 100),

@@ -2,7 +2,7 @@ import { verifyAsync } from '@noble/ed25519'
 import { bytesEqual, fromHex, toHex } from '../base/bytes.ts'
 import { DbError } from '../base/errors.ts'
 import {
-  isSignedBy, nodeIdOfOrigin, originOf, parseCheckpoint, parseTlogProof, parseVerifierKey, fromBase64, type Checkpoint, type TreeHead,
+  isSignedBy, isTlogProof, nodeIdOfOrigin, originOf, parseCheckpoint, parseTlogProof, parseVerifierKey, fromBase64, type Checkpoint, type TreeHead,
 } from '../merkle/checkpoint.ts'
 import { verifyInclusion } from '../merkle/proof.ts'
 import { batchMessage, realmHashOf, singleMessage } from '../merkle/signed-message.ts'
@@ -238,6 +238,6 @@ export class LogMonitor {
 
 /** The key that a checkpoint names in its origin: who it says it is, for those who have no key yet. */
 export function claimedKeyOf(text: string): Uint8Array | undefined {
-  const checkpoint = parseCheckpoint(text.startsWith('c2sp.org/tlog-proof@') ? parseTlogProof(text)?.checkpoint ?? '' : text)
+  const checkpoint = parseCheckpoint(isTlogProof(text) ? parseTlogProof(text)?.checkpoint ?? '' : text)
   return checkpoint === undefined ? undefined : nodeIdOfOrigin(checkpoint.origin)
 }

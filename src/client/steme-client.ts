@@ -163,7 +163,7 @@ export class StemeClient extends RecordWriter implements SessionHost {
 
   /** The assertion with this id (32 bytes or 64 hex digits), or undefined. */
   get(id: Uint8Array | string): Promise<StoredAssertion | undefined> {
-    return httpGet(this.#options.fetch, this.#urls.http, id)
+    return httpGet(this.#options.fetch, this.#urls.http, id, this.#options.queryTimeoutMs)
   }
 
   /**

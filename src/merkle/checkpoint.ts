@@ -91,7 +91,7 @@ function signatureOf(line: string): NoteSignature | undefined {
 }
 
 // eslint-disable-next-line no-control-regex -- a note has no control characters but newlines
-const CONTROL = /[\u0000-\u0009\u000b-\u001f]/
+const CONTROL = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/
 
 /** Reads a checkpoint, its signatures unchecked. Undefined where it is none. */
 export function parseCheckpoint(text: string): Checkpoint | undefined {
@@ -130,6 +130,9 @@ export interface TlogProof {
 }
 
 const PROOF_HEADER = 'c2sp.org/tlog-proof@v1'
+
+/** Whether it says that it is a proof file. */
+export const isTlogProof = (text: string): boolean => text.startsWith('c2sp.org/tlog-proof@')
 
 export function encodeTlogProof({ extra, index, path, checkpoint }: TlogProof): string {
   const lines = [PROOF_HEADER, ...(extra === undefined ? [] : [`extra ${toBase64(extra)}`]), `index ${index}`, ...path.map(toBase64)]

@@ -28,7 +28,7 @@ t.test('the examples of docs/client.md run against a node, as they stand', async
   symlinkSync(join(repoRoot, 'node_modules'), join(modules, 'stemedb', 'node_modules'))
   symlinkSync(join(repoRoot, 'node_modules', 'ws'), join(modules, 'ws'))
 
-  const expected = [/^[0-9a-f]{64} 1 false\ngastric bleeding\n1\n$/, /^stored at \d+\nrefused: field_invalid\n2000 stored\n$/, /^true\n$/,
+  const expected = [/^[0-9a-f]{64} 1 false\ngastric bleeding\n1\n$/, /^stored at \d+\nrefused: field_invalid\n2000 stored\n$/, /^kidney damage true\n1\nnothing is known\nparameter_invalid\n$/, /^true\n$/,
     /^(\d+) lot\/feed\/1 \d+\ntrue\n$/,
     /^LSN \d+ under the first head\nlot\/proof\/1\n$/,
     /^0\.8\n0\.55\nguideline of 2026: false, guideline of 2019: true\nDo not take more than 4 g a day\.\n$/,

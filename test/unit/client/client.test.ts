@@ -10,7 +10,7 @@ import type { Assertion } from '../../../src/record/assertion.ts'
 import { recordOf, sourceHashOf } from '../../../src/record/records.ts'
 import { decodeAssertion } from '../../../src/wire/assertion.codec.ts'
 import { BatchView } from '../../../src/wire/batch.codec.ts'
-import { FakeNode, encodeError, type ReceivedBatch } from './fake-node.ts'
+import { answer, FakeNode, encodeError, type ReceivedBatch } from './fake-node.ts'
 
 const draft = (n: number): AssertionDraft => ({ subject: `a/${n}`, predicate: 'p', object: n, confidence: 0.5 })
 const drafts = (count: number): AssertionDraft[] => Array.from({ length: count }, (_, i) => draft(i))
@@ -62,6 +62,17 @@ t.test('one assertion is acked, twice is a duplicate', async (t) => {
   t.match(await client.get(one.id), { lsn: 1 })
   t.equal(await client.get('00'.repeat(32)), undefined)
   await t.rejects(client.get('00'), { code: 'parameter_invalid' })
+})
+
+t.test('a read by id waits no longer than a query, and takes nothing for an answer that is none', async (t) => {
+  const { node, open } = await setting(t)
+  const client = await open({ queryTimeoutMs: 50 })
+  node.onRequest = () => undefined
+  await t.rejects(client.get('00'.repeat(32)), { code: 'timeout' })
+  for (const [status, body] of [[404, '<html>'], [502, '<html>'], [200, { id: 1 }]] as const) {
+    node.onRequest = (_url, response) => answer(response, status, body)
+    await t.rejects(client.get('00'.repeat(32)), { code: 'unreachable', details: { status } }, `${status}`)
+  }
 })
 
 t.test('calls of one turn share a batch and its signature', async (t) => {

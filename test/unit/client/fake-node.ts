@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http'
+import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Builder } from 'flatbuffers'
 import { WebSocketServer, type WebSocket } from 'ws'
@@ -34,13 +34,14 @@ export interface FakeAck {
   accepted?: number
   refused?: ErrorName
   retryAfterMs?: number
+  detail?: string
   outcomes?: FakeOutcome[]
 }
 
 export function encodeAcks(acks: readonly FakeAck[], creditBytes: number): Uint8Array {
   const builder = new Builder(256)
   const offsets = acks.map((ack) => {
-    const detail = ack.refused === undefined ? 0 : builder.createString('because')
+    const detail = ack.refused === undefined ? 0 : builder.createString(ack.detail ?? 'because')
     const outcomes = ack.outcomes ?? []
     builder.startVector(24, outcomes.length, 8)
     for (const { index, code, lsn = 0 } of outcomes.toReversed()) Outcome.createOutcome(builder, BigInt(lsn), BigInt(lsn) << 16n, index, code)
@@ -132,6 +133,22 @@ function encodeFoundReply(requestId: bigint, id: Uint8Array | undefined): Uint8A
   return builder.asUint8Array()
 }
 
+/** As `/v1/assertions/{id}` has it: a claim that says nothing of itself. */
+export const STORED = {
+  id: '', lsn: 0, hlc: '1', signed_by: 'nobody',
+  assertion: {
+    subject: 's', predicate: 'p', object: { type: 'boolean', value: true }, confidence: 1, source_class: 'regulatory', source_hash: '00'.repeat(32), lifecycle: 'proposed',
+    agent: 'did:key:z6Mkfake', asserted_at: 0,
+  },
+}
+
+/** @param body JSON, or text as it stands */
+export function answer(response: ServerResponse, status: number, body: object | string): void {
+  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  response.writeHead(status, { 'content-length': Buffer.byteLength(text), 'content-type': typeof body === 'string' ? 'text/html' : 'application/json' })
+  response.end(text)
+}
+
 export interface ReceivedBatch {
   readonly requestId: bigint
   readonly ids: readonly Uint8Array[]
@@ -149,9 +166,13 @@ export class FakeNode {
   /** Most bytes that were unacked on one connection at a time. */
   unackedBytesMax = 0
   connections = 0
+  /** What refusals of batches say. */
+  refusalDetail = 'because'
   /** What to do with a batch; the default stores and acks it. */
   onBatch: (batch: ReceivedBatch) => void = (batch) => this.ack(batch)
   onConnection: (socket: WebSocket) => void = (socket) => socket.send(encodeWelcome(this.welcome))
+  /** What to do with a request; the default answers those by id. */
+  onRequest: (url: string, response: ServerResponse) => void = (url, response) => this.#read(url, response)
   readonly #http: Server
   readonly #unacked = new Map<WebSocket, number>()
 
@@ -162,11 +183,7 @@ export class FakeNode {
   static async start(): Promise<FakeNode> {
     await initHash()
     const http = createServer((request, response) => {
-      const id = request.url?.split('/').pop() ?? ''
-      const lsn = node.stored.get(id)
-      const body = JSON.stringify(lsn === undefined ? { code: 'not_found', detail: 'no' } : { id, lsn })
-      response.writeHead(lsn === undefined ? 404 : 200, { 'content-length': Buffer.byteLength(body), 'content-type': 'application/json' })
-      response.end(body)
+      node.onRequest(request.url ?? '', response)
     })
     const node = new FakeNode(http)
     const sockets = new WebSocketServer({ server: http, path: '/v1/stream', handleProtocols: () => 'stemedb.v1' })
@@ -197,6 +214,12 @@ export class FakeNode {
       this.onBatch(batch)
     })
     this.onConnection(socket)
+  }
+
+  #read(url: string, response: ServerResponse): void {
+    const id = url.split('/').pop() ?? ''
+    const lsn = this.stored.get(id)
+    answer(response, lsn === undefined ? 404 : 200, lsn === undefined ? { code: 'not_found', detail: 'no' } : { ...STORED, id, lsn })
   }
 
   /** To questions by id: what is stored is found, as a claim that says nothing of itself but its id. */
@@ -234,7 +257,7 @@ export class FakeNode {
   }
 
   refuse(batch: ReceivedBatch, code: ErrorName, retryAfterMs = 0): void {
-    batch.socket.send(encodeAcks([{ requestId: batch.requestId, refused: code, retryAfterMs }], this.credit(batch)))
+    batch.socket.send(encodeAcks([{ requestId: batch.requestId, refused: code, retryAfterMs, detail: this.refusalDetail }], this.credit(batch)))
   }
 
   /** Cuts all connections, as a kill would. */
