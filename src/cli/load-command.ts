@@ -1,10 +1,11 @@
-import { DbError } from '../base/errors.ts'
-import { parseNumber } from '../config/load.ts'
 import type { Console, OutputOptions } from './console.ts'
 import { EXIT } from '../base/exit-codes.ts'
 import { runLoad } from './load/load.ts'
 import type { CheckReport, LoadOptions, LoadProgress, LoadReport } from './load/load.types.ts'
 import { createProgress } from './progress.ts'
+import { tableText } from './table.ts'
+import { parseCount, parseDuration, parseSize } from './values.ts'
+import { printable } from './words.ts'
 
 export interface LoadCommandOptions extends OutputOptions {
   readonly url: string
@@ -24,28 +25,6 @@ export interface LoadCommandOptions extends OutputOptions {
   readonly runId?: string
 }
 
-const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
-
-/** `30`, `30s`, `500ms`, `2m` → milliseconds. @throws {DbError} `parameter_invalid` */
-export function parseDuration(name: string, text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text.trim())
-  if (match === null) throw new DbError('parameter_invalid', `${name}: "${text}" is no time; write 30s, 500ms or 2m`, { parameter: name })
-  return Number(match[1]) * UNITS_MS[match[2] ?? 's']!
-}
-
-/** `200000`, `200k`, `1.5M` → a count, with decimal suffixes. @throws {DbError} `parameter_invalid` */
-export function parseCount(name: string, text: string): number {
-  const match = /^(\d+(?:\.\d+)?)([kM])?$/.exec(text.trim().replaceAll('_', ''))
-  if (match === null) throw new DbError('parameter_invalid', `${name}: "${text}" is no number; write 200000, 200k or 1.5M`, { parameter: name })
-  return Math.round(Number(match[1]) * (match[2] === 'k' ? 1e3 : match[2] === 'M' ? 1e6 : 1))
-}
-
-function bytesOf(name: string, text: string): number {
-  const bytes = parseNumber(text)
-  if (bytes === undefined) throw new DbError('parameter_invalid', `${name}: "${text}" is no size; write 1GiB or 512m`, { parameter: name })
-  return bytes
-}
-
 export function loadOptionsOf(options: LoadCommandOptions): LoadOptions {
   return {
     url: options.url,
@@ -59,7 +38,7 @@ export function loadOptionsOf(options: LoadCommandOptions): LoadOptions {
     recordBytes: parseCount('--record-bytes', options.recordBytes),
     ...(options.assertions === undefined ? {} : { assertionsMax: parseCount('--assertions', options.assertions) }),
     ...(options.prepare === undefined ? {} : { prepareAssertions: parseCount('--prepare', options.prepare) }),
-    prepareBytesMax: bytesOf('--prepare-bytes', options.prepareBytes),
+    prepareBytesMax: parseSize('--prepare-bytes', options.prepareBytes),
     check: options.check ?? false,
     checkConnections: parseCount('--check-connections', options.checkConnections),
     ...(options.runId === undefined ? {} : { runId: options.runId }),
@@ -100,10 +79,17 @@ function checkText(check: CheckReport): string {
   return `${whole(check.found)} of ${whole(check.read)} found in ${check.seconds.toFixed(1)} s${lost === 0 ? '' : `; ${whole(check.missing)} MISSING, ${whole(check.failed)} not answered`}`
 }
 
+/** Why the run ended before its time, where nobody asked for that. */
+function noteOf({ exhausted, assertionsMax, batch, prepare, sign }: LoadReport): string | undefined {
+  if (!exhausted) return undefined
+  const most = Math.floor((assertionsMax ?? Infinity) / batch) * batch
+  if (sign !== 'none' && prepare.assertions < most) return 'the prepared frames ran out before the time; see --prepare and --prepare-bytes'
+  return assertionsMax === most ? undefined
+    : `${whole(most)} of the ${whole(assertionsMax!)} of --assertions were sent: every frame has ${batch}; a --batch that divides them sends all`
+}
+
 async function showReport(report: LoadReport, console: Console): Promise<void> {
-  const { default: Table } = await import('cli-table3')
   const { latency } = report
-  const table = new Table({ style: { head: [], border: [], compact: true }, colAligns: ['left', 'left'] })
   const loop = report.loop === 'open' ? `open, ${whole(report.ratePerSecond)} assertions/s asked for`
     : `closed, ${report.window} frames under way a connection`
   const rows: [string, string][] = [
@@ -117,10 +103,10 @@ async function showReport(report: LoadReport, console: Console): Promise<void> {
     ['generator', `${report.cpuSeconds.toFixed(2)} s of CPU${report.prepare.assertions > 0 ? `; ${whole(report.prepare.assertions)} assertions signed before in ${(report.prepare.ms / 1000).toFixed(1)} s` : ''}`],
   ]
   if (report.delayed > 0) rows.push(['delayed', `${whole(report.delayed)} frames found no credit when they were due`])
-  if (report.exhausted) rows.push(['note', 'the prepared frames ran out before the time; see --prepare and --prepare-bytes'])
+  const note = noteOf(report)
+  if (note !== undefined) rows.push(['note', note])
   if (report.check !== undefined) rows.push(['read back', checkText(report.check)])
-  for (const error of report.connectionErrors.slice(0, 3)) rows.push(['lost', error])
-  table.push(...rows)
-  console.out(table.toString())
+  for (const error of report.connectionErrors.slice(0, 3)) rows.push(['lost', printable(error)])
+  console.out(await tableText({ rows, wrap: true }, console))
   for (const id of report.check?.missingIds ?? []) console.err(`missing ${id}`)
 }

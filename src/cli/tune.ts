@@ -5,10 +5,11 @@ import type { SignMode } from '../client/seal.ts'
 import { loadConfig } from '../config/load.ts'
 import { variableOf } from '../config/options.ts'
 import type { Console, OutputOptions } from './console.ts'
-import { parseCount, parseDuration } from './load-command.ts'
 import { createProgress } from './progress.ts'
+import { tableText } from './table.ts'
 import { bottleneckOf, medianOf, type WriteTrial } from './tune/choose.ts'
 import { tune, type TuneReport } from './tune/tune.ts'
+import { parseCount, parseDuration } from './values.ts'
 
 export interface TuneCommandOptions extends OutputOptions {
   readonly dataDir: string
@@ -41,7 +42,7 @@ export async function runTune(options: TuneCommandOptions, console: Console): Pr
     progress.stop()
   }
   if (options.json === true) console.out(JSON.stringify({ ...report, load, settings: Object.fromEntries(report.choices.map(({ setting, value }) => [variableOf(setting), value])) }))
-  else console.out(await tuneText(report, load))
+  else console.out(await tuneText(report, load, console))
   return EXIT.ok
 }
 
@@ -55,13 +56,13 @@ function middleOf(trials: readonly WriteTrial[]): WriteTrial {
 }
 
 /** What a person gets: what was measured, and lines for the node's environment. */
-export async function tuneText(report: TuneReport, load: { readonly connections: number, readonly batch: number, readonly sign: SignMode }): Promise<string> {
+export async function tuneText(
+  report: TuneReport, load: { readonly connections: number, readonly batch: number, readonly sign: SignMode }, console: Pick<Console, 'columns'> = {},
+): Promise<string> {
   const signed = load.sign === 'none' ? 'unsigned' : `signed: ${load.sign}`
-  const { default: Table } = await import('cli-table3')
   const { cores, sync, ack, writes, queries } = report
-  const table = new Table({ style: { head: [], border: [], compact: true }, colAligns: ['left', 'left'] })
   const byCount = [...new Set(writes.map(({ verifyThreads }) => verifyThreads))].map((count) => middleOf(writes.filter(({ verifyThreads }) => verifyThreads === count)))
-  table.push(
+  const rows: [string, string][] = [
     ['disk', `4 KiB write+fdatasync p50 ${milliseconds(sync.p50Ms)}, p99 ${milliseconds(sync.p99Ms)}`],
     ['cores', `${cores}; one of them checks ${whole(report.verifyPerCore)} assertions/s`],
     ['load', `${load.connections} connections, ${load.batch} a frame, ${signed}, ${report.recordBytes} bytes an assertion`],
@@ -70,6 +71,6 @@ export async function tuneText(report: TuneReport, load: { readonly connections:
     ]),
     ['acks at half', `${whole(ack.ratePerSecond)} assertions/s: p50 ${milliseconds(ack.p50Ms)}, p99 ${milliseconds(ack.p99Ms)} from due to ack`],
     ...queries.map(({ lensThreads, queriesPerSecond, p99Ms }): [string, string] => [`queries, ${lensThreads} lens`, `${whole(queriesPerSecond)}/s, p99 ${milliseconds(p99Ms)}`]),
-  )
-  return [table.toString(), '', ...report.choices.map(({ setting, value, why }) => `# ${why}\n${variableOf(setting)}=${value}`)].join('\n')
+  ]
+  return [await tableText({ rows, wrap: true }, console), '', ...report.choices.map(({ setting, value, why }) => `# ${why}\n${variableOf(setting)}=${value}`)].join('\n')
 }

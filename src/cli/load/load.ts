@@ -59,6 +59,7 @@ function checkSettings(settings: Settings): void {
   const isWhole = (value: number, most: number): boolean => Number.isInteger(value) && value >= 1 && value <= most
   rule(isWhole(settings.connections, 10_000), 'connections', 'must be 1 to 10,000')
   rule(isWhole(settings.batch, 65_535), 'batch', 'must be 1 to 65,535')
+  rule(isWhole(settings.assertionsMax, Number.MAX_SAFE_INTEGER), 'assertionsMax', 'must be at least 1')
   rule(isWhole(settings.window, 65_535), 'window', 'must be 1 to 65,535')
   rule(settings.durationMs >= 1, 'durationMs', 'must be at least 1')
   rule(settings.warmupMs >= 0, 'warmupMs', 'must not be negative')
@@ -82,8 +83,9 @@ export class LoadRun {
   /** @throws {DbError} `parameter_invalid` naming the option. */
   constructor(options: LoadOptions) {
     const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
-    this.#settings = { ...DEFAULTS, ...given }
-    checkSettings(this.#settings)
+    const settings: Settings = { ...DEFAULTS, ...given }
+    checkSettings(settings)
+    this.#settings = { ...settings, batch: Math.min(settings.batch, settings.assertionsMax) }
     this.#options = options
     this.#urls = nodeUrlsOf(options.url)
     this.#runId = options.runId ?? toHex(systemSecrets.bytes(8))
@@ -169,7 +171,7 @@ export class LoadRun {
 
   async #source(maker: FrameMaker, welcome: Welcome): Promise<FrameSource> {
     const { sign, batch, assertionsMax, prepareAssertions, prepareBytesMax, ratePerSecond, warmupMs, durationMs } = this.#settings
-    const framesMax = Math.max(1, Math.floor(assertionsMax / batch))
+    const framesMax = Math.floor(assertionsMax / batch)
     if (sign === 'none') return new PatchedSource(maker, framesMax)
     const perSecond = ratePerSecond > 0 ? ratePerSecond : PREPARE_PER_SECOND[sign]
     const wanted = prepareAssertions > 0 ? prepareAssertions : (perSecond * (warmupMs + durationMs)) / 1000
@@ -229,6 +231,7 @@ export class LoadRun {
       retryAfterMsMin: Number.isFinite(engine.retryAfterMsMin) ? engine.retryAfterMsMin : null,
       histogram: engine.latency.encoded(),
       delayed: result.delayed,
+      assertionsMax: this.#options.assertionsMax ?? null,
       exhausted: result.exhausted,
       prepare,
       cpuSeconds: result.cpuSeconds,

@@ -19,7 +19,7 @@ export interface LoadOptions {
   readonly sign?: 'single' | 'batch' | 'none'
   /** Size that an encoded assertion is padded to, about. */
   readonly recordBytes?: number
-  /** Stop after so many assertions, where that comes before `durationMs`. */
+  /** Stop after so many assertions, where that comes before `durationMs`. A frame has no more than these. */
   readonly assertionsMax?: number
   /** Assertions that are signed before the run. 0: as many as rate and duration ask for, or `prepareBytesMax` hold. */
   readonly prepareAssertions?: number
@@ -105,7 +105,9 @@ export interface LoadReport {
   readonly histogram: string
   /** Open loop: requests that were due but could not be sent at once for lack of credit; they count from their due time. */
   readonly delayed: number
-  /** True where the prepared frames ran out before the time. */
+  /** How many assertions were asked for; null where only the time was. Frames are whole: those of the last one that is not full are not sent. */
+  readonly assertionsMax: number | null
+  /** True where there was no frame left before the time was up. */
   readonly exhausted: boolean
   readonly prepare: { readonly assertions: number, readonly bytes: number, readonly ms: number }
   /** The generator's own CPU time in the measured part, in seconds: what the server could not use. */

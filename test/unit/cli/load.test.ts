@@ -6,13 +6,14 @@ import t, { type Test } from 'tap'
 import { toHex } from '../../../src/base/bytes.ts'
 import { isDbError } from '../../../src/base/errors.ts'
 import { isAcks, readAcks, type FastAck } from '../../../src/cli/load/acks-reader.ts'
+import { EXIT } from '../../../src/base/exit-codes.ts'
 import { LoadRun, runLoad, type LoadOptions, type LoadProgress } from '../../../src/cli/load/load.ts'
 import { FrameParser, MESSAGE_BYTES_MAX, frameOf, headerBytesOf } from '../../../src/cli/load/raw-ws.ts'
 import { IDS_PER_MESSAGE, ReadBackConnection } from '../../../src/cli/load/read-back.ts'
 import { Schedule, TICK_MS_MIN } from '../../../src/cli/load/schedule.ts'
 import { PatchedSource, PreparedSource } from '../../../src/cli/load/source.ts'
 import { FrameMaker, writeDigits, type TemplateOptions } from '../../../src/cli/load/template.ts'
-import { parseCount, parseDuration } from '../../../src/cli/load-command.ts'
+import { parseCount, parseDuration } from '../../../src/cli/values.ts'
 import { nodeUrlsOf } from '../../../src/client/urls.ts'
 import { nodeSigner } from '../../../src/cli/node-signer.ts'
 import { runCli } from '../../../src/cli/program.ts'
@@ -23,7 +24,7 @@ import { decodeAssertion } from '../../../src/wire/assertion.codec.ts'
 import { BatchView } from '../../../src/wire/batch.codec.ts'
 import { verifyBuffer } from '../../../src/wire/verifier.ts'
 import { FakeNode, encodeAcks } from '../client/fake-node.ts'
-import { testConsole } from './test-console.ts'
+import { run, testConsole } from './test-console.ts'
 
 const signer = nodeSigner(new Uint8Array(32).fill(1))
 const realmHash = realmHashOf('default')
@@ -235,6 +236,23 @@ t.test('closed loop: window kept, everything acked and found again', async (t) =
   const given = { ...small, url: node.url, assertionsMax: 40, runId: RUN_ID }
   t.match(await runLoad(given), { accepted: 40, duplicates: 0, refusalLatency: { count: 0 }, retryAfterMsMin: null })
   t.match(await runLoad(given), { accepted: 0, duplicates: 40 }, 'a given run id alone makes the same assertions again')
+})
+
+t.test('a number of assertions: exactly that, or it is said why not', async (t) => {
+  const node = await fakeNode(t)
+  const args = ['load', '--url', node.url, '--connections', '1', '--duration', '20s', '--sign', 'none']
+  const few = await run([...args, '--batch', '256', '--assertions', '10'])
+  t.equal(few.code, 0)
+  t.equal(node.stored.size, 10)
+  t.notMatch(few.outLines.join('\n'), /note/)
+  const uneven = await run([...args, '--batch', '4', '--assertions', '11'])
+  t.equal(node.stored.size, 10 + 8)
+  t.match(uneven.outLines.join('\n'), /8 of the 11 of --assertions were sent: every frame has 4/)
+  const json = await run([...args, '--batch', '4', '--assertions', '12', '--json'])
+  t.match(JSON.parse(json.outLines[0]!), { sent: 12, assertionsMax: 12, batch: 4 })
+  t.equal((await run([...args, '--assertions', '0'])).code, EXIT.usage)
+  const short = await run(['load', '--url', node.url, '--connections', '1', '--batch', '4', '--duration', '20s', '--assertions', '400', '--prepare', '40'])
+  t.match(short.outLines.join('\n'), /the prepared frames ran out/)
 })
 
 t.test('reading back: what is there, what is not, and who hangs up', async (t) => {

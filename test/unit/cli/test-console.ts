@@ -1,3 +1,4 @@
+import { runCli } from '../../../src/cli/program.ts'
 import type { Console } from '../../../src/cli/console.ts'
 
 export interface TestConsole extends Console {
@@ -19,4 +20,13 @@ export function testConsole(stdin = ''): TestConsole {
       yield new TextEncoder().encode(stdin)
     },
   }
+}
+
+export type Ran = TestConsole & { readonly code: number }
+
+/** Runs a command line, on a terminal of so many columns where they are given. */
+export async function run(args: readonly string[], stdin = '', columns?: number): Promise<Ran> {
+  const console = { ...testConsole(stdin), columns }
+  const code = await runCli(args, console)
+  return { ...console, code }
 }
