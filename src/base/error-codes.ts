@@ -74,7 +74,7 @@ export const ERROR_CODES = Object.freeze({
   wal_corrupt: code(51, 500, 'fail', false, 'WAL corrupt', 'See docs/operations/runbooks/wal-corrupt.md; the bytes are kept.'),
   store_corrupt: code(52, 500, 'fail', false, 'Store corrupt', 'Run stemedb store rebuild; see docs/operations/runbooks/store-corrupt.md.'),
   format_unsupported: code(53, 500, 'fail', false, 'Format of a newer version', 'Run the version that wrote the data, or a newer one; nothing was touched.'),
-  config_invalid: code(54, 500, 'fail', false, 'Configuration invalid', 'Correct the setting that is named; docs/reference/config.md lists them.'),
+  config_invalid: code(54, 500, 'fail', false, 'Configuration invalid', 'Correct the setting or key file that is named; docs/reference/config.md lists settings, docs/reference/cli.md says what a key file is.'),
   io_error: code(55, 500, 'info', false, 'I/O error', 'Check the node\'s disk.'),
   internal: code(56, 500, 'info', true, 'Internal error', 'Report it with the request id.'),
 

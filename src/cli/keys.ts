@@ -2,6 +2,7 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { toHex } from '../base/bytes.ts'
+import { DbError, errnoOf } from '../base/errors.ts'
 import { systemSecrets } from '../base/random.ts'
 import { agentToDidKey } from '../record/agent-key.ts'
 import type { Console, OutputOptions } from './console.ts'
@@ -16,12 +17,18 @@ export async function signerOfFile(path: string): Promise<NodeSigner> {
   return nodeSigner(readKeyFile(path))
 }
 
-/** Makes a key file with its folder. @throws {DbError} `config_invalid` where it exists. */
+/** Makes a key file with its folder. @throws {DbError} `config_invalid` where it exists, or can not be written there. */
 export async function makeKeyFile(path: string): Promise<NodeSigner> {
   const { writeKeyFile } = await import('../verify/keys.ts')
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   const seed = systemSecrets.bytes(32)
-  writeKeyFile(path, seed)
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    writeKeyFile(path, seed)
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno === undefined) throw error
+    throw new DbError('config_invalid', `${path} can not be made: ${errno}; name another place with --key-file`, { path, errno })
+  }
   return nodeSigner(seed)
 }
 
