@@ -1,16 +1,19 @@
-import type { AssertionDraft } from '../client/client.ts'
+import { DbError, isDbError } from '../base/errors.ts'
+import type { AssertionDraft, BatchAck } from '../client/client.ts'
 import { initHash } from '../record/claim.ts'
 import { connectToWrite, type WriteOptions } from './connect.ts'
-import type { Console, OutputOptions } from './console.ts'
+import { reportError, type Console, type OutputOptions } from './console.ts'
 import { claimsOf, type PackageList } from './debian/claims.ts'
 import { describeList, installedLists, openList } from './debian/lists.ts'
 import { stanzasOf } from './debian/stanzas.ts'
 import { EXIT } from '../base/exit-codes.ts'
-import { linesOf } from './lines.ts'
+import { linesOf, UntilError } from './lines.ts'
 import { createProgress, type Progress } from './progress.ts'
+import { tableText } from './table.ts'
+import { wholeNumber } from './values.ts'
 
 export interface ImportOptions extends WriteOptions, OutputOptions {
-  /** Packages of each list, at most. */
+  /** Packages of each list, at most: 1 or more. */
   readonly limit?: string
 }
 
@@ -26,43 +29,66 @@ const BATCH = { assertionsMax: 512, bytesMax: 512 * 1024 }
 
 /** `stemedb import debian`: claims of package lists, those of this machine where none is named. */
 export async function runImportDebian(files: readonly string[], options: ImportOptions, console: Console): Promise<number> {
+  const limit = wholeNumber('--limit', options.limit, 1) ?? Infinity
   await initHash()
   const paths = files.length > 0 ? files : installedLists()
   const lists = paths.map((path) => ({ path, list: describeList(path) }))
   const { client } = await connectToWrite(options, console, { batch: BATCH })
-  const limit = options.limit === undefined ? Infinity : Math.max(0, Number.parseInt(options.limit, 10) || 0)
   const tallies: Tally[] = []
+  let broken: DbError | undefined
   try {
     for (const { path, list } of lists) {
       const tally: Tally = { list, packages: 0, accepted: 0, duplicates: 0, refused: 0 }
       tallies.push(tally)
       const progress = await createProgress(console, shortName(list.name), options.json)
-      for await (const ack of client.stream(draftsOf(path, tally, limit, progress))) {
-        tally.accepted += ack.accepted
-        tally.duplicates += ack.duplicates
-        tally.refused += ack.refused
-        const refusal = ack.results.find((result) => !result.ok)
-        if (refusal !== undefined && !refusal.ok && tally.refused === ack.refused) {
-          console.err(`${list.name}: ${refusal.error.message} [${refusal.error.code}]`)
-        }
+      const drafts = new UntilError(draftsOf(path, tally, limit, progress))
+      try {
+        for await (const ack of client.stream(drafts)) count(ack, tally, options, console)
+      } finally {
+        progress.stop()
       }
-      progress.stop()
+      broken = drafts.error
+      if (broken !== undefined) break
     }
     await client.close()
   } finally {
     client.abort()
+    // However it ends: what is stored, is.
+    if (tallies.some(({ packages }) => packages > 0) || broken === undefined) await show(tallies, options, console)
   }
-  await show(tallies, options, console)
+  if (broken !== undefined) throw broken
+  if (options.json !== true) console.out('Try: stemedb query debian/bash version')
   return tallies.every((tally) => tally.refused === 0) ? EXIT.ok : EXIT.failed
 }
 
+/** Adds an ack to the tally of its list, of whose refusals the first is told. */
+function count(ack: BatchAck, tally: Tally, options: ImportOptions, console: Console): void {
+  tally.accepted += ack.accepted
+  tally.duplicates += ack.duplicates
+  const refusal = tally.refused === 0 ? ack.results.find((result) => !result.ok) : undefined
+  tally.refused += ack.refused
+  if (refusal === undefined || refusal.ok) return
+  const { code, message, details } = refusal.error
+  reportError(console, new DbError(code, `${tally.list.name}: ${message}`, details), options)
+}
+
+/** @throws {DbError} from the iteration, naming the file */
 async function* draftsOf(path: string, tally: Tally, limit: number, progress: Progress): AsyncGenerator<AssertionDraft> {
   const list = openList(path)
-  for await (const stanza of stanzasOf(linesOf(list.chunks))) {
-    if (tally.packages >= limit) return
-    tally.packages++
-    if (tally.packages % 100 === 0) progress.update(list.bytesRead(), list.bytesTotal, `${tally.packages} packages, ${tally.accepted + tally.duplicates} acked`)
-    yield* claimsOf(stanza, tally.list)
+  try {
+    for await (const stanza of stanzasOf(linesOf(list.chunks))) {
+      if (tally.packages >= limit) return
+      if (!stanza.fields.has('package')) {
+        throw new DbError('parameter_invalid', `line ${stanza.line}: no field Package; is this a list of packages?`, { line: stanza.line })
+      }
+      tally.packages++
+      if (tally.packages % 100 === 0) progress.update(list.bytesRead(), list.bytesTotal, `${tally.packages} packages, ${tally.accepted + tally.duplicates} acked`)
+      yield* claimsOf(stanza, tally.list)
+    }
+  } catch (error) {
+    // An error that names no line names the file.
+    if (!isDbError(error) || error.details['line'] === undefined) throw error
+    throw new DbError(error.code, `${path}, ${error.message}`, { ...error.details, path }, { cause: error })
   }
 }
 
@@ -79,11 +105,8 @@ async function show(tallies: readonly Tally[], options: ImportOptions, console: 
     }
     return
   }
-  const { default: Table } = await import('cli-table3')
-  const table = new Table({ head: ['list', 'tier', 'of', 'packages', 'new', 'there', 'refused'], style: { head: [], border: [], compact: true } })
-  for (const { list, packages, accepted, duplicates, refused } of tallies) {
-    table.push([shortName(list.name), String(list.sourceClass), new Date(list.releasedAtMs).toISOString().slice(0, 10), ...[packages, accepted, duplicates, refused].map(String)])
-  }
-  console.out(table.toString())
-  console.out('Try: stemedb query debian/bash version')
+  const head = ['list', 'tier', 'of', 'packages', 'new', 'there', 'refused']
+  const rows = tallies.map(({ list, packages, accepted, duplicates, refused }) =>
+    [shortName(list.name), String(list.sourceClass), new Date(list.releasedAtMs).toISOString().slice(0, 10), ...[packages, accepted, duplicates, refused].map(String)])
+  console.out(await tableText({ head, rows }, console))
 }

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { DbError, errnoOf } from '../base/errors.ts'
+import { DbError, errnoOf, isDbError } from '../base/errors.ts'
 import { MiB } from '../base/units.ts'
 
 /** Longest line of an input file. */
@@ -17,6 +17,25 @@ export async function* bytesOf(path: string, stdin: () => AsyncIterable<Uint8Arr
     const errno = errnoOf(error)
     if (errno === undefined) throw error
     throw new DbError('parameter_invalid', `${path} can not be read: ${errno}`, { path })
+  }
+}
+
+/** What a source yields up to its first error, which is kept for later: what was sent by then is acked, and told, first. */
+export class UntilError<T> implements AsyncIterable<T> {
+  readonly #source: AsyncIterable<T>
+  error: DbError | undefined
+
+  constructor(source: AsyncIterable<T>) {
+    this.#source = source
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T> {
+    try {
+      yield* this.#source
+    } catch (error) {
+      if (!isDbError(error)) throw error
+      this.error = error
+    }
   }
 }
 

@@ -7,6 +7,8 @@ export const STANZA_FIELDS_MAX = 200
 
 /** One package: its fields by lower-case name, and its text as it came (without the blank line). */
 export interface Stanza {
+  /** Of its first field, from 1. */
+  readonly line: number
   readonly fields: ReadonlyMap<string, string>
   readonly text: string
 }
@@ -22,13 +24,14 @@ export async function* stanzasOf(lines: AsyncIterable<string>): AsyncGenerator<S
   let bytes = 0
   let name: string | undefined
   let number = 0
+  let first = 0
   const refuse = (why: string): never => {
     throw new DbError('parameter_invalid', `line ${number}: ${why}`, { line: number })
   }
   for await (const line of lines) {
     number++
     if (line.trim() === '') {
-      if (fields.size > 0) yield { fields, text: text.join('\n') }
+      if (fields.size > 0) yield { line: first, fields, text: text.join('\n') }
       fields = new Map()
       text = []
       bytes = 0
@@ -47,9 +50,10 @@ export async function* stanzasOf(lines: AsyncIterable<string>): AsyncGenerator<S
     const colon = line.indexOf(':')
     if (colon < 1 || /\s/.test(line.slice(0, colon))) refuse('neither a field (Name: value) nor its continuation')
     name = line.slice(0, colon).toLowerCase()
+    if (fields.size === 0) first = number
     if (fields.has(name)) refuse(`${line.slice(0, colon)} is there twice in one stanza`)
     if (fields.size >= STANZA_FIELDS_MAX) refuse(`a stanza has more than ${STANZA_FIELDS_MAX} fields`)
     fields.set(name, line.slice(colon + 1).trim())
   }
-  if (fields.size > 0) yield { fields, text: text.join('\n') }
+  if (fields.size > 0) yield { line: first, fields, text: text.join('\n') }
 }

@@ -129,5 +129,16 @@ t.test('import: contradicting lists into a node, twice the same', async (t) => {
   t.match(JSON.parse(again.outLines[0]!), { accepted: 0, duplicates: 12 })
   const broken = join(dir, 'Packages')
   writeFileSync(broken, 'this is no package list')
-  await t.rejects(runImportDebian([broken], options, testConsole()), { code: 'parameter_invalid' })
+  await t.rejects(runImportDebian([broken], options, testConsole()), { code: 'parameter_invalid', message: `${broken}, line 1: neither a field (Name: value) nor its continuation` })
+  writeFileSync(broken, 'root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1::/:/bin/sh\n')
+  const none = testConsole()
+  await t.rejects(runImportDebian([broken], options, none), { code: 'parameter_invalid', message: /line 1: no field Package/ }, 'something else that looks like fields')
+  t.strictSame(none.outLines, [])
+  writeFileSync(broken, `${readFileSync(MAIN, 'utf8')}\n\nVersion: 1\n`)
+  const half = testConsole()
+  await t.rejects(runImportDebian([broken], options, half), { code: 'parameter_invalid', details: { path: broken } })
+  t.match(JSON.parse(half.outLines[0]!), { packages: 2, accepted: 10, refused: 0 }, 'what stands before it is stored, and told')
+  for (const limit of ['x', '0', '-5', '1.5', '']) {
+    await t.rejects(runImportDebian([MAIN], { ...options, limit }, testConsole()), { code: 'parameter_invalid', message: /--limit/ }, limit)
+  }
 })
