@@ -14,7 +14,7 @@ export const EXIT = Object.freeze({
   unavailable: 69,
   /** A bug. */
   internal: 70,
-  /** The disk failed. */
+  /** The disk failed, or what was to be said could not be written. */
   io: 74,
   /** A setting or a key file is wrong. */
   config: 78,
@@ -48,6 +48,7 @@ export function exitCodeOf(error: unknown): number {
 /** What the user should do about it. */
 export function actionOf(error: unknown): string {
   const code = isDbError(error) ? error.code : 'internal'
-  // The table speaks of HTTP there.
-  return code === 'parameter_invalid' ? 'The command with --help says what it takes.' : ERROR_CODES[code].action
+  // The table speaks of HTTP there, and of the node's disk here.
+  if (code === 'parameter_invalid') return 'The command with --help says what it takes.'
+  return isDbError(error) && 'output' in error.details ? 'Free space there, or write elsewhere.' : ERROR_CODES[code].action
 }

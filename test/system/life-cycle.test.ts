@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -135,6 +135,25 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     t.equal(await write(await serve(t, dataDir), 0, 10), 10)
   })
 }
+
+t.test('a node whose standard output nobody reads serves, and drains when it is asked to', async (t) => {
+  const child = spawn(process.execPath, [MAIN, 'serve', '--data-dir', newDataDir(t), '--api-port', '0', '--wal-segment-bytes', String(SEGMENT.walSegmentBytes)], { stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  const ended = new Promise((resolve) => child.once('close', resolve))
+  child.stdout.destroy()
+  let logs = ''
+  const isReady = new Promise<void>((resolve) => child.stderr.on('data', (piece: Buffer) => {
+    logs += piece.toString()
+    if (logs.includes('"message":"ready"')) resolve()
+  }))
+  await Promise.race([isReady, ended])
+  // Some turns later the line has met that nobody reads it.
+  const [, url] = /"url":"(http:[^"]+)"/.exec(logs)!
+  for (let i = 0; i < 3; i++) t.equal((await fetch(`${url}/v1/health`)).status, 200)
+  child.kill('SIGTERM')
+  t.equal(await ended, EXIT.ok, logs)
+  t.match(logs, /draining[^]*stopped/)
+})
 
 t.test('a thread that has more members still stores everything once', async (t) => {
   const server = await serve(t, newDataDir(t), { verifyThreads: 3, lensThreads: 2, merkleThreads: 2 })
