@@ -6,12 +6,14 @@ import type { AssertResult, BatchAck, BatchReceipt } from '../client/client.ts'
 import type { Assertion } from '../record/assertion.ts'
 import { assertionFromJson } from '../record/assertion.json.ts'
 import { initHash } from '../record/claim.ts'
+import { AGENT_BYTES } from '../record/limits.ts'
 import { parseStrictJson } from '../record/strict-json.ts'
 import { connectToWrite, type WriteOptions } from './connect.ts'
 import type { Console, OutputOptions } from './console.ts'
 import { EXIT } from '../base/exit-codes.ts'
-import { bytesOf, linesOf } from './lines.ts'
+import { bytesOf, linesOf, UntilError } from './lines.ts'
 import { createProgress } from './progress.ts'
+import { printable } from './words.ts'
 
 export interface AssertOptions extends WriteOptions, OutputOptions {
   readonly file?: string
@@ -62,61 +64,118 @@ function jsonOfArguments(args: readonly string[], options: AssertOptions): Recor
   }
 }
 
+/** The assertion of the command line, its agent still to come. A rule that it breaks names the option, as the command line has no pointers. */
+function assertionOfArguments(args: readonly string[], options: AssertOptions): Assertion {
+  const json = jsonOfArguments(args, options)
+  try {
+    return assertionFromJson(json, '', { assertedAtMs: systemClock.wallMs(), agent: new Uint8Array(AGENT_BYTES) })
+  } catch (error) {
+    const pointer = isDbError(error) ? error.details['pointer'] : undefined
+    if (!isDbError(error) || typeof pointer !== 'string') throw error
+    const [, member = ''] = pointer.split('/')
+    const option = ['subject', 'predicate', 'object'].includes(member) ? member : `--${member.replaceAll('_', '-')}`
+    // The message begins with the pointer or the field's name.
+    throw new DbError('parameter_invalid', `${option}${error.message.replace(/^\S+/, '')}`, { parameter: option }, { cause: error })
+  }
+}
+
 interface Tally {
   accepted: number
   duplicates: number
   refused: number
   lastLsn: number
+  /** Of the first receipt that did not come: what it is of is stored all the same. */
+  noReceipt: DbError | undefined
 }
+
+const totalOf = ({ accepted, duplicates, refused }: Tally): number => accepted + duplicates + refused
 
 /** `stemedb assert`: one assertion from the command line, or many from a file of JSON lines. */
 export async function runAssert(args: readonly string[], options: AssertOptions, console: Console): Promise<number> {
   if (options.file !== undefined && args.length > 0) usage('either --file or subject, predicate and object')
   await initHash()
   // Before the connection: a wrong command line needs no node.
-  const single = options.file === undefined ? jsonOfArguments(args, options) : undefined
+  const single = options.file === undefined ? assertionOfArguments(args, options) : undefined
   const { client, agent } = await connectToWrite(options, console)
+  const tally: Tally = { accepted: 0, duplicates: 0, refused: 0, lastLsn: 0, noReceipt: undefined }
+  const file = new AssertionFile(options.file ?? '', agent, console)
+  const lines = new UntilError(file)
+  const progress = await createProgress(console, 'assert', options.json === true || single !== undefined)
   try {
-    const tally: Tally = { accepted: 0, duplicates: 0, refused: 0, lastLsn: 0 }
-    const assertions = single === undefined ? assertionsOfFile(options.file!, agent, console)
-      : [assertionFromJson(single, '', { assertedAtMs: systemClock.wallMs(), agent })]
-    const progress = await createProgress(console, 'assert', options.json === true || single !== undefined)
+    const assertions = single === undefined ? lines : [{ ...single, agent }]
     for await (const ack of client.stream(assertions, { receipts: options.receipt ?? false })) {
       await show(ack, options, console, single !== undefined, tally)
-      const total = tally.accepted + tally.duplicates + tally.refused
-      progress.update(total, total + client.pendingAssertions, `${total} assertions`)
+      progress.update(totalOf(tally), totalOf(tally) + client.pendingAssertions, `${totalOf(tally)} assertions`)
     }
-    progress.stop()
-    if (single === undefined) summary(tally, options, console)
     await client.close()
-    return tally.refused === 0 ? EXIT.ok : EXIT.failed
   } finally {
+    progress.stop()
     client.abort()
+    // However it ends: what is stored, is.
+    if (single === undefined && (totalOf(tally) > 0 || lines.error === undefined)) summary(tally, options, console)
   }
+  if (lines.error !== undefined) throw stoppedAt(file.linesDone, lines.error, tally)
+  if (tally.noReceipt !== undefined) throw tally.noReceipt
+  return tally.refused === 0 ? EXIT.ok : EXIT.failed
 }
 
-async function* assertionsOfFile(path: string, agent: Uint8Array, console: Console): AsyncGenerator<Assertion> {
-  let number = 0
-  for await (const line of linesOf(bytesOf(path, () => console.stdin()))) {
-    number++
-    if (line.trim() === '') continue
+/** Why a file was read no further, and that all before it was sent, acked and told. */
+function stoppedAt(lines: number, error: DbError, { refused }: Tally): DbError {
+  if (lines === 0) return error
+  const but = refused === 0 ? '' : `, but for the ${refused} refused`
+  return new DbError(error.code, `${error.message}; lines up to ${lines} are stored${but}`, { ...error.details, linesDone: lines }, { cause: error })
+}
+
+/** Assertions of a file of JSON lines. */
+class AssertionFile implements AsyncIterable<Assertion> {
+  /** Lines that are done with. */
+  linesDone = 0
+  readonly #path: string
+  readonly #agent: Uint8Array
+  readonly #console: Console
+
+  constructor(path: string, agent: Uint8Array, console: Console) {
+    this.#path = path
+    this.#agent = agent
+    this.#console = console
+  }
+
+  /** @throws {DbError} naming file and line */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Assertion> {
     try {
-      yield assertionFromJson(parseStrictJson(line), '', { assertedAtMs: systemClock.wallMs(), agent })
+      for await (const line of linesOf(bytesOf(this.#path, () => this.#console.stdin()))) {
+        if (line.trim() !== '') yield this.#assertionOf(line)
+        this.linesDone++
+      }
+    } catch (error) {
+      // An error that names no line names the file.
+      if (!isDbError(error) || error.details['line'] === undefined) throw error
+      throw new DbError(error.code, `${this.#path === '-' ? 'standard input' : this.#path}, ${error.message}`, error.details, { cause: error })
+    }
+  }
+
+  #assertionOf(line: string): Assertion {
+    try {
+      return assertionFromJson(parseStrictJson(line), '', { assertedAtMs: systemClock.wallMs(), agent: this.#agent })
     } catch (error) {
       if (!isDbError(error)) throw error
-      throw new DbError(error.code, `${path === '-' ? 'standard input' : path}, line ${number}: ${error.message}`, { ...error.details, line: number })
+      const number = this.linesDone + 1
+      throw new DbError(error.code, `line ${number}: ${error.message}`, { ...error.details, line: number }, { cause: error })
     }
   }
 }
 
 async function show(ack: BatchAck, options: AssertOptions, console: Console, isSingle: boolean, tally: Tally): Promise<void> {
-  const receipt = ack.receipt === undefined ? undefined : await ack.receipt
+  const receipt = await ack.receipt?.catch((error: DbError) => {
+    tally.noReceipt ??= error
+    return undefined
+  })
   for (const [i, result] of ack.results.entries()) {
     if (result.ok) tally[result.duplicate ? 'duplicates' : 'accepted']++
     else tally.refused++
     if (result.ok) tally.lastLsn = Math.max(tally.lastLsn, result.lsn)
     if (options.json === true) console.out(JSON.stringify(resultJson(ack.offset + i, result, receipt)))
-    else if (!result.ok) console.err(`refused${isSingle ? '' : ` (number ${ack.offset + i + 1})`}: ${result.error.message} [${result.error.code}]`)
+    else if (!result.ok) console.err(`refused${isSingle ? '' : ` (number ${ack.offset + i + 1})`}: ${printable(result.error.message)} [${result.error.code}]`)
     else if (isSingle) showOne(result, console)
   }
   if (receipt !== undefined && options.json !== true) {
