@@ -7,6 +7,7 @@ import { EXIT } from '../base/exit-codes.ts'
 
 /** `stemedb config` */
 export function runConfig(form: string, options: OutputOptions, console: Console): number {
+  if (options.json === true && form !== 'show') throw new DbError('parameter_invalid', '--json is for show: the documents have a form of their own', { parameter: '--json' })
   switch (form) {
     case 'env': console.out(renderEnvExample().trimEnd()); break
     case 'markdown': console.out(renderConfigReference().trimEnd()); break

@@ -1,6 +1,8 @@
 import type { QueryAnswer, QueryReply, QuerySide } from '../client/http.ts'
 import type { CutName } from '../wire/query-reply.codec.ts'
-import { objectText, printable } from './words.ts'
+import type { Console } from './console.ts'
+import { tableText } from './table.ts'
+import { objectText, printable, shortId, type ShowId } from './words.ts'
 
 /** Characters of a whole bar. */
 const BAR_CHARACTERS = 20
@@ -33,9 +35,9 @@ const COLUMNS: readonly (readonly [head: string, cell: (side: QuerySide) => stri
   ['claims', ({ candidates }) => String(candidates)],
   ['sources', ({ sources }) => (sources > 0 ? String(sources) : '')],
   ['conflict', ({ conflict }) => (conflict === undefined ? '' : figure(conflict))],
-  ['best source', ({ winner }) => winner?.assertion.source_class ?? ''],
+  ['best source', ({ winner }) => printable(winner?.assertion.source_class ?? '')],
   // Where its agent has made another one of it than it was asserted with.
-  ['lifecycle', ({ winner }) => winner?.effective_lifecycle ?? ''],
+  ['lifecycle', ({ winner }) => printable(winner?.effective_lifecycle ?? '')],
 ]
 
 /** What the sides that are shown leave of the whole, where a lens tells of its winner's only. */
@@ -47,44 +49,43 @@ function othersOf({ sides = [], candidates }: QueryAnswer): QuerySide[] {
   return [{ label: '(all others)', weight: sum((side) => side.weight) * (1 - share) / share, share: 1 - share, candidates: claims, sources: 0, winner: null, why: '' }]
 }
 
+/** What an answer is about. */
+const nameOf = ({ subject, predicate }: QueryAnswer): string => `${printable(subject)}  ${printable(predicate)}`
+
 /** All sides of one answer, by rank, with a bar for the part of each, and what they come to together. */
-export async function conflictTable(answer: QueryAnswer): Promise<string> {
-  const { default: Table } = await import('cli-table3')
+export async function conflictTable(answer: QueryAnswer, console: Pick<Console, 'columns'> = {}): Promise<string> {
   const rows = [...(answer.sides ?? []), ...othersOf(answer)].map((side) => COLUMNS.map(([, cell]) => cell(side)))
   const used = COLUMNS.map((_, i) => rows.some((row) => row[i] !== ''))
   const isUsed = (_: unknown, i: number): boolean => used[i]!
-  const table = new Table({ head: COLUMNS.map(([head]) => head).filter(isUsed), style: { head: [], border: [], compact: true }, wordWrap: false })
-  for (const row of rows) table.push(row.filter(isUsed))
-  return `${summaryOf(answer)}\n${table.toString()}`
+  const table = await tableText({ head: COLUMNS.map(([head]) => head).filter(isUsed), rows: rows.map((row) => row.filter(isUsed)) }, console)
+  return `${summaryOf(answer)}\n${table}`
 }
 
 /** What all sides come to together, in a line. */
-function summaryOf({ subject, predicate, status, conflict, certainty }: QueryAnswer): string {
+function summaryOf(answer: QueryAnswer): string {
+  const { status, conflict, certainty } = answer
   return [
-    printable(subject), printable(predicate), status ?? '', conflict === undefined ? '' : `conflict ${figure(conflict)}`,
-    certainty === undefined ? '' : `certainty ${figure(certainty)}`,
-  ].filter((part) => part !== '').join('  ')
+    nameOf(answer), status === undefined ? undefined : printable(status), conflict === undefined ? undefined : `conflict ${figure(conflict)}`,
+    certainty === undefined ? undefined : `certainty ${figure(certainty)}`,
+  ].filter((part) => part !== undefined).join('  ')
 }
 
 const valueOf = (side: QuerySide | undefined): string =>
   side === undefined ? '' : side.winner === null ? printable(side.label) : objectText(side.winner.assertion.object)
 
 /** Rules in force, those that belong together in one row, and behind them what they have overruled. */
-export async function rulesTable(answer: QueryAnswer): Promise<string> {
-  const { default: Table } = await import('cli-table3')
-  const { sides = [], rule_rows: rows = [], rule_conflicts: conflicts = [] } = answer
-  const table = new Table({
-    head: ['must use', 'forbidden', 'reason', 'weight', 'claims', 'best source'], style: { head: [], border: [], compact: true }, wordWrap: false,
-  })
-  for (const { must_use: mustUse, forbidden, reason = '' } of rows) {
+export async function rulesTable(answer: QueryAnswer, console: Pick<Console, 'columns'> = {}): Promise<string> {
+  const { sides = [], rule_rows: ruleRows = [], rule_conflicts: conflicts = [] } = answer
+  const rows = ruleRows.map(({ must_use: mustUse, forbidden, reason = '' }) => {
     const rules = [mustUse, forbidden].flatMap((place) => (place === undefined ? [] : sides[place] ?? []))
     const each = (cell: (side: QuerySide) => string): string => rules.map(cell).join(' / ')
-    table.push([
+    return [
       valueOf(sides[mustUse ?? -1]), valueOf(sides[forbidden ?? -1]), objectText({ type: 'text', value: reason }), each(({ weight }) => figure(weight)),
-      each(({ candidates }) => String(candidates)), each(({ winner }) => winner?.assertion.source_class ?? ''),
-    ])
-  }
-  return [summaryOf(answer), table.toString(), ...conflicts.map(({ overruled }) => printable(overruled.why))].join('\n')
+      each(({ candidates }) => String(candidates)), each(({ winner }) => printable(winner?.assertion.source_class ?? '')),
+    ]
+  })
+  const table = await tableText({ head: ['must use', 'forbidden', 'reason', 'weight', 'claims', 'best source'], rows }, console)
+  return [summaryOf(answer), table, ...conflicts.map(({ overruled }) => printable(overruled.why))].join('\n')
 }
 
 const CUT_TEXTS: Readonly<Record<CutName, string>> = {
@@ -103,13 +104,24 @@ export function cutLines({ answers, cut = [] }: Pick<QueryReply, 'answers' | 'cu
   ]
 }
 
+export interface ExplanationView {
+  /** Other answers are explained beside it: each has a heading. */
+  readonly isOneOfMany?: boolean
+  readonly showId?: ShowId
+  /** Objects of candidates, as far as they are known, by id. */
+  readonly values?: ReadonlyMap<string, string>
+}
+
 /** What became of each candidate, and what it cost to say so; nothing where nobody asked. */
-export function explanationLines({ explanation }: QueryAnswer): string[] {
-  if (explanation === undefined) return []
-  const { considered, truncated, entries_read: entries, claims_read: claims, index_us: index, read_us: read, resolve_us: resolve } = explanation
+export function explanationLines(answer: QueryAnswer, { isOneOfMany = false, showId = shortId, values = new Map() }: ExplanationView = {}): string[] {
+  if (answer.explanation === undefined) return []
+  const { considered, truncated, entries_read: entries, claims_read: claims, index_us: index, read_us: read, resolve_us: resolve } = answer.explanation
   return [
-    ...considered.map(({ id, verdict, weight, why }) =>
-      `  ${verdict.replace('_', ' ').padEnd(8)} ${id.slice(0, 12)}  ${weight > 0 ? figure(weight).padEnd(6) : '      '} ${printable(why)}`),
+    ...(isOneOfMany ? [nameOf(answer)] : []),
+    ...considered.map(({ id, verdict, weight, why }) => {
+      const value = values.has(id) ? `${values.get(id)!}  ` : ''
+      return `  ${printable(verdict.replace('_', ' ')).padEnd(8)} ${showId(id)}  ${weight > 0 ? figure(weight).padEnd(6) : '      '} ${value}${printable(why)}`
+    }),
     ...(truncated ? [`  and more than these ${considered.length}`] : []),
     `  ${entries} entries and ${claims} claims read; index ${index} µs, reading ${read} µs, lens ${resolve} µs`,
   ]

@@ -1,10 +1,18 @@
-import { connect, type ConnectOptions, type StemeClient } from '../client/client.ts'
+import { connect, type ConnectOptions, type StateEvent, type StemeClient } from '../client/client.ts'
 import type { Console } from './console.ts'
 import { signerOfFileOrNew } from './keys.ts'
+import { printable } from './words.ts'
 
 export interface NodeOptions {
   readonly url: string
   readonly realm?: string
+}
+
+/** Of a command that asks and waits for the answer. */
+export interface ReadOptions {
+  readonly url: string
+  /** Longest wait for an answer, as {@link timeoutOf} takes it. */
+  readonly timeout: string
 }
 
 export interface WriteOptions extends NodeOptions {
@@ -20,22 +28,27 @@ export async function socketOptions(): Promise<Pick<ConnectOptions, 'WebSocket'>
   return { WebSocket }
 }
 
+/** Says when a connection is lost, and when it is found again. */
+export function stateTeller(console: Console): (event: StateEvent) => void {
+  let isLost = false
+  return (event) => {
+    if (event.state === 'down') console.err(`${printable(event.reason.message)}; trying again in ${Math.round(event.retryInMs)} ms`)
+    if (event.state === 'up' && isLost) console.err('connected again')
+    isLost = event.state === 'down'
+  }
+}
+
 /** A connected client that signs with the key file. Says when a connection is lost and found again. */
 export async function connectToWrite(
   options: WriteOptions, console: Console, more: Pick<ConnectOptions, 'batch'> = {},
 ): Promise<{ client: StemeClient, agent: Uint8Array }> {
   const signer = await signerOfFileOrNew(options.keyFile, console)
-  let isFirst = true
   const client = await connect(options.url, {
     ...(await socketOptions()),
     ...(options.realm === undefined ? {} : { realm: options.realm }),
     ...(options.sign === false ? {} : { signer }),
     ...more,
-    onState: (event) => {
-      if (event.state === 'down') console.err(`${event.reason.message}; trying again in ${Math.round(event.retryInMs)} ms`)
-      if (event.state === 'up' && !isFirst) console.err('connected again')
-      isFirst = false
-    },
+    onState: stateTeller(console),
   })
   return { client, agent: signer.publicKey }
 }

@@ -1,6 +1,6 @@
 import { EXIT } from '../base/exit-codes.ts'
 import { METRICS, METRIC_NAMES, METRIC_PREFIX, type Metric, type MetricName } from '../observe/metrics.ts'
-import type { Console } from './console.ts'
+import type { Console, OutputOptions } from './console.ts'
 
 /*
  * The dashboard for Grafana, made from the table of metrics, so that it has all of them and no other: first what to look at
@@ -181,7 +181,7 @@ export function renderDashboard(): object {
 }
 
 /** `stemedb dashboard` */
-export function runDashboard(console: Console): number {
-  console.out(JSON.stringify(renderDashboard(), null, 2))
+export function runDashboard({ json = false }: OutputOptions, console: Console): number {
+  console.out(JSON.stringify(renderDashboard(), null, json ? 0 : 2))
   return EXIT.ok
 }

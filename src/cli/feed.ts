@@ -2,8 +2,9 @@ import { DbError } from '../base/errors.ts'
 import { EXIT } from '../base/exit-codes.ts'
 import { hlcWallMs } from '../base/hlc.ts'
 import { connect, SOURCE_CLASSES, type AnswerChange, type SourceClass, type StemeClient, type StoredAssertion, type SubscribeFilter } from '../client/client.ts'
-import { socketOptions } from './connect.ts'
+import { socketOptions, stateTeller } from './connect.ts'
 import type { Console, OutputOptions } from './console.ts'
+import { wholeNumber } from './values.ts'
 import { objectText, printable } from './words.ts'
 
 export interface FeedOptions extends OutputOptions {
@@ -15,12 +16,6 @@ export interface FeedOptions extends OutputOptions {
   readonly fromLsn?: string
   readonly lens?: string
   readonly limit?: string
-}
-
-function wholeNumber(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined
-  if (!/^\d{1,15}$/.test(text)) throw new DbError('parameter_invalid', `${name}: "${text}" is no whole number`, { parameter: name })
-  return Number(text)
 }
 
 function tiersOf(text: string | undefined): SourceClass[] {
@@ -40,14 +35,12 @@ export async function runFeed(subject: string | undefined, options: FeedOptions,
     ...(subject === undefined ? {} : options.prefix === true ? { prefix: subject } : { subject }),
     ...(predicate === undefined ? {} : { predicate }), ...(agent === undefined ? {} : { agent }), tiers: tiersOf(options.tier),
   }
-  let lost = false
+  // What is found again with an answer is the answer of now, of all tiers and agents.
+  if (lens !== undefined && (options.tier ?? agent ?? options.fromLsn) !== undefined) {
+    throw new DbError('parameter_invalid', '--tier, --agent and --from-lsn are not for --lens', { parameter: '--lens' })
+  }
   const client = await connect(options.url, {
-    ...(await socketOptions()), readOnly: true,
-    onState: (event) => {
-      if (event.state === 'down') console.err(`${event.reason.message}; trying again in ${Math.round(event.retryInMs)} ms`)
-      if (event.state === 'up' && lost) console.err('connected again')
-      lost = event.state === 'down'
-    },
+    ...(await socketOptions()), readOnly: true, onState: stateTeller(console),
   })
   const interrupt = (): void => client.abort()
   process.once('SIGINT', interrupt)
@@ -74,17 +67,17 @@ async function followMatches(client: StemeClient, filter: SubscribeFilter, fromL
 
 function matchLine({ lsn, hlc, assertion: { subject, predicate, object, confidence, source_class: source } }: StoredAssertion): string {
   const at = new Date(hlcWallMs(BigInt(hlc))).toISOString()
-  return `${String(lsn).padStart(8)}  ${at}  ${printable(subject)}  ${printable(predicate)}  ${objectText(object)}  (${source}, ${confidence})`
+  return `${String(lsn).padStart(8)}  ${at}  ${printable(subject)}  ${printable(predicate)}  ${objectText(object)}  (${printable(source)}, ${confidence})`
 }
 
 async function followAnswers(client: StemeClient, filter: SubscribeFilter, lens: string, limit: number, json: boolean, console: Console): Promise<void> {
-  const { tiers = [], agent, ...where } = filter
-  if (tiers.length > 0 || agent !== undefined) throw new DbError('parameter_invalid', '--tier and --agent are not for --lens', { parameter: '--lens' })
+  const { tiers: _tiers, agent: _agent, ...where } = filter
   let left = limit
   if (left === 0) return
   const shown = new Map<string, string>()
   for await (const change of client.watch({ ...where, lens })) {
-    if (json) console.out(JSON.stringify(change))
+    // As the answers of a query and of /v1/feed name it.
+    if (json) console.out(JSON.stringify({ seen_lsn: change.seenLsn, answers: change.answers }))
     else for (const line of changedLines(change, shown)) console.out(line)
     if (--left === 0) return
   }

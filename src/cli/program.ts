@@ -2,8 +2,10 @@ import { createRequire } from 'node:module'
 import { Command, CommanderError, Option } from 'commander'
 import { OPTIONS, flagOf, variableOf, type Option as Setting, type OptionName } from '../config/options.ts'
 import { defaultText, optionGroups, rangeText } from './config-docs.ts'
+import { DbError } from '../base/errors.ts'
 import { reportError, type Console, type OutputOptions } from './console.ts'
 import { EXIT } from '../base/exit-codes.ts'
+import { ANSWER_TIMEOUT_MS } from '../client/http.ts'
 import { DEFAULT_KEY_FILE } from './keys.ts'
 
 /*
@@ -18,9 +20,10 @@ const DEFAULT_URL = 'ws://127.0.0.1:18180'
 
 const EXIT_HELP = `
 Exit codes: 0 done; 1 refused, not found or not right; 2 wrong command line; 66 data directory in use or damaged;
-69 node not reachable; 70 bug; 74 disk failure; 78 wrong setting or key file.`
+69 node not reachable; 70 bug; 74 disk failure, or output that can not be written; 78 wrong setting or key file.`
 
 const urlOption = (): Option => new Option('--url <url>', 'node to talk to').env('STEMEDB_URL').default(DEFAULT_URL)
+const fullIdsOption = (): Option => new Option('--full-ids', 'whole ids on a terminal, too; elsewhere they are whole anyway').helpGroup('Output:')
 const keyOption = (): Option => new Option('--key-file <path>', 'agent\'s secret key').env('STEMEDB_KEY_FILE').default(DEFAULT_KEY_FILE)
 const dataDirOption = (): Option => new Option('--data-dir <path>', 'the node\'s folder').env(variableOf('dataDir')).default(OPTIONS.dataDir.default)
 
@@ -29,6 +32,11 @@ function common(command: Command): Command {
   return command
     .addOption(new Option('--json', 'print JSON for programs, one object a line').helpGroup('Output:'))
     .addOption(new Option('-v, --verbose', 'show the stack of an error').helpGroup('Output:'))
+}
+
+/** Options of those who ask a node and wait for the answer. */
+function reading(command: Command): Command {
+  return command.addOption(urlOption()).option('--timeout <time>', 'longest wait for an answer: 30s, 500ms', `${ANSWER_TIMEOUT_MS / 1000}s`)
 }
 
 function writing(command: Command): Command {
@@ -106,15 +114,16 @@ Examples:
   stemedb assert sensor/7/room temperature 21.5 --type number
   stemedb assert --file claims.ndjson --json > acks.ndjson
 
-A line of a file: {"subject":"drug/aspirin","predicate":"dose","object":500,"confidence":0.8}
-Writing the same assertion again is safe: the answer is the LSN of the first time.
+A line of a file: {"subject":"drug/aspirin","predicate":"dose","object":500,"confidence":0.8,"asserted_at":"2026-01-01T00:00:00Z"}
+With "asserted_at" in a line (--asserted-at for a single one) it is safe to send again: the answer is the LSN of the first time. Without it
+the time of the run stands there, and each run makes another claim. A wrong line ends the reading; the lines before it are stored.
 ${EXIT_HELP}`)))
   action(command, console, finish, async (args, options: import('./assert.ts').AssertOptions) => (await import('./assert.ts')).runAssert(args, options, console))
 }
 
 function addReading(program: Command, console: Console, finish: (code: number) => void): void {
   type Options = import('./query.ts').QueryOptions
-  const query = common(program.command('query')
+  const query = reading(common(program.command('query')
     .summary('ask what is claimed about a subject')
     .description('Asks the node what it holds about a subject and shows, for each predicate, the claim that the lens chose.')
     .argument('[subject]', 'the whole subject, or with --prefix its beginning; left out: all, by --agent, --from or --until, the newest first')
@@ -139,7 +148,7 @@ function addReading(program: Command, console: Console, finish: (code: number) =
     .option('--tolerance <0..1>', 'numbers this far apart, relative to the greater, are one value')
     .option('--aliases', 'claims about aliases of the subject count as its own')
     .option('--min-lsn <lsn>', 'answer only from what includes this LSN (read your own writes)')
-    .addOption(urlOption())
+    .addOption(fullIdsOption())
     .addHelpText('after', `
 Examples:
   stemedb query drug/aspirin/safety
@@ -148,46 +157,44 @@ Examples:
   stemedb query drug/aspirin/safety --as-of 2026-01-01T00:00:00Z
   stemedb query debian/ba version --prefix --limit 20 --json
   stemedb query --from 2026-01-01T00:00:00Z --lens none --limit 20
-${EXIT_HELP}`))
+${EXIT_HELP}`)))
   action(query, console, finish, async ([subject, predicate], options: Options) =>
     (await import('./query.ts')).runQuery(subject, predicate, options, console))
-  const get = common(program.command('get')
+  const get = reading(common(program.command('get')
     .summary('show one assertion by its id')
     .description('Shows the assertion with an id.')
     .argument('<id>', '64 hex digits')
-    .addOption(urlOption())
-    .addHelpText('after', EXIT_HELP))
+    .addHelpText('after', EXIT_HELP)))
   action(get, console, finish, async ([id], options: Options) => (await import('./query.ts')).runGet(id!, options, console))
 }
 
 function addExploring(program: Command, console: Console, finish: (code: number) => void): void {
   type TraceOptions = import('./trace.ts').TraceOptions
-  const trace = common(program.command('trace')
+  const trace = reading(common(program.command('trace')
     .summary('show what hangs on an assertion')
     .description('Shows what an assertion follows and what follows it, who asserted it and how far that agent is trusted, its source and who else cites it,\nits epoch, the votes on it, and where its agent contradicts itself.')
     .argument('<id>', '64 hex digits')
     .option('--depth <steps>', 'most steps from the assertion, 1 to 16; default 3')
     .option('--as-of <time>', 'as it was then: an HLC, Unix milliseconds or RFC 3339')
-    .addOption(urlOption())
+    .addOption(fullIdsOption())
     .addHelpText('after', `
 Examples:
   stemedb trace 9f1c...
   stemedb trace 9f1c... --depth 6 --json | jq .edges
-${EXIT_HELP}`))
+${EXIT_HELP}`)))
   action(trace, console, finish, async ([id], options: TraceOptions) => (await import('./trace.ts')).runTrace(id!, options, console))
-  const concepts = common(program.command('concepts')
+  const concepts = reading(common(program.command('concepts')
     .summary('list what claims are about')
     .description('Lists subjects one level below a prefix, as a directory is listed; what ends in a slash goes on.')
     .argument('[prefix]', 'beginning of subjects; default: all')
     .option('--limit <count>', 'most lines; default all')
     .option('--as-of <time>', 'as it was then: an HLC, Unix milliseconds or RFC 3339')
-    .addOption(urlOption())
     .addHelpText('after', `
 Examples:
   stemedb concepts
   stemedb concepts drug/
   stemedb concepts rfc:// --json
-${EXIT_HELP}`))
+${EXIT_HELP}`)))
   action(concepts, console, finish, async ([prefix], options: import('./concepts.ts').ConceptsOptions) =>
     (await import('./concepts.ts')).runConcepts(prefix ?? '', options, console))
 }
@@ -216,20 +223,19 @@ ${EXIT_HELP}`))
 }
 
 function addVerify(program: Command, console: Console, finish: (code: number) => void): void {
-  const command = common(program.command('verify')
+  const command = reading(common(program.command('verify')
     .summary('check the proof of an assertion')
     .description('Checks a proof file without any node, or asks a node for the proof of an assertion and checks that: the tree head\'s signature, the\npath to it, the assertion\'s id and its agent\'s signature.')
     .argument('<file or id>', 'a .tlog-proof file, or 64 hex digits')
     .option('--key <key>', 'the node\'s public key: 64 hex digits, or name+id+key; default: the one that the proof names itself')
     .option('--id <id>', 'the proof must be of this assertion')
     .option('--realm <name>', 'the log must be of this realm')
-    .addOption(urlOption())
     .addHelpText('after', `
 Examples:
   curl -OJ http://127.0.0.1:18180/v1/proofs/bundle/<id>
   stemedb verify <id>.tlog-proof --key <64 hex digits>
   stemedb verify <id> --json
-${EXIT_HELP}`))
+${EXIT_HELP}`)))
   action(command, console, finish, async ([what], options: import('./verify.ts').VerifyOptions) =>
     (await import('./verify.ts')).runVerify(what!, options, console))
 }
@@ -256,7 +262,7 @@ function addLoad(program: Command, console: Console, finish: (code: number) => v
     .option('--warmup <time>', 'time before it, not measured', '0s')
     .addOption(new Option('--sign <how>', 'one signature a frame, one an assertion, or none').choices(['batch', 'single', 'none']).default('batch'))
     .option('--record-bytes <bytes>', 'size of an encoded assertion, about', '300')
-    .option('--assertions <count>', 'stop after so many')
+    .option('--assertions <count>', 'stop after so many, in whole frames')
     .option('--prepare <count>', 'assertions to sign before the run; default: what rate or duration ask for')
     .option('--prepare-bytes <size>', 'most memory for signed frames', '1GiB')
     .option('--check', 'read every acked id back')
@@ -356,8 +362,11 @@ function addDashboard(program: Command, console: Console, finish: (code: number)
 Example:
   stemedb dashboard > stemedb.json
 ${EXIT_HELP}`))
-  action(command, console, finish, async () => (await import('./dashboard.ts')).runDashboard(console))
+  action(command, console, finish, async (_args, options: OutputOptions) => (await import('./dashboard.ts')).runDashboard(options, console))
 }
+
+/** Commander's code for help that it shows where a command is missing. */
+const HELP_SHOWN = 'commander.help'
 
 /**
  * Runs one command line (without node and script).
@@ -369,7 +378,6 @@ export async function runCli(args: readonly string[], console: Console): Promise
   const program = new Command('stemedb')
     .description('StemeDB, a database of claims: signed, immutable assertions, resolved when somebody reads.')
     .version(version)
-    .showHelpAfterError('(add --help for more)')
     .showSuggestionAfterError()
     .addHelpText('after', `
 First minute:
@@ -379,11 +387,10 @@ First minute:
 ${EXIT_HELP}`)
   const groups = [addServe, addAssert, addReading, addExploring, addFeed, addImport, addLoad, addTune, addVerify, addKeygen, addData, addConfig, addDashboard]
   for (const add of groups) add(program, console, finish)
+  // Help that nobody asked for, or what is wrong: said below, in the form of all errors.
+  let said = ''
   const quiet = (command: Command): void => {
-    command.exitOverride().configureOutput({
-      writeOut: (text) => console.out(text.trimEnd()),
-      writeErr: (text) => console.err(text.trimEnd()),
-    })
+    command.exitOverride().configureOutput({ writeOut: (text) => console.out(text.trimEnd()), writeErr: (text) => { said += text } })
     command.commands.forEach(quiet)
   }
   quiet(program)
@@ -392,7 +399,12 @@ ${EXIT_HELP}`)
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     // Help and version are no errors; a bare `stemedb` is one.
-    return error.exitCode === 0 ? EXIT.ok : EXIT.usage
+    if (error.exitCode === 0) return EXIT.ok
+    const json = args.includes('--json')
+    if (error.code !== HELP_SHOWN) return reportError(console, new DbError('parameter_invalid', error.message.replace(/^error: /, '').replaceAll(/\s+/g, ' ')), { json })
+    if (json) return reportError(console, new DbError('parameter_invalid', 'no command is named'), { json })
+    console.err(said.trimEnd())
+    return EXIT.usage
   }
   return exitCode
 }

@@ -1,5 +1,5 @@
 import type { Trace } from '../client/client.ts'
-import { objectText, printable, shortKey } from './words.ts'
+import { cutText, objectText, printable, shortKey, shortId, type ShowId } from './words.ts'
 
 /** A trace as a tree for people: pure, line by line. */
 
@@ -40,14 +40,14 @@ interface Branch {
 }
 
 const nameOf = ({ node, id }: Node): string => `${node}:${id}`
-const shortId = (id: string): string => `${id.slice(0, 12)}…`
 
 /** Edges by the names of both their ends, in the order in which they are shown. */
 function branchesOf(edges: readonly Edge[]): Map<string, Branch[]> {
   const branches = new Map<string, Branch[]>()
   const put = (at: string, branch: Branch): void => void branches.set(at, [...(branches.get(at) ?? []), branch])
   for (const { from, to, kind } of edges) {
-    const [forward, backward] = WORDS[kind]
+    // A newer node may know more kinds.
+    const [forward, backward] = (WORDS as Readonly<Record<string, readonly [string, string]>>)[kind] ?? [printable(kind), printable(kind)]
     put(from, { words: forward, kind, name: to })
     put(to, { words: backward, kind, name: from })
   }
@@ -56,19 +56,19 @@ function branchesOf(edges: readonly Edge[]): Map<string, Branch[]> {
 }
 
 /** Lines of the tree: each node once, below one that is a step nearer to the start. */
-export function treeOf(trace: Trace, paint: Paint): string[] {
+export function treeOf(trace: Trace, paint: Paint, showId: ShowId = shortId): string[] {
   const nodes = new Map(trace.nodes.map((node) => [nameOf(node), node]))
   const branches = branchesOf(trace.edges)
   const placed = new Set<string>()
   const lines: string[] = []
   const place = (node: Node, label: string, first: string, rest: string): void => {
     placed.add(nameOf(node))
-    lines.push(first + label + describe(node, paint))
+    lines.push(first + label + describe(node, paint, showId))
     // Several edges may lead to one node: it stands once, with the words of all.
     const below = new Map<Node, string[]>()
     for (const branch of branches.get(nameOf(node)) ?? []) {
-      const child = nodes.get(branch.name)!
-      if (child.depth !== node.depth + 1 || placed.has(branch.name)) continue
+      const child = nodes.get(branch.name)
+      if (child === undefined || child.depth !== node.depth + 1 || placed.has(branch.name)) continue
       const words = branch.kind === 'equivocates' ? paint.alarm(branch.words) : paint.faint(wordsFor(branch, child))
       below.set(child, [...(below.get(child) ?? []), words])
     }
@@ -90,30 +90,30 @@ function wordsFor({ words, kind }: Branch, child: Node): string {
   return ['deprecated', 'rejected', 'retracted'].includes(lifecycle) ? `${lifecycle} by` : words
 }
 
-function describe(node: Node, paint: Paint): string {
+function describe(node: Node, paint: Paint, showId: ShowId): string {
   switch (node.node) {
-    case 'assertion': return describeAssertion(node, paint)
+    case 'assertion': return describeAssertion(node, paint, showId)
     case 'agent': {
       const trust = node.trust === undefined ? '' : `  trust ${node.trust.toFixed(2)}`
       return `${printable(node.did)}${trust}${node.equivocates ? `  ${paint.alarm('contradicts itself')}` : ''}`
     }
-    case 'source': return `source ${shortId(node.id)}${node.uris.length === 0 ? '' : `  ${printable(node.uris.join(' '))}`}`
-    case 'missing': return `${shortId(node.id)}  ${paint.faint('(not on this node)')}`
+    case 'source': return `source ${showId(node.id)}${node.uris.length === 0 ? '' : `  ${printable(node.uris.join(' '))}`}`
+    case 'missing': return `${showId(node.id)}  ${paint.faint('(not on this node)')}`
   }
 }
 
-function describeAssertion(node: Node & { node: 'assertion' }, paint: Paint): string {
+function describeAssertion(node: Node & { node: 'assertion' }, paint: Paint, showId: ShowId): string {
   const { subject, predicate, object, confidence, lifecycle, agent, note } = node.assertion
-  const id = paint.faint(shortId(node.id))
+  const id = paint.faint(showId(node.id))
   const what = objectText(object)
-  const reason = note === undefined ? '' : `  ${paint.faint(printable(note).slice(0, 80))}`
+  const reason = note === undefined ? '' : `  ${paint.faint(cutText(printable(note), 80))}`
   if (node.record === 'vote') return `${Number(object.value) > 0 ? '+' : ''}${what} by ${shortKey(agent)}  ${id}${reason}`
   if (node.record === 'epoch') return `${paint.strong(what)}${node.superseded === true ? paint.alarm('  superseded') : ''}  ${id}${reason}`
   if (node.record === 'source') return `${paint.strong(what)}  ${id}`
   const votes = node.votes === undefined || node.votes.agree + node.votes.disagree === 0 ? ''
     : `  ${node.votes.agree} for (${round(node.votes.agree_weight)}), ${node.votes.disagree} against (${round(node.votes.disagree_weight)})`
   const gone = node.stands === false ? `  ${paint.alarm(printable(node.why ?? 'does not count'))}` : ''
-  return `${paint.strong(`${printable(subject)}  ${printable(predicate)}  ${what}`)}  ${confidence}  ${lifecycle}  ${shortKey(agent)}${votes}  ${id}${gone}${reason}`
+  return `${paint.strong(`${printable(subject)}  ${printable(predicate)}  ${what}`)}  ${printable(String(confidence))}  ${printable(lifecycle)}  ${shortKey(agent)}${votes}  ${id}${gone}${reason}`
 }
 
 const round = (value: number): string => String(Math.round(value * 100) / 100)

@@ -7,11 +7,12 @@ import { claimedKeyOf, verifyProofFile } from '../client/proofs.ts'
 import { nodeUrlsOf } from '../client/urls.ts'
 import { TLOG_PROOF_BYTES_MAX, verifierKeyOf } from '../merkle/checkpoint.ts'
 import { HASH_BYTES } from '../record/limits.ts'
+import type { ReadOptions } from './connect.ts'
 import type { Console, OutputOptions } from './console.ts'
+import { timeoutOf } from './values.ts'
 import { objectText, printable } from './words.ts'
 
-export interface VerifyOptions extends OutputOptions {
-  readonly url: string
+export interface VerifyOptions extends ReadOptions, OutputOptions {
   readonly key?: string
   readonly id?: string
   readonly realm?: string
@@ -35,7 +36,7 @@ export async function runVerify(what: string, options: VerifyOptions, console: C
   const wanted = options.id ?? (isId ? what : undefined)
   const id = wanted === undefined ? undefined : fromHex(wanted, HASH_BYTES)
   if (wanted !== undefined && id === undefined) throw new DbError('parameter_invalid', '--id: an id has 64 hex digits', { parameter: '--id' })
-  const text = isId ? await httpProofs(nodeUrlsOf(options.url).http, fetch).bundle(what.toLowerCase()) : readProof(what)
+  const text = isId ? await httpProofs(nodeUrlsOf(options.url).http, fetch, timeoutOf(options.timeout)).bundle(what.toLowerCase()) : readProof(what)
   const key = options.key ?? claimedKeyOf(text)
   if (key === undefined) throw new DbError('proof_invalid', 'the proof does not name a node of StemeDB: pass its key with --key')
   const proof = await verifyProofFile(text, {
@@ -59,7 +60,7 @@ export async function runVerify(what: string, options: VerifyOptions, console: C
   }
   if (!pinned) {
     console.err('The node\'s key is the one that the proof names itself. To be sure whose it is, get it from somebody you trust, and pass it:')
-    if (named !== undefined) console.err(`  --key ${verifierKeyOf(head.origin, named)}`)
+    if (named !== undefined) console.err(`  --key ${printable(verifierKeyOf(head.origin, named))}`)
   }
   return EXIT.ok
 }

@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +7,7 @@ import { ByteBuffer } from 'flatbuffers'
 import t, { type Test } from 'tap'
 import WebSocket from 'ws'
 import { errorNameOf } from '../../src/base/error-codes.ts'
+import { EXIT } from '../../src/base/exit-codes.ts'
 import { encodeSubscribe, encodeUnsubscribe, parseFeedFrame, type FeedFrame, type FeedIdentifier, type SubscribeParts } from '../../src/client/feed-frames.ts'
 import { connect, type StemeClient, type StoredAssertion } from '../../src/client/client.ts'
 import { ErrorFrame } from '../../src/fbs/stemedb/error-frame.ts'
@@ -321,6 +322,13 @@ t.test('inline, and the command line', async (t) => {
   t.match(lines.out, / 1 {2}\d{4}-.*a\/1 {2}p {2}1/)
   const watched = await run(['a/2', '--lens', 'recency', '--limit', '1'])
   t.match(watched.out, /a\/2 {2}p {2}2/)
+  const answers = await run(['a/2', '--lens', 'recency', '--limit', '1', '--json'])
+  t.match(JSON.parse(answers.out), { seen_lsn: 3, answers: [{ subject: 'a/2', winner: { lsn: 2 } }] }, 'named as in the answer to a query')
+  if (existsSync('/dev/full')) {
+    const full = spawnSync('bash', ['-c', `"${process.execPath}" "${cliPath}" feed --from-lsn 1 --url ${server.wsUrl} >/dev/full`], { encoding: 'utf8', timeout: 60_000 })
+    t.equal(full.status, EXIT.io, 'what can not be written ends it')
+    t.match(full.stderr, /^stemedb: standard output can not be written: ENOSPC [^\n]*\n$/)
+  }
   t.equal((await run(['--from-lsn', '99'])).code, 1)
 })
 

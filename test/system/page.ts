@@ -28,7 +28,7 @@ export function stepsOf(page: string): Step[] {
 
 /** What is another at every run, or follows from how old the claims are today, is not compared. */
 export const withoutChance = (text: string): string[] => text
-  .replaceAll(/did:key:\w+|z6Mk\w+…/g, 'KEY').replaceAll(/\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{44}/g, '+KEY').replaceAll(/\b[0-9a-f]{12,64}(?![\w.-])/g, 'HEX')
+  .replaceAll(/did:key:\w+|z6Mk\w+…/g, 'KEY').replaceAll(/\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{44}/g, '+KEY').replaceAll(/\b[0-9a-f]{12,64}…?(?![\w.-])/g, 'HEX')
   .replaceAll(/^Made a new agent key.*$/gm, '').replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME').replaceAll(/\d+ µs/g, 'N µs').replaceAll(/of the \d+ assertions/g, 'of the N assertions')
   .replaceAll(/(conflict|certainty) [\d.]+/g, '$1 N').replaceAll(/"conflict_score":[\d.]+/g, '"conflict_score":N').replaceAll(/\d+%/g, 'N%').replaceAll(/--cursor \S+/g, '--cursor C')
   .replaceAll(/(?<![\w.])\d\.\d{1,3}(?![\w.~+-])/g, 'N').replaceAll(/[█▏▎▍▌▋▊▉]+/g, '█').replaceAll(/─+/g, '─').replaceAll(/ +/g, ' ')

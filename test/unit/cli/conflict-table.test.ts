@@ -79,5 +79,5 @@ t.test('explanations', async (t) => {
     considered: [{ id: 'cd'.repeat(32), lsn: 1, hlc: '1', verdict: 'left_out', weight: 0, why: 'Taken \u001b back.' }, { id: 'ab'.repeat(32), lsn: 2, hlc: '2', verdict: 'won', weight: 0.76912, why: 'Best.' }],
     truncated: true, entries_read: 3, claims_read: 2, index_us: 1, read_us: 2, resolve_us: 3, from_cache: false,
   } }))
-  t.strictSame(lines, ['  left out cdcdcdcdcdcd         Taken \ufffd back.', '  won      abababababab  0.769  Best.', '  and more than these 2', '  3 entries and 2 claims read; index 1 µs, reading 2 µs, lens 3 µs'])
+  t.strictSame(lines, ['  left out cdcdcdcdcdcd…         Taken \ufffd back.', '  won      abababababab…  0.769  Best.', '  and more than these 2', '  3 entries and 2 claims read; index 1 µs, reading 2 µs, lens 3 µs'])
 })

@@ -8,20 +8,12 @@ import { renderConfigReference, renderEnvExample, sizeText } from '../../../src/
 import { reportError } from '../../../src/cli/console.ts'
 import { EXIT, exitCodeOf } from '../../../src/base/exit-codes.ts'
 import { nodeSigner } from '../../../src/cli/node-signer.ts'
-import { runCli } from '../../../src/cli/program.ts'
-import { printable } from '../../../src/cli/words.ts'
 import { createSigner } from '../../../src/client/client.ts'
-import { FakeNode } from '../client/fake-node.ts'
+import { encodeReceipt, FakeNode } from '../client/fake-node.ts'
 import { repoRoot } from '../../support/root.ts'
-import { testConsole, type TestConsole } from './test-console.ts'
+import { run, testConsole } from './test-console.ts'
 
 const COMMANDS = ['serve', 'assert', 'query', 'get', 'trace', 'concepts', 'import debian', 'load', 'tune', 'keygen', 'wal inspect', 'wal verify', 'wal cut', 'store verify', 'store rebuild', 'config', 'dashboard']
-
-const run = async (args: readonly string[], stdin = ''): Promise<TestConsole & { code: number }> => {
-  const console = testConsole(stdin)
-  const code = await runCli(args, console)
-  return { ...console, code }
-}
 
 function tempDir(t: Test): string {
   const dir = mkdtempSync(join(tmpdir(), 'stemedb-cli-'))
@@ -66,6 +58,62 @@ t.test('the page of the command line names every command, option and exit code',
   for (const code of Object.values(EXIT)) t.ok(page.includes(`| ${code} |`), `exit code ${code}`)
 })
 
+t.test('a value that breaks a rule of the model is a usage error that names its option', async (t) => {
+  for (const [option, value] of [['--confidence', '2'], ['--source-class', '7'], ['--parent', 'zz'], ['--lifecycle', 'foo'], ['--epoch', '1'], ['--source-hash', 'x'], ['--asserted-at', 'yesterday'],
+    ['--source-uri', 'a\u0001']] as const) {
+    const { code, errLines } = await run(['assert', 'a', 'b', 'c', option, value, '--key-file', '/dev/null/x'])
+    t.equal(code, EXIT.usage, option)
+    t.match(errLines, [new RegExp(`^stemedb: ${option} [^/]*\\[parameter_invalid\\]`)], option)
+  }
+  t.match((await run(['assert', 'a//b', 'b', 'c'])).errLines, [/^stemedb: subject .*\[parameter_invalid\]/])
+})
+
+t.test('a file that breaks off far behind its beginning: all before is stored, told and summed up', async (t) => {
+  const node = await FakeNode.start()
+  const dir = tempDir(t)
+  t.teardown(() => node.stop())
+  const to = ['--url', node.url, '--key-file', join(dir, 'agent.key')]
+  const good = (i: number, more = ''): string => `{"subject":"s/${i}","predicate":"p","object":${i},"confidence":1,"asserted_at":5${more}}`
+  const path = join(dir, 'claims.ndjson')
+  const lines = Array.from({ length: 6000 }, (_, i) => good(i))
+  for (const wrong of ['no JSON', '{"subject":"x"}', `{"subject":"${'x'.repeat(1_100_000)}"}`]) {
+    writeFileSync(path, [...lines, wrong, good(7000)].join('\n'))
+    const { code, outLines, errLines } = await run(['assert', '--file', path, '--json', ...to])
+    t.equal(code, EXIT.failed)
+    t.equal(outLines.length, 6000, 'an ack each')
+    const said = JSON.parse(errLines.at(-1)!) as { error: { message: string, details: object } }
+    t.match(said.error.message, /claims\.ndjson, line 6001.*; lines up to 6000 are stored$/)
+    t.match(said.error.details, { line: 6001, linesDone: 6000 })
+    t.equal(node.stored.size, 6000, 'and no more')
+  }
+  const plain = await run(['assert', '--file', path, ...to])
+  t.match(plain.outLines, [/^0 new, 6000 there already, 0 refused/])
+  writeFileSync(path, `${good(1)}\n\n${good(1, `,"note":"${'x'.repeat(5000)}"`)}\n`)
+  t.match((await run(['assert', '--file', path, ...to])).errLines.at(-1), /line 3: .*lines up to 2 are stored/, 'a blank line is a line')
+})
+
+t.test('a receipt that does not come: what is stored is told all the same', async (t) => {
+  const node = await FakeNode.start()
+  const dir = tempDir(t)
+  t.teardown(() => node.stop())
+  node.onBatch = (batch) => {
+    node.ack({ ...batch, wantsReceipt: false })
+    batch.socket.send(encodeReceipt(batch.requestId, new Uint8Array(32)))
+  }
+  const { code, outLines, errLines } = await run(['assert', 'a', 'b', 'c', '--receipt', '--json', '--url', node.url, '--key-file', join(dir, 'agent.key')])
+  t.equal(code, EXIT.failed)
+  t.match(JSON.parse(outLines[0]!), { status: 'created', lsn: 1 })
+  t.match(JSON.parse(errLines.at(-1)!), { error: { code: 'malformed_frame' } })
+})
+
+t.test('feed: what a lens can not do is refused', async (t) => {
+  for (const option of [['--from-lsn', '1'], ['--tier', '1'], ['--agent', 'x']]) {
+    const { code, errLines } = await run(['feed', 'sky', '--lens', 'recency', ...option, '--url', 'ws://127.0.0.1:1'])
+    t.equal(code, EXIT.usage, option.join(' '))
+    t.match(errLines, [/not for --lens/])
+  }
+})
+
 t.test('wrong command lines are usage errors', async (t) => {
   for (const args of [[], ['bogus'], ['serve', '--bogus', '1'], ['query'], ['get', 'zz'], ['assert', 'a', 'b'], ['assert', '--file', '-', 'a'],
     ['assert', 'a', 'b', 'c', '--type', 'integer'], ['assert', 'a', 'b', 'x', '--type', 'number'], ['assert', 'a', 'b', 'c', '--confidence', 'high'],
@@ -74,6 +122,26 @@ t.test('wrong command lines are usage errors', async (t) => {
     t.equal(code, EXIT.usage, args.join(' '))
     t.ok(errLines.length > 0)
   }
+})
+
+t.test('a wrong command line is told in one line; with --json as JSON', async (t) => {
+  for (const [args, message] of [[['query', 'a', '--limitt', '1'], /--limitt.*--limit\?/], [['bogus'], /bogus/], [['get'], /id/], [['load', '--sign', 'maybe'], /maybe/]] as const) {
+    const json = await run([...args, '--json'])
+    t.strictSame([json.code, json.outLines, json.errLines.length], [EXIT.usage, [], 1], args.join(' '))
+    t.match(JSON.parse(json.errLines[0]!), { error: { code: 'parameter_invalid', message, action: String } })
+    const { errLines } = await run(args)
+    t.match(errLines, [/^stemedb: [^\n]*\[parameter_invalid\]\. [^\n]*$/])
+    t.match(errLines[0], message)
+  }
+  t.match((await run(['wal'])).errLines.join('\n'), /Usage: stemedb wal/, 'a command is missing: help')
+  t.match(JSON.parse((await run(['wal', '--json'])).errLines[0]!), { error: { code: 'parameter_invalid' } })
+})
+
+t.test('--json prints one object a line, or is refused', async (t) => {
+  const { outLines } = await run(['dashboard', '--json'])
+  t.strictSame([outLines.length, outLines[0]!.includes('\n')], [1, false])
+  t.match(JSON.parse(outLines[0]!), { uid: 'stemedb' })
+  t.equal((await run(['config', 'markdown', '--json'])).code, EXIT.usage)
 })
 
 t.test('a wrong setting: exit code 78, one line', async (t) => {
@@ -115,6 +183,11 @@ t.test('keys: made once, private, the same agent everywhere', async (t) => {
   chmodSync(keyFile, 0o640)
   t.equal((await run(['assert', 'a', 'b', 'c', '--key-file', keyFile, '--url', 'ws://127.0.0.1:1'])).code, EXIT.config, 'readable by others')
   t.equal((await run(['assert', 'a', 'b', 'c', '--key-file', join(dir, 'new.key'), '--url', 'ws://127.0.0.1:1'])).code, EXIT.unavailable)
+  for (const path of ['/dev/null/x', join(keyFile, 'below', 'a', 'file'), join(dir, 'x'.repeat(300))]) {
+    const { code, errLines } = await run(['assert', 'a', 'b', 'c', '--key-file', path, '--url', 'ws://127.0.0.1:1'])
+    t.equal(code, EXIT.config, path)
+    t.match(errLines, [/can not be made: E[A-Z]+;.*--key-file.*\[config_invalid\].*docs\/reference\/cli\.md/])
+  }
 })
 
 t.test('assert: one, and files of JSON lines', async (t) => {
@@ -138,14 +211,11 @@ t.test('assert: one, and files of JSON lines', async (t) => {
   writeFileSync(path, `${lines}{"subject":"c","object":1}\n`)
   const bad = await run(['assert', '--file', path, ...to])
   t.equal(bad.code, EXIT.failed)
-  t.match(bad.errLines.join(), /line 4.*\[field_missing\]/)
+  t.match(bad.errLines.join(), /line 4.*lines up to 3 are stored \[field_missing\]/)
+  t.match(bad.outLines, [/^2 new, 0 there already, 0 refused/], 'what is stored is summed up')
   t.equal((await run(['assert', '--file', join(dir, 'none'), ...to])).code, EXIT.usage)
   node.onBatch = (batch) => node.refuse(batch, 'signature_invalid')
   const refused = await run(['assert', 'sky', 'colour', 'red', ...to])
   t.equal(refused.code, EXIT.failed)
   t.match(refused.errLines.join(), /\[signature_invalid\]/)
-})
-
-t.test('text of strangers does not drive the terminal', async (t) => {
-  t.equal(printable('a\u001b[2Jb\r\nc\u0007'), 'a\ufffd[2Jb c\ufffd')
 })
