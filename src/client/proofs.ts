@@ -1,17 +1,17 @@
-import { verifyAsync } from '@noble/ed25519'
 import { bytesEqual, fromHex, toHex } from '../base/bytes.ts'
 import { DbError } from '../base/errors.ts'
 import {
   isSignedBy, isTlogProof, nodeIdOfOrigin, originOf, parseCheckpoint, parseTlogProof, parseVerifierKey, fromBase64, type Checkpoint, type TreeHead,
 } from '../merkle/checkpoint.ts'
-import { verifyInclusion } from '../merkle/proof.ts'
-import { batchMessage, realmHashOf, singleMessage } from '../merkle/signed-message.ts'
+import { REALM_LENGTH_MAX, realmHashOf } from '../merkle/signed-message.ts'
+import { hexBytes, membersOf, signedMessageOf } from '../merkle/statement.ts'
 import { verifyTlogConsistency, verifyTlogInclusion } from '../merkle/tlog.ts'
 import type { Assertion } from '../record/assertion.ts'
 import { assertionIdOf, initHash } from '../record/claim.ts'
-import { HASH_BYTES } from '../record/limits.ts'
+import { HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
 import { decodeAssertion } from '../wire/assertion.codec.ts'
 import { verifyBuffer } from '../wire/verifier.ts'
+import { verifyEd25519 } from './ed25519.ts'
 
 /**
  * What a client checks by itself: signed tree heads, inclusion, consistency, and proof files (docs/formats/tlog.md). Nothing of a node is
@@ -40,15 +40,6 @@ const invalid = (why: string): never => {
   throw new DbError('proof_invalid', why)
 }
 
-/** A wrong key or signature is false, not an error. */
-async function verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
-  try {
-    return await verifyAsync(signature, message, publicKey)
-  } catch {
-    return false
-  }
-}
-
 /**
  * The tree head that a checkpoint states, if the node with this key signed it.
  * @param realm where given, the log must be of this realm
@@ -59,7 +50,7 @@ export async function verifyCheckpoint(text: string, key: TrustedKey, realm?: st
   const checkpoint = parseCheckpoint(text) ?? invalid('this is no checkpoint')
   const wanted = realm === undefined ? origin : originOf(realm, publicKey)
   if (wanted !== undefined && checkpoint.origin !== wanted) invalid(`the checkpoint is of the log ${checkpoint.origin}, not of ${wanted}`)
-  if (!await isSignedBy(checkpoint, publicKey, verify)) invalid('the checkpoint is not signed by this key')
+  if (!await isSignedBy(checkpoint, publicKey, verifyEd25519)) invalid('the checkpoint is not signed by this key')
   return checkpoint
 }
 
@@ -76,24 +67,16 @@ export interface SignatureProof {
   readonly path?: readonly string[]
 }
 
-/** Whether the agent that is named signed the assertion with this id, alone or in a batch. Takes anything, and never throws. */
+/** Whether the agent that is named signed the assertion with this id, alone or in a batch. Takes any JSON value, whatever the type says, and never throws. */
 export async function verifySignatureProof(proof: SignatureProof): Promise<boolean> {
-  const id = hexBytes(proof.id, HASH_BYTES)
-  const agent = hexBytes(proof.agent, HASH_BYTES)
-  const signature = hexBytes(proof.signature, 64)
-  if (id === undefined || agent === undefined || signature === undefined || typeof proof.realm !== 'string') return false
-  const realmHash = realmHashOf(proof.realm)
-  if (proof.signed_by === 'assertion') return verify(agent, singleMessage(realmHash, id), signature)
-  const { index, count, path } = proof
-  const root = hexBytes(proof.root, HASH_BYTES)
-  const hashes = Array.isArray(path) ? path.map((hash) => hexBytes(hash, HASH_BYTES)) : [undefined]
-  if (proof.signed_by !== 'batch' || root === undefined || hashes.includes(undefined) || typeof index !== 'number' || typeof count !== 'number') return false
-  const joined = new Uint8Array(hashes.length * HASH_BYTES)
-  hashes.forEach((hash, i) => joined.set(hash!, i * HASH_BYTES))
-  return verifyInclusion(id, index, count, joined, root) && verify(agent, batchMessage(realmHash, count, root), signature)
+  const { id: idText, agent: agentText, signature: signatureText, realm, signed_by: signedBy } = membersOf(proof)
+  const id = hexBytes(idText, HASH_BYTES)
+  const agent = hexBytes(agentText, HASH_BYTES)
+  const signature = hexBytes(signatureText, SIGNATURE_BYTES)
+  if (id === undefined || agent === undefined || signature === undefined || typeof realm !== 'string' || realm.length > REALM_LENGTH_MAX) return false
+  const message = signedMessageOf(signedBy, proof, id, realmHashOf(realm))
+  return message !== undefined && verifyEd25519(agent, message, signature)
 }
-
-const hexBytes = (value: unknown, bytes: number): Uint8Array | undefined => (typeof value === 'string' ? fromHex(value, bytes) : undefined)
 
 /** What a proof file proves. */
 export interface VerifiedProof {

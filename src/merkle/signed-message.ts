@@ -23,7 +23,10 @@ export const SINGLE_ID_OFFSET = SINGLE_TAG.length + HASH_BYTES
 export const BATCH_COUNT_OFFSET = BATCH_TAG.length + HASH_BYTES
 export const BATCH_ROOT_OFFSET = BATCH_COUNT_OFFSET + 4
 
-/** Hash of a realm's name: BLAKE3("stemedb.realm.v1\0" ‖ realm in UTF-8). A name has at most 255 characters. */
+/** UTF-16 units of a realm's name. */
+export const REALM_LENGTH_MAX = 255
+
+/** Hash of a realm's name: BLAKE3("stemedb.realm.v1\0" ‖ realm in UTF-8). A name has at most {@link REALM_LENGTH_MAX} characters. */
 export function realmHashOf(realm: string): Uint8Array {
   return blake3(concatBytes(REALM_TAG, new TextEncoder().encode(realm)))
 }

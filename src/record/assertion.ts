@@ -10,6 +10,8 @@ export const LIFECYCLES = Object.freeze(
   ['proposed', 'under_review', 'approved', 'deprecated', 'rejected', 'retracted'] as const,
 )
 export type Lifecycle = (typeof LIFECYCLES)[number]
+/** Who says so says something no longer. */
+export const TAKEN_BACK: ReadonlySet<Lifecycle> = new Set<Lifecycle>(['deprecated', 'rejected', 'retracted'])
 
 /** Kinds of an object; the number in formats is the place here plus 1 (0 is reserved: null is refused). */
 export const OBJECT_KINDS = Object.freeze(['text', 'number', 'boolean', 'reference'] as const)

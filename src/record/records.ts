@@ -4,7 +4,7 @@
  */
 import { fromHex, toHex } from '../base/bytes.ts'
 import { DbError } from '../base/errors.ts'
-import type { Assertion, Lifecycle, SourceClass } from './assertion.ts'
+import { TAKEN_BACK, type Assertion, type Lifecycle, type SourceClass } from './assertion.ts'
 import { blake3 } from './blake3.ts'
 import {
   ALIASED_BYTES_MAX, EPOCH_NAME_BYTES_MAX, HASH_BYTES, SOURCE_CONTENT_BYTES_MAX, SOURCE_PIECES_MAX, SOURCE_PIECE_BYTES_MAX,
@@ -126,8 +126,7 @@ function parse(fields: RecordFields): StemeRecord | string {
   return 'there are no records of such a subject'
 }
 
-const WITHDRAWING: ReadonlySet<Lifecycle> = new Set<Lifecycle>(['deprecated', 'rejected', 'retracted'])
-const isWithdrawn = ({ lifecycle }: RecordFields): boolean => WITHDRAWING.has(lifecycle)
+const isWithdrawn = ({ lifecycle }: RecordFields): boolean => TAKEN_BACK.has(lifecycle)
 
 /** The hash behind `prefix`, in lower case: the same thing must not have two subjects. */
 function hashBehind(prefix: string, subject: string): Uint8Array | undefined {

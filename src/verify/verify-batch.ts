@@ -2,6 +2,7 @@ import { ERROR_CODES } from '../base/error-codes.ts'
 import { blake3Kernel } from '../merkle/blake3.ts'
 import { BATCH_COUNT_OFFSET, BATCH_ROOT_OFFSET, SINGLE_ID_OFFSET, batchMessage, singleMessage } from '../merkle/signed-message.ts'
 import { rootOfIdsInto } from '../merkle/tree.ts'
+import { checkKeyAt } from '../record/ed25519-rules.ts'
 import { AGENT_BYTES, HASH_BYTES } from '../record/limits.ts'
 import { recordProblem } from '../record/records.ts'
 import { assertionOfView } from '../wire/assertion.codec.ts'
@@ -9,7 +10,7 @@ import { AssertionView, isRecordSubjectAt } from '../wire/assertion-view.ts'
 import { BATCH_FLAG_RECEIPT, BatchView, peekRequestId } from '../wire/batch.codec.ts'
 import { claimFaultField, claimIdInto, claimIdsInto } from '../wire/claim-id.ts'
 import { verifyBuffer, verifyFault } from '../wire/verifier.ts'
-import { checkKeyAt, verifySignatureAt } from './ed25519.ts'
+import { verifySignatureAt } from './ed25519.ts'
 
 const BATCH_EMPTY = ERROR_CODES.batch_empty.number
 const BATCH_TOO_LARGE = ERROR_CODES.batch_too_large.number

@@ -1,13 +1,14 @@
 import t from 'tap'
 import { toHex } from '../../../src/base/bytes.ts'
-import { realmHashOf } from '../../../src/merkle/signed-message.ts'
+import { realmHashOf, singleMessage } from '../../../src/merkle/signed-message.ts'
 import { verifyEquivocation, verifyStatement, type EquivocationJson, type StatementJson } from '../../../src/merkle/statement.ts'
 import type { EquivocationsDocument } from '../../../src/query/kinds/equivocations.ts'
 import { QUERY_EQUIVOCATIONS } from '../../../src/query/kinds/registry.ts'
-import { agentFromText } from '../../../src/record/agent-key.ts'
-import { hashReady } from '../../../src/record/claim.ts'
+import { agentFromText, agentToDidKey } from '../../../src/record/agent-key.ts'
+import { assertionToJson } from '../../../src/record/assertion.json.ts'
+import { assertionIdOf, hashReady } from '../../../src/record/claim.ts'
 import { hlcOf } from '../../../src/base/hlc.ts'
-import { verifySignature as verdictOf } from '../../../src/verify/ed25519.ts'
+import { signMessage, verifySignature as verdictOf } from '../../../src/verify/ed25519.ts'
 import { askDocument, executorOver, refusalOf } from './document-ask.ts'
 import { NOW_MS, TestLog, agent, claim } from './test-log.ts'
 
@@ -66,6 +67,60 @@ t.test('two statements that may both stand are no proof', async (t) => {
   log.append([dose(1), claim({ object: { kind: 'number', value: 2 }, assertedAtMs: NOW_MS + 1 }), claim({ predicate: 'price', object: { kind: 'number', value: 2 } })], 'singly')
   const document = askDocument<EquivocationsDocument>(executorOver(log), pair)
   t.match(document, { claims: 2, equivocations: { length: 0 }, agents: { length: 0 }, truncated: false })
+})
+
+/** The statement that a claim is, signed by itself. */
+const statementOf = (assertion: ReturnType<typeof claim>): StatementJson => {
+  const id = assertionIdOf(assertion)
+  const signature = signMessage(agent.secretKey, singleMessage(realm, id))
+  return { id: toHex(id), signed_by: 'assertion', signature: toHex(signature), assertion: assertionToJson(assertion) }
+}
+
+const pairOf = (first: ReturnType<typeof claim>, second: ReturnType<typeof claim>): EquivocationJson => ({
+  agent: agentToDidKey(first.agent), asserted_at: first.assertedAtMs, same_source: true, statements: [statementOf(first), statementOf(second)],
+})
+
+t.test('an honest key is proven to be no equivocator: a proof holds to what a node leaves out', async (t) => {
+  const first = dose(1)
+  const second = dose(2)
+  t.ok(isProven(pairOf(first, second)), 'the tooth')
+  const later = { ...second, parent: assertionIdOf(first) }
+  const takenBack = (['deprecated', 'rejected', 'retracted'] as const).map((lifecycle) => ({ ...second, lifecycle }))
+  for (const openly of [later, ...takenBack]) {
+    t.notOk(isProven(pairOf(first, openly)), `parent ${openly.parent !== undefined}, ${openly.lifecycle}`)
+    t.notOk(isProven(pairOf(openly, first)), 'the other way round')
+    const log = new TestLog()
+    log.append([first, openly], 'singly')
+    t.match(askDocument<EquivocationsDocument>(executorOver(log), pair), { claims: 2, equivocations: { length: 0 } }, 'nor does the node say so')
+  }
+  t.ok(isProven(pairOf(first, { ...second, parent: new Uint8Array(32).fill(1) })), 'a parent that is neither excuses nothing')
+  t.ok(isProven(pairOf({ ...first, lifecycle: 'approved' }, second)), 'approval is no withdrawal')
+})
+
+t.test('anything is taken for a proof, and nothing throws', async (t) => {
+  const found = pairOf(dose(1), dose(2))
+  const [a, b] = found.statements
+  t.ok(isProven(found))
+  const odd = [undefined, null, 7, 'text', true, [], {}, [null]]
+  const batch = { index: 0, count: 1, root: a.id, path: [] }
+  const statements = [
+    ...odd, ...Object.keys(a).flatMap((member) => odd.map((value) => ({ ...a, [member]: value }))),
+    ...Object.keys(batch).flatMap((member) => odd.map((value) => ({ ...a, signed_by: 'batch', batch: { ...batch, [member]: value } }))),
+    ...odd.map((value) => ({ ...a, signed_by: 'batch', batch: value })),
+    ...['subject', 'predicate', 'object', 'confidence', 'agent', 'asserted_at'].flatMap((member) => odd.map((value) => ({ ...a, assertion: { ...a.assertion, [member]: value } }))),
+  ]
+  const proofs = [...odd, ...odd.map((value) => ({ statements: value })), { statements: [a, b, b] }, { statements: [a] }, ...statements.map((statement) => ({ statements: [statement, b] }))]
+  for (const proof of proofs) t.equal(isProven(proof as unknown as EquivocationJson), false, JSON.stringify(proof)?.slice(0, 200))
+})
+
+t.test('a signature under a weak key proves nothing, whatever the library says of it', async (t) => {
+  const weak = new Uint8Array(32)
+  weak[0] = 1
+  const forged = (value: number): StatementJson => {
+    const assertion = { ...dose(value), agent: weak }
+    return { ...statementOf(assertion), signature: `01${'00'.repeat(63)}` }
+  }
+  t.notOk(verifyEquivocation({ ...pairOf(dose(1), dose(2)), statements: [forged(1), forged(2)] }, realm, () => true))
 })
 
 t.test('bounded, as of a moment, and refused where it is incomplete', async (t) => {

@@ -4,9 +4,11 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { concatBytes, fromHex } from '../../../src/base/bytes.ts'
 import { ERROR_CODES, errorNameOf } from '../../../src/base/error-codes.ts'
+import { verifyEd25519 } from '../../../src/client/ed25519.ts'
 import { batchMessage, realmHashOf, singleMessage } from '../../../src/merkle/signed-message.ts'
 import { rootOfIds } from '../../../src/merkle/tree.ts'
-import { checkKey, signMessage, verifySignature, verifySignatureAt } from '../../../src/verify/ed25519.ts'
+import { checkKey } from '../../../src/record/ed25519-rules.ts'
+import { signMessage, verifySignature, verifySignatureAt } from '../../../src/verify/ed25519.ts'
 import { keyPairOfSeed } from '../../../src/verify/keys.ts'
 import { recordFault } from '../../support/fault-record.ts'
 import { repoRoot } from '../../support/root.ts'
@@ -76,6 +78,12 @@ t.test('golden verdicts, single and out of a bigger shared buffer', async (t) =>
     shared.set(bytesOf(signature), 37)
     const code = verifySignatureAt(shared, 5, shared, 37, bytesOf(message))
     t.equal(code === 0 ? 'ok' : errorNameOf(code), verdict, `${name}, shared`)
+  }
+})
+
+t.test('a client has the same verdicts, in plain JavaScript', async (t) => {
+  for (const { name, publicKey, message, signature, verdict } of golden) {
+    counted(t, keys, await verifyEd25519(bytesOf(publicKey), bytesOf(message), bytesOf(signature)), verdict === 'ok', name)
   }
 })
 
