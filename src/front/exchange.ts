@@ -207,7 +207,8 @@ export class Exchange {
       this.#writeHead(res, status, headers)
       // Its arguments stay away: it takes an undefined length for one.
       if (body === undefined) return void res.endWithoutBody()
-      if (!this.#head) return void res.end(body, closeConnection)
+      // A HEAD behind which the connection must go is not told the length: endWithoutBody() says that it closes, and does not.
+      if (!this.#head || closeConnection) return void res.end(this.#head ? '' : body, closeConnection)
       res.writeHeader('content-length', String(typeof body === 'string' ? Buffer.byteLength(body) : body.length))
       res.endWithoutBody()
     })

@@ -27,6 +27,7 @@ import { handleConcepts, handleEquivocations, handleTrace } from './trace-handle
 import {
   handleAlias, handleAliases, handleEpoch, handleEpochs, handleOutcome, handleSource, handleSourceByHash, handleSources, handleTrust, handleVote, handleVotes,
 } from './record-handlers.ts'
+import { framingFault, targetFault } from './request-faults.ts'
 import { RequestIds } from './request-ids.ts'
 import { matchRoute, type OperationId, type Route } from './routes.ts'
 import type { SlotTable } from './slots.ts'
@@ -139,7 +140,12 @@ export class HttpEndpoint implements ExchangeHost {
     const method = req.getMethod().toUpperCase()
     const match = matchRoute(method, req.getUrl())
     const route = match.kind === 'found' ? match.route : NO_ROUTE
-    const exchange = this.#open(res, req, route)
+    const framing = framingFault(req, method)
+    // With a body without end, the connection is cut behind the answer.
+    const exchange = this.#open(res, req, route, framing === undefined ? bodyBytesOf(req) : Infinity)
+    if (framing !== undefined) return this.#answerLast(exchange, framing)
+    const fault = targetFault(req)
+    if (fault !== undefined) return exchange.problem(fault)
     if (match.kind === 'none') return exchange.problem(new DbError('not_found', 'no such path'))
     if (match.kind === 'method') return this.#answerMethod(exchange, method, match.allow)
     if (this.#openCount - this.#arriving.count - this.#streams.size > this.#options.config.httpRequestsMax && route.always !== true) {
@@ -152,7 +158,7 @@ export class HttpEndpoint implements ExchangeHost {
   /** Answers an upgrade that is refused. */
   refuseUpgrade(res: HttpResponse, req: HttpRequest, error: DbError): void {
     const route = matchRoute('GET', req.getUrl())
-    this.#open(res, req, route.kind === 'found' ? route.route : NO_ROUTE).problem(error)
+    this.#open(res, req, route.kind === 'found' ? route.route : NO_ROUTE, bodyBytesOf(req)).problem(error)
   }
 
   commonHeaders(exchange: Exchange): Headers {
@@ -181,7 +187,7 @@ export class HttpEndpoint implements ExchangeHost {
     this.#admission.refused(error.code)
   }
 
-  #open(res: HttpResponse, req: HttpRequest, route: Route): Exchange {
+  #open(res: HttpResponse, req: HttpRequest, route: Route, bodyBytes: number): Exchange {
     const { metrics } = this.#options
     const counted = this.#admission.rate.on && WRITES.has(route.operationId)
     const exchange = new Exchange(res, this, {
@@ -190,12 +196,20 @@ export class HttpEndpoint implements ExchangeHost {
       address: counted ? addressKey(res.getRemoteAddress()) : '',
       who: this.#handlerParts.auditor.mode === 'off' ? undefined : whoOf(req.getHeader('x-agent-id'), addressText(res.getRemoteAddressAsText())),
       head: req.getMethod() === 'head',
-      bodyBytes: bodyBytesOf(req),
+      bodyBytes,
     })
     this.#routes.set(exchange, route)
     this.#openCount++
     metrics.set('http_requests_in_flight', this.#openCount)
     return exchange
+  }
+
+  /**
+   * Answers a request behind which nobody knows what comes. Not at once: uWebSockets would go on to what it takes for the next request of
+   * the same packet, whatever becomes of the connection. While an answer is owed, it cuts the connection there.
+   */
+  #answerLast(exchange: Exchange, error: DbError): void {
+    this.#options.clock.timer(0, () => exchange.problem(error))
   }
 
   #answerMethod(exchange: Exchange, method: string, allow: string): void {
