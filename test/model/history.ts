@@ -49,7 +49,7 @@ const AGES_MS: readonly number[] = [0, 0, 0, HOUR_MS, DAY_MS, 20 * DAY_MS, 200 *
 const PAUSES_MS: readonly number[] = [0, 0, 1, 5, HOUR_MS, DAY_MS, 15 * DAY_MS, 90 * DAY_MS]
 const VOTES: readonly number[] = [1, 1, 0.5, 0.25, -0.25, -0.5, -1, 0]
 /** What may happen next, as often as it stands here. */
-const KINDS = ['assert', 'assert', 'assert', 'assert', 'assert', 'assert', 'restate', 'contradict', 'change', 'change', 'vote', 'vote', 'epoch', 'outcome', 'outcome', 'alias', 'withdraw', 'rule', 'rule'] as const
+const KINDS = ['assert', 'assert', 'assert', 'assert', 'assert', 'assert', 'restate', 'change', 'change', 'vote', 'vote', 'epoch', 'outcome', 'outcome', 'alias', 'withdraw', 'rule', 'rule'] as const
 
 /** Makes one history from one seed. */
 class Author {
@@ -96,7 +96,6 @@ class Author {
     switch (this.#pick(KINDS)) {
       case 'assert': return [this.#claim(width)]
       case 'restate': return this.#restatement()
-      case 'contradict': return this.#contradiction()
       case 'change': return this.#change()
       case 'vote': return this.#vote()
       case 'epoch': return this.#epoch()
@@ -137,22 +136,11 @@ class Author {
     return [this.#assertion({ ...assertion, confidence: this.#pick(CONFIDENCES), ...this.#below(2) === 0 && { parent: idBytes(first) } })]
   }
 
-  /** Another thing, by the same agent of the same time: as if it had not spoken, or as a version of something else that it has said. */
-  #contradiction(): Assertion[] {
-    const first = this.#find(isClaim)
-    if (first === undefined) return []
-    const { parent: _parent, ...said } = first.assertion
-    const own = this.#find(({ assertion: { agent, subject, predicate } }) => agent === said.agent && subject === said.subject && predicate === said.predicate)
-    return [{
-      ...said, object: this.#pick(OBJECTS), confidence: this.#pick(CONFIDENCES), sourceClass: this.#below(6) as SourceClass,
-      ...own !== undefined && this.#below(2) === 0 && { parent: idBytes(own) },
-    }]
-  }
-
   /** Another stage of its life, or another version; by the same agent mostly, and of the same pair mostly. */
   #change(): Assertion[] {
     const old = this.#find(isClaim)
     if (old === undefined) return []
+    if (this.#below(6) === 0) return [this.#contradiction(old)]
     const { assertion } = old
     const change = this.#assertion({
       ...assertion, parent: idBytes(old), lifecycle: this.#pick(LIFECYCLES),
@@ -162,6 +150,15 @@ class Author {
     })
     // The time is the agent's choice: to date a change back is how one would hide that one said two things at once.
     return [this.#below(4) === 0 ? { ...change, assertedAtMs: assertion.assertedAtMs } : change]
+  }
+
+  /** Another thing, by the same agent of the same time: as if it had not spoken, or as a version of something else that it has said. */
+  #contradiction({ assertion: { parent: _parent, ...said } }: Accepted): Assertion {
+    const own = this.#find(({ assertion: { agent, subject, predicate } }) => agent === said.agent && subject === said.subject && predicate === said.predicate)
+    return {
+      ...said, object: this.#pick(OBJECTS), confidence: this.#pick(CONFIDENCES), sourceClass: this.#below(6) as SourceClass,
+      ...own !== undefined && this.#below(2) === 0 && { parent: idBytes(own) },
+    }
   }
 
   #vote(): Assertion[] {
