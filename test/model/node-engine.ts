@@ -15,6 +15,11 @@ export type Answered = Pick<Shown, 'refused' | 'detail' | 'listed'> & {
 
 const namesOf = (bits: number, names: readonly string[], firstBit: number): string => names.filter((_, i) => (bits >> i + firstBit & 1) === 1).join(',')
 
+/** What is left of a question over HTTP: there is no empty prefix, which asks for the order of the index. */
+export function overHttp({ subject, prefix, ...rest }: Question): Question {
+  return subject === '' ? rest : { ...rest, ...subject !== undefined && { subject }, ...prefix !== undefined && { prefix } }
+}
+
 /** A question of the model as parameters of `GET /v1/query`. */
 export function parametersOf(question: Question, minLsn: number): URLSearchParams {
   const { subject, predicate, lens, agent, source, epoch, lifecycles, tiers, fromHlc, untilHlc, assertedFromMs, assertedUntilMs, confidenceMin, object, asOfHlc, tolerance, aliases } = question

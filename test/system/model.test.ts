@@ -11,7 +11,7 @@ import { ESCALATION_COUNT, HALF_LIFE_DAYS } from '../model/engine.ts'
 import { historyOf, type Accepted } from '../model/history.ts'
 import { answersOf, listOf, worldOf, type Question } from '../model/model.query.ts'
 import type { Moment } from '../model/model.values.ts'
-import { NodeEngine, type Answered } from '../model/node-engine.ts'
+import { NodeEngine, overHttp, type Answered } from '../model/node-engine.ts'
 import { Questions } from '../model/questions.ts'
 import { startServer } from '../support/server.ts'
 
@@ -77,8 +77,9 @@ class NodeTrial {
     }
   }
 
-  async #check(question: Question): Promise<Answered> {
+  async #check(given: Question): Promise<Answered> {
     this.questions++
+    const question = overHttp(given)
     const answer = await this.#node.ask(question)
     const differenceTo = (world: readonly Accepted[]): string | undefined =>
       differenceBetween(answer as Parameters<typeof differenceBetween>[0], answersOf(question, this.#momentOf(question, world)))
@@ -88,8 +89,9 @@ class NodeTrial {
     return answer
   }
 
-  async #checkList(question: Question): Promise<void> {
+  async #checkList(given: Question): Promise<void> {
     this.questions++
+    const question = overHttp(given)
     const { refused, detail, listed } = await this.#node.ask({ ...question, lens: 'none' })
     const expected = listOf(question, this.#momentOf(question, this.#world))
     if (refused !== '' || listed.join() !== expected.join()) this.faults.push(`list ${shown(question)}: ${refused} ${detail} ${listed.length} ids, expected ${expected.length}`)
