@@ -29,7 +29,7 @@ export const ERROR_CODES = Object.freeze({
   malformed_frame: code(2, 400, 'fail', false, 'Malformed frame', 'Send a FlatBuffers buffer as docs/formats/wire.md describes it.'),
   malformed_json: code(3, 400, 'fail', false, 'Malformed JSON', 'Send valid UTF-8 JSON.'),
   field_missing: code(4, 400, 'fail', false, 'Field missing', 'Set the field that the pointer names.'),
-  field_invalid: code(5, 400, 'fail', false, 'Field invalid', 'Correct the field that the pointer names.'),
+  field_invalid: code(5, 400, 'fail', false, 'Field invalid', 'Correct the field that the pointer names. Where none is named, look at /asserted_at first: it may be ahead of the node\'s clock by hlcDriftMaxMs at most, one minute by default.'),
   field_too_long: code(6, 400, 'fail', false, 'Field too long', 'Shorten the field; docs/reference/limits.md has every limit.'),
   object_null: code(7, 422, 'fail', false, 'Object is null', 'A claim needs an object: text, number, boolean or reference. To take a claim back, assert it with lifecycle "retracted".'),
   text_not_utf8: code(8, 400, 'fail', false, 'Text is not valid UTF-8', 'Send valid UTF-8 without surrogates.'),

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Disk } from '../../../src/base/disk.ts'
+import { explainingPaths, onDisk } from '../../../src/base/disk-files.ts'
 import { nodeDisk } from '../../../src/base/disk-node.ts'
 import { errnoOf } from '../../../src/base/errors.ts'
 
@@ -65,6 +66,18 @@ for (const [name, disk] of Object.entries(disks)) {
     t.ok(disk.freeBytes(dir) > 0)
   })
 }
+
+t.test('node: what may not be looked at is not taken for absent', async (t) => {
+  const path = join(t.testdir({ file: 'x' }), 'file', 'MANIFEST')
+  t.throws(() => nodeDisk.exists(path), { code: 'ENOTDIR' })
+  const work = async (): Promise<unknown> => onDisk('looking', path, () => nodeDisk.exists(path))
+  await t.rejects(work(), { code: 'io_error' })
+  await t.rejects(explainingPaths(work), { code: 'config_invalid', message: /MANIFEST.*a file stands where a folder must be/, details: { errno: 'ENOTDIR', path } })
+  const denied = async (): Promise<never> => { throw Object.assign(new Error("EACCES: permission denied, open '/x'"), { code: 'EACCES' }) }
+  await t.rejects(explainingPaths(denied), { code: 'config_invalid', message: /'\/x'; run it as the node's user/ })
+  const failing = async (): Promise<never> => { throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' }) }
+  await t.rejects(explainingPaths(failing), { code: 'EIO' }, 'the disk itself is another matter')
+})
 
 t.test('node: files and folders are for their owner only', async (t) => {
   const dir = t.testdir()

@@ -1,8 +1,9 @@
-import { chmodSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { toHex } from '../../../src/base/bytes.ts'
 import { isDbError } from '../../../src/base/errors.ts'
+import { systemSecrets } from '../../../src/base/random.ts'
 import { signMessage, verifySignature } from '../../../src/verify/ed25519.ts'
 import { keyPairOfSeed, loadOrCreateKeyPair, newSeed, readKeyFile, writeKeyFile } from '../../../src/verify/keys.ts'
 
@@ -68,4 +69,9 @@ t.test('a node makes its key once', async (t) => {
   const path = join(t.testdir(), 'node.key')
   const first = loadOrCreateKeyPair(path)
   t.same(loadOrCreateKeyPair(path), first)
+  const mustBeThere = (): never => { throw new Error('a key is missing') }
+  t.same(loadOrCreateKeyPair(path, systemSecrets, mustBeThere), first)
+  const absent = join(t.testdir(), 'node.key')
+  t.throws(() => loadOrCreateKeyPair(absent, systemSecrets, mustBeThere), /a key is missing/)
+  t.notOk(existsSync(absent), 'none was made')
 })

@@ -172,6 +172,8 @@ t.test('no space for the copy: nothing is out of its place', async (t) => {
   isCut(t, damage, disk, 'with space again')
 })
 
+const textOf = (error: unknown): string => error instanceof Error ? error.message : 'no error'
+
 interface Trials { interrupted: number, wrong: number }
 
 /** Ends the cut at each of its calls, by a kill and by a power cut, starts a node on what is left, and cuts again. */
@@ -186,13 +188,13 @@ function interruptEverywhere(t: Test, damage: Damage, modules: typeof cutting): 
       const death = thrown(() => modules.applyCut(faulty, DIR, plan))
       if (death === undefined && faulty.calls.length < n) break
       if (death === undefined) continue
-      if (!(death instanceof ProcessDied)) t.fail(String(death))
+      if (!(death instanceof ProcessDied)) t.fail(textOf(death))
       for (let seed = 0; seed < 6; seed++) {
         trials.interrupted++
         const left = seed === 0 ? disk.clone() : disk.crash(seededRandom(n * 100 + seed))
         const lost = thrown(() => afterDeath(damage, before, left, modules))
         if (lost !== undefined) trials.wrong++
-        if (lost !== undefined && modules === cutting) t.fail(`${fault} at ${n}, seed ${seed}: ${String(lost)}`)
+        if (lost !== undefined && modules === cutting) t.fail(`${fault} at ${n}, seed ${seed}: ${textOf(lost)}`)
       }
     }
   }
@@ -209,9 +211,9 @@ function afterDeath(damage: Damage, before: MemoryDisk, left: MemoryDisk, module
     const isUntouched = !left.list(DIR).some((name) => name.includes('.wal.cut-'))
     if (found !== lastLsn && !isUntouched) throw new Error(`a start between gives ${found} of ${lastLsn}`)
   })
-  if (refused !== undefined && codeOf(refused) !== 'wal_corrupt') throw refused
+  if (refused !== undefined && codeOf(refused) !== 'wal_corrupt') throw new Error(textOf(refused))
   const done = thrown(() => modules.applyCut(left, DIR, modules.planCut(left, DIR, damage.at)))
-  if (done !== undefined && (codeOf(done) !== 'parameter_invalid' || !/nothing to cut/.test(String(done)))) throw done
+  if (done !== undefined && (codeOf(done) !== 'parameter_invalid' || !/nothing to cut/.test(textOf(done)))) throw new Error(textOf(done))
   nothingDestroyed(before, left, 'at the end')
   const found = recoverWal(left, DIR, options).lastLsn
   if (found !== lastLsn) throw new Error(`${found} of ${lastLsn}`)
