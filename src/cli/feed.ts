@@ -35,9 +35,9 @@ export async function runFeed(subject: string | undefined, options: FeedOptions,
     ...(subject === undefined ? {} : options.prefix === true ? { prefix: subject } : { subject }),
     ...(predicate === undefined ? {} : { predicate }), ...(agent === undefined ? {} : { agent }), tiers: tiersOf(options.tier),
   }
-  // What is found again with an answer is the answer of now, of all tiers and agents.
-  if (lens !== undefined && (options.tier ?? agent ?? options.fromLsn) !== undefined) {
-    throw new DbError('parameter_invalid', '--tier, --agent and --from-lsn are not for --lens', { parameter: '--lens' })
+  // An answer is that of now.
+  if (lens !== undefined && options.fromLsn !== undefined) {
+    throw new DbError('parameter_invalid', '--from-lsn is not for --lens', { parameter: '--from-lsn' })
   }
   const client = await connect(options.url, {
     ...(await socketOptions()), readOnly: true, onState: stateTeller(console),
@@ -71,11 +71,10 @@ function matchLine({ lsn, hlc, assertion: { subject, predicate, object, confiden
 }
 
 async function followAnswers(client: StemeClient, filter: SubscribeFilter, lens: string, limit: number, json: boolean, console: Console): Promise<void> {
-  const { tiers: _tiers, agent: _agent, ...where } = filter
   let left = limit
   if (left === 0) return
   const shown = new Map<string, string>()
-  for await (const change of client.watch({ ...where, lens })) {
+  for await (const change of client.watch({ ...filter, lens })) {
     // As the answers of a query and of /v1/feed name it.
     if (json) console.out(JSON.stringify({ seen_lsn: change.seenLsn, answers: change.answers }))
     else for (const line of changedLines(change, shown)) console.out(line)
@@ -83,15 +82,28 @@ async function followAnswers(client: StemeClient, filter: SubscribeFilter, lens:
   }
 }
 
-/** A line for each answer that is not as it was shown last. */
-function changedLines({ seenLsn, answers }: AnswerChange, shown: Map<string, string>): string[] {
+/** For a winner where there is none. */
+const NOTHING = '(none)'
+
+/** A line for each answer that is not as it was shown last, and for each that is there no more. */
+export function changedLines({ seenLsn, answers }: AnswerChange, shown: Map<string, string>): string[] {
   const lines: string[] = []
+  const tell = (subject: string, predicate: string, text: string): void => {
+    lines.push(`${String(seenLsn).padStart(8)}  ${printable(subject)}  ${printable(predicate)}  ${text}`)
+  }
+  const gone = new Set(shown.keys())
   for (const { subject, predicate, winner, status } of answers) {
-    const text = `${winner === null ? '(none)' : objectText(winner.assertion.object)}${status === undefined ? '' : `  [${printable(status)}]`}`
+    const text = `${winner === null ? NOTHING : objectText(winner.assertion.object)}${status === undefined ? '' : `  [${printable(status)}]`}`
     const key = JSON.stringify([subject, predicate])
+    gone.delete(key)
     if (shown.get(key) === `${winner?.id} ${text}`) continue
     shown.set(key, `${winner?.id} ${text}`)
-    lines.push(`${String(seenLsn).padStart(8)}  ${printable(subject)}  ${printable(predicate)}  ${text}`)
+    tell(subject, predicate, text)
+  }
+  for (const key of gone) {
+    shown.delete(key)
+    const [subject, predicate] = JSON.parse(key) as [string, string]
+    tell(subject, predicate, NOTHING)
   }
   return lines
 }

@@ -1,22 +1,20 @@
-import { Builder, ByteBuffer } from 'flatbuffers'
+import type { ByteBuffer } from 'flatbuffers';
+import { Builder } from 'flatbuffers'
 import { must } from '../base/assert.ts'
 import { toHex } from '../base/bytes.ts'
 import { errorNameOf, type ErrorName } from '../base/error-codes.ts'
+import { DbError } from '../base/errors.ts'
 import { AnswerDelivery } from '../fbs/stemedb/answer-delivery.ts'
 import { Delivery } from '../fbs/stemedb/delivery.ts'
-import type { Found } from '../fbs/stemedb/found.ts'
 import { Hash } from '../fbs/stemedb/hash.ts'
 import { Heartbeat } from '../fbs/stemedb/heartbeat.ts'
-import { QueryReply as QueryReplyFrame } from '../fbs/stemedb/query-reply.ts'
 import { Subscribe } from '../fbs/stemedb/subscribe.ts'
 import { Subscribed } from '../fbs/stemedb/subscribed.ts'
 import { SubscriptionEnd } from '../fbs/stemedb/subscription-end.ts'
 import { Unsubscribe } from '../fbs/stemedb/unsubscribe.ts'
 import { assertionToJson } from '../record/assertion.json.ts'
-import { HASH_BYTES, SIGNATURE_BYTES } from '../record/limits.ts'
-import { decodeAssertion } from '../wire/assertion.codec.ts'
-import type { StoredAssertion } from './http.ts'
-import { SIGNED_BY } from '../wire/query-reply.codec.ts'
+import { decodeReply, foundOf, type AnswerSide, type FoundAssertion, type ResolvedAnswer } from '../wire/query-reply.codec.ts'
+import type { QueryAnswer, QuerySide, StoredAssertion } from './http.ts'
 
 /** What the node sends for subscriptions (fbs/feed.fbs). */
 export type FeedFrame =
@@ -26,16 +24,8 @@ export type FeedFrame =
   | { readonly kind: 'heartbeat', readonly reached: readonly { readonly subscriptionId: bigint, readonly lsn: number }[] }
   | { readonly kind: 'subscriptionEnd', readonly subscriptionId: bigint, readonly code: ErrorName | undefined, readonly detail: string, readonly lastLsn: number }
 
-/** One answer of a watched lens. */
-export interface WatchedAnswer {
-  readonly subject: string
-  readonly predicate: string
-  readonly candidates: number
-  readonly winner: StoredAssertion | null
-  readonly why: string
-  /** `unanimous`, `agreed`, `contested`, `escalate`, where the lens says. */
-  readonly status?: string
-}
+/** One answer of a watched lens, as `GET /v1/query` gives it. */
+export type WatchedAnswer = Omit<QueryAnswer, 'explanation'>
 
 /** All answers of a watched lens, after one of them has changed. */
 export interface AnswerChange {
@@ -50,7 +40,7 @@ export const FEED_ROOTS = {
 } as const
 export type FeedIdentifier = keyof typeof FEED_ROOTS
 
-/** @param buffer verified. */
+/** @param buffer verified. @throws {DbError} where a claim in it breaks a rule. */
 export function parseFeedFrame(identifier: FeedIdentifier, buffer: ByteBuffer): FeedFrame {
   switch (identifier) {
     case 'SSBD': {
@@ -59,13 +49,14 @@ export function parseFeedFrame(identifier: FeedIdentifier, buffer: ByteBuffer): 
     }
     case 'SDLV': {
       const frame = Delivery.getRootAsDelivery(buffer)
-      const items = Array.from({ length: frame.itemsLength() }, (_, i) => storedOf(must(frame.items(i))))
+      const items = Array.from({ length: frame.itemsLength() }, (_, i) => storedOf(foundOf(must(frame.items(i)))))
       return { kind: 'delivery', subscriptionId: frame.subscriptionId(), items }
     }
     case 'SANS': {
       const frame = AnswerDelivery.getRootAsAnswerDelivery(buffer)
-      const reply = QueryReplyFrame.getRootAsQueryReply(new ByteBuffer(must(frame.replyArray())))
-      return { kind: 'answers', subscriptionId: frame.subscriptionId(), change: { seenLsn: Number(frame.seenLsn()), answers: answersOf(reply) } }
+      const reply = decodeReply(must(frame.replyArray()))
+      if (reply.refused !== undefined) throw new DbError('malformed_frame', 'the server delivered a refusal as an answer')
+      return { kind: 'answers', subscriptionId: frame.subscriptionId(), change: { seenLsn: Number(frame.seenLsn()), answers: reply.result.answers.map(watchedOf) } }
     }
     case 'SHBT': {
       const frame = Heartbeat.getRootAsHeartbeat(buffer)
@@ -86,29 +77,23 @@ export function parseFeedFrame(identifier: FeedIdentifier, buffer: ByteBuffer): 
   }
 }
 
-function answersOf(reply: QueryReplyFrame): WatchedAnswer[] {
-  return Array.from({ length: reply.answersLength() }, (_, i) => {
-    const answer = must(reply.answers(i))
-    const winner = answer.winner()
-    const status = answer.status()
-    return {
-      subject: answer.subject(), predicate: answer.predicate(), candidates: answer.candidates(),
-      winner: winner === null ? null : storedOf(winner), why: answer.why() ?? '', ...(status === null ? {} : { status }),
-    }
-  })
-}
-
-function structBytes(at: { bb: ByteBuffer | null, bb_pos: number } | null, length: number): Uint8Array | undefined {
-  return at === null ? undefined : must(at.bb).bytes().slice(at.bb_pos, at.bb_pos + length)
-}
-
-/** As `GET /v1/assertions/{id}` shows it. @throws {DbError} where the claim breaks a rule. */
-function storedOf(found: Found): StoredAssertion {
-  const signature = structBytes(found.signature(), SIGNATURE_BYTES)
+function watchedOf({ subject, predicate, candidates, winner, why, conflict, certainty, status, sides, cut }: ResolvedAnswer): WatchedAnswer {
   return {
-    id: toHex(must(structBytes(found.id(), HASH_BYTES))), lsn: Number(found.lsn()), hlc: String(found.hlc()),
-    signed_by: SIGNED_BY[found.signedBy()] ?? 'nobody', ...(signature === undefined ? {} : { signature: toHex(signature) }),
-    assertion: assertionToJson(decodeAssertion(must(found.assertionArray()))),
+    subject, predicate, candidates, winner: winner === undefined ? null : storedOf(winner), why,
+    ...(conflict === undefined ? {} : { conflict }), ...(certainty === undefined ? {} : { certainty }), ...(status === undefined ? {} : { status }),
+    ...(sides.length === 0 ? {} : { sides: sides.map(sideOf) }), ...(cut.length === 0 ? {} : { cut }),
+  }
+}
+
+function sideOf({ winner, conflict, ...side }: AnswerSide): QuerySide {
+  return { ...side, winner: winner === undefined ? null : storedOf(winner), ...(conflict === undefined ? {} : { conflict }) }
+}
+
+/** As `GET /v1/assertions/{id}` shows it. */
+function storedOf({ id, lsn, hlc, signature, signedBy, assertion }: FoundAssertion): StoredAssertion {
+  return {
+    id: toHex(id), lsn, hlc: String(hlc), signed_by: signedBy, ...(signature === undefined ? {} : { signature: toHex(signature) }),
+    assertion: assertionToJson(assertion),
   }
 }
 

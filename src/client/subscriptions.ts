@@ -30,7 +30,8 @@ export interface SubscribeOptions {
   readonly fromLsn?: number
 }
 
-export interface WatchParameters extends Omit<SubscribeFilter, 'tiers' | 'agent'> {
+/** What is asked, of which claims; `subject` or `prefix` must be given. */
+export interface WatchParameters extends SubscribeFilter {
   /** Default `recency`. */
   readonly lens?: string
 }
@@ -168,6 +169,12 @@ export class Subscription extends Subscribed<StoredAssertion> {
   }
 }
 
+/** Who won and how it stands, of every answer and each of its sides: what the node tells the change of. */
+function fingerprintOf({ answers }: AnswerChange): string {
+  return JSON.stringify(answers.map(({ subject, predicate, winner, status, sides = [] }) =>
+    [subject, predicate, winner?.id, status, sides.map((side) => [side.label, side.winner?.id])]))
+}
+
 /** The answers of a lens, whenever they have changed; one that is not consumed before the next gives way to it. */
 export class Watch extends Subscribed<AnswerChange> {
   #latest: AnswerChange | undefined
@@ -178,7 +185,7 @@ export class Watch extends Subscribed<AnswerChange> {
   take(frame: FeedFrame): void {
     if (frame.kind !== 'answers') return
     // A new connection begins with the answer of now, which may be the one that is known.
-    const known = JSON.stringify(frame.change.answers.map(({ subject, predicate, winner, status }) => [subject, predicate, winner?.id, status]))
+    const known = fingerprintOf(frame.change)
     if (known === this.#known) return
     this.#known = known
     this.#latest = frame.change

@@ -197,8 +197,12 @@ function inline(at: { bb: ByteBuffer | null, bb_pos: number } | null, length: nu
   return at === null ? undefined : must(at.bb).bytes().slice(at.bb_pos, at.bb_pos + length)
 }
 
-/** @param lifecycle number of the one that it has been given; 0: none */
-function foundOf(found: Found, lifecycle = 0): FoundAssertion {
+/**
+ * Copies everything.
+ * @param lifecycle number of the one that it has been given; 0: none
+ * @throws {DbError} as `decodeAssertion`
+ */
+export function foundOf(found: Found, lifecycle = 0): FoundAssertion {
   const effectiveLifecycle = lifecycleOf(lifecycle)
   return {
     id: must(inline(found.id(), HASH_BYTES)), lsn: Number(found.lsn()), hlc: found.hlc(),
