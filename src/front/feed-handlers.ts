@@ -89,6 +89,8 @@ const STREAM_HEADERS = [
 
 /** A comment: what a connection is kept awake with, and what pushes out what waits on it. */
 const COMMENT = ':\n\n'
+/** Interval at which a stream that is behind is kept from uWebSockets' own 10 s for a write: subscriptionStallMsMax says how long one may take nothing. */
+const REARM_MS = 4_000
 
 function openStream(exchange: Exchange, filter: FeedFilter, lens: string | undefined, fromLsn: Lsn, parts: HandlerParts): void {
   if (exchange.isHead) return exchange.respondEmpty(200, STREAM_HEADERS)
@@ -108,6 +110,7 @@ class EventStream {
   #subscriptions: () => readonly HubSubscription[] = () => []
   /** The socket has not taken all that was written. */
   #isBehind = false
+  #cancelRearm: (() => void) | undefined
 
   constructor(exchange: Exchange, parts: HandlerParts) {
     const { feed } = parts
@@ -117,6 +120,7 @@ class EventStream {
     feed.streams.add(exchange)
     exchange.onClose(() => {
       feed.streams.delete(exchange)
+      this.#cancelRearm?.()
       feed.hub.closeSink(this.#sink, this.#subscriptions())
     })
     exchange.onWritable(() => {
@@ -170,6 +174,16 @@ class EventStream {
   #write(text: string): boolean {
     const taken = this.#exchange.write(text)
     this.#isBehind = !taken
+    if (!taken) this.#rearmLater()
     return taken
+  }
+
+  #rearmLater(): void {
+    this.#cancelRearm ??= this.#parts.options.clock.timer(REARM_MS, () => {
+      this.#cancelRearm = undefined
+      if (!this.#isBehind) return
+      this.#exchange.rearm()
+      this.#rearmLater()
+    })
   }
 }
