@@ -26,27 +26,35 @@ export interface PageOptions {
   readonly fromLsn: Lsn
 }
 
-/** Answers with one page of matches, as JSON. @throws {DbError} those of `FeedHub.subscribe` */
+/** Answers with one page of matches, as JSON. @throws {DbError} `lsn_in_future`, and those of `FeedHub.subscribe` */
 export function readPage(exchange: Exchange, { filter, limit, fromLsn }: PageOptions, parts: HandlerParts): void {
-  const { pipeline } = parts.options
+  const { pipeline, clock, config } = parts.options
   parts.feed.hub.checkOpen()
   const { appliedLsn, durableLsn } = pipeline.status()
   if (fromLsn > durableLsn + 1) {
     throw new DbError('lsn_in_future', `from_lsn is ${fromLsn}, the next LSN of this node is ${durableLsn + 1}`, { parameter: 'from_lsn' })
   }
-  const answer = (items: readonly FoundJson[], nextLsn: Lsn): void => exchange.json(200, { items, next_lsn: nextLsn, applied_lsn: appliedLsn })
-  if (fromLsn > appliedLsn || appliedLsn === 0) return answer([], Math.max(1, fromLsn))
+  const answer = ({ items, nextLsn }: ScanResult): void => exchange.json(200, { items, next_lsn: nextLsn, applied_lsn: appliedLsn })
+  if (fromLsn > appliedLsn || appliedLsn === 0) return answer({ items: [], nextLsn: Math.max(1, fromLsn) })
+  const msMax = Math.min(PAGE_MS_MAX, config.processingTimeoutMs / 2)
   if (fromLsn > 0) {
-    new LogScan(exchange, parts, { filter, fromLsn, untilLsn: appliedLsn, limit, keeps: 'first' }, answer)
+    new LogScan(exchange, parts, { filter, fromLsn, untilLsn: appliedLsn, limit, keeps: 'first', msMax }, answer)
     return
   }
-  const lookBack = (lsns: number): void => {
+  const endMonoMs = clock.monoMs() + msMax
+  const lookBack = (lsns: number, narrower?: ScanResult): void => {
     const from = Math.max(1, appliedLsn + 1 - lsns)
-    const done = (items: readonly FoundJson[]): void => {
-      if (items.length >= limit || from === 1 || lsns >= NEWEST_LSNS_MAX) answer(items, appliedLsn + 1)
-      else parts.guard(exchange, () => lookBack(Math.min(NEWEST_LSNS_MAX, lsns * NEWEST_WIDER)))
+    const done = (result: ScanResult): void => {
+      const { items, nextLsn } = result
+      // Reading goes upwards: what a scan out of time has not come to is the newest.
+      if (nextLsn <= appliedLsn) {
+        if (narrower === undefined) throw new DbError('timeout', `the newest ${lsns} assertions were not looked through within ${msMax} ms`)
+        return answer(narrower)
+      }
+      if (items.length >= limit || from === 1 || lsns >= NEWEST_LSNS_MAX) answer(result)
+      else lookBack(Math.min(NEWEST_LSNS_MAX, lsns * NEWEST_WIDER), result)
     }
-    new LogScan(exchange, parts, { filter, fromLsn: from, untilLsn: appliedLsn, limit, keeps: 'last' }, done)
+    new LogScan(exchange, parts, { filter, fromLsn: from, untilLsn: appliedLsn, limit, keeps: 'last', msMax: Math.max(0, endMonoMs - clock.monoMs()) }, done)
   }
   lookBack(Math.min(NEWEST_LSNS_MAX, Math.max(NEWEST_LSNS_MIN, limit * NEWEST_LSNS_PER_MATCH)))
 }
@@ -58,6 +66,14 @@ interface ScanOptions {
   readonly limit: number
   /** Which matches count, where there are more than the limit. */
   readonly keeps: 'first' | 'last'
+  /** It ends where it is after so long. */
+  readonly msMax: number
+}
+
+interface ScanResult {
+  readonly items: readonly FoundJson[]
+  /** Everything from the begin of the scan to here was looked at. */
+  readonly nextLsn: Lsn
 }
 
 interface Kept {
@@ -70,20 +86,21 @@ class LogScan {
   readonly #exchange: Exchange
   readonly #parts: HandlerParts
   readonly #options: ScanOptions
-  readonly #done: (items: readonly FoundJson[], nextLsn: Lsn) => void
+  readonly #done: (result: ScanResult) => void
   readonly #kept: Kept[] = []
   #bytes = 0
   #nextLsn: Lsn | undefined
   readonly #subscription: HubSubscription
 
-  constructor(exchange: Exchange, parts: HandlerParts, options: ScanOptions, done: (items: readonly FoundJson[], nextLsn: Lsn) => void) {
-    const { feed: { hub }, options: { clock, config } } = parts
+  /** @param done what it throws is the answer. */
+  constructor(exchange: Exchange, parts: HandlerParts, options: ScanOptions, done: (result: ScanResult) => void) {
+    const { feed: { hub }, options: { clock } } = parts
     this.#exchange = exchange
     this.#parts = parts
     this.#options = options
     this.#done = done
     const sink = hub.openSink(() => 0)
-    const { filter, fromLsn, untilLsn } = options
+    const { filter, fromLsn, untilLsn, msMax } = options
     this.#subscription = hub.subscribe({ sink, filter, fromLsn, untilLsn }, {
       subscribed: () => undefined,
       deliver: (frame) => {
@@ -96,7 +113,7 @@ class LogScan {
         this.#end(code, detail, lastLsn)
       },
     })
-    const late = clock.timer(Math.min(PAGE_MS_MAX, config.processingTimeoutMs / 2), () => hub.unsubscribe(this.#subscription))
+    const late = clock.timer(msMax, () => hub.unsubscribe(this.#subscription))
     exchange.onClose(() => {
       late()
       hub.closeSink(sink, [this.#subscription])
@@ -122,7 +139,7 @@ class LogScan {
   #end(code: ErrorName | undefined, detail: string, lastLsn: Lsn): void {
     this.#parts.guard(this.#exchange, () => {
       if (code !== undefined) throw new DbError(code, detail)
-      this.#done(this.#kept.map(({ found }) => found), this.#nextLsn ?? lastLsn + 1)
+      this.#done({ items: this.#kept.map(({ found }) => found), nextLsn: this.#nextLsn ?? lastLsn + 1 })
     })
   }
 }

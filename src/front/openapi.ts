@@ -155,7 +155,7 @@ const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
     parameters: FEED_PARAMETERS,
     responses: { 200: ['A page, or a stream that ends with an event `end`.', { [JSON_TYPE]: ref('FeedPage'), [EVENT_STREAM_TYPE]: { type: 'string' } }] },
     problems: ['parameter_invalid', 'not_acceptable', 'lsn_in_future', 'lsn_unavailable', 'subscriptions_exhausted', 'subscriber_too_slow',
-      'overloaded', 'starting', 'shutting_down', 'wal_corrupt'],
+      'overloaded', 'timeout', 'starting', 'shutting_down', 'wal_corrupt'],
   },
   getCheckpoint: {
     tag: 'prove',
