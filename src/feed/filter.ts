@@ -1,4 +1,4 @@
-import { PREDICATE_BYTES_MAX, SUBJECT_BYTES_MAX } from '../record/limits.ts'
+import { PREDICATE_BYTES_MAX, SOURCE_CLASS_MAX, SUBJECT_BYTES_MAX } from '../record/limits.ts'
 import { IndexedFieldsView } from '../wire/assertion-view.ts'
 
 /**
@@ -26,13 +26,17 @@ export function filterKey({ subject, subjectIsPrefix, predicate, tiers, agent }:
   return `${subjectIsPrefix ? 'p' : 's'}${part(subject)}|${part(predicate)}|${tiers}|${part(agent)}`
 }
 
-/** Why a filter can match nothing, in words that follow the name of its part; undefined where it may. */
-export function filterFault({ subject, subjectIsPrefix, predicate }: FeedFilter): { readonly part: string, readonly why: string } | undefined {
+/** Bits of all tiers. */
+const TIERS_ALL = (1 << SOURCE_CLASS_MAX + 1) - 1
+
+/** What is wrong with a filter, in words that follow the name of its part; undefined where nothing is. */
+export function filterFault({ subject, subjectIsPrefix, predicate, tiers }: FeedFilter): { readonly part: string, readonly why: string } | undefined {
   const part = subjectIsPrefix ? 'prefix' : 'subject'
   if (subject !== undefined && subject.length > SUBJECT_BYTES_MAX) return { part, why: `has more than ${SUBJECT_BYTES_MAX} bytes` }
   if (subject === '' && !subjectIsPrefix) return { part, why: 'is empty' }
   if (predicate !== undefined && predicate.length > PREDICATE_BYTES_MAX) return { part: 'predicate', why: `has more than ${PREDICATE_BYTES_MAX} bytes` }
-  return predicate === '' ? { part: 'predicate', why: 'is empty' } : undefined
+  if (predicate === '') return { part: 'predicate', why: 'is empty' }
+  return (tiers & ~TIERS_ALL) === 0 ? undefined : { part: 'tiers', why: `has a bit beyond that of tier ${SOURCE_CLASS_MAX}` }
 }
 
 /** The fields of one assertion that filters look at, each made into text at most once, and only where it is asked for. */

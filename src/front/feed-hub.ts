@@ -14,6 +14,8 @@ import { foundToJson, type FoundJson } from './query.codec.ts'
 
 /** Part of a sink's window after which the feed stage is told what was taken: often enough that a sink that reads never waits. */
 const REPORT_SHARE = 4
+/** Stretches of the log that are read for pages at a time; each shares the few cursors that catch up. */
+const PAGES_MAX = 256
 
 /** A connection as deliveries see it. */
 export class FeedSink {
@@ -42,9 +44,15 @@ export class DeliveredFrame {
   /** A Delivery buffer; its subscription id may be set by each who sends it. */
   readonly bytes: Uint8Array
   #json: readonly FoundJson[] | undefined
+  #lastLsn: Lsn | undefined
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes
+  }
+
+  /** Of its last match. Made once, for all. */
+  get lastLsn(): Lsn {
+    return this.#lastLsn ??= this.#readLastLsn()
   }
 
   /** Made once, for all. */
@@ -52,8 +60,17 @@ export class DeliveredFrame {
     return this.#json ??= this.#decode()
   }
 
+  #readLastLsn(): Lsn {
+    const delivery = this.#delivery()
+    return Number(must(delivery.items(delivery.itemsLength() - 1)).lsn())
+  }
+
+  #delivery(): Delivery {
+    return Delivery.getRootAsDelivery(new ByteBuffer(this.bytes))
+  }
+
   #decode(): FoundJson[] {
-    const delivery = Delivery.getRootAsDelivery(new ByteBuffer(this.bytes))
+    const delivery = this.#delivery()
     return Array.from({ length: delivery.itemsLength() }, (_, i) => foundToJson(must(delivery.items(i))))
   }
 }
@@ -73,6 +90,10 @@ export interface HubSubscription {
   readonly number: number
   readonly sink: FeedSink
   readonly subscriber: Subscriber
+  /** It reads one stretch of the log, for a page. */
+  readonly isPage: boolean
+  /** Every match up to and with this LSN was handed to `subscriber`; 0: it has not begun. */
+  reachedLsn: Lsn
 }
 
 export interface SubscribeOptions {
@@ -80,7 +101,7 @@ export interface SubscribeOptions {
   readonly filter: FeedFilter
   /** 0: from now on. */
   readonly fromLsn: Lsn
-  /** 0: for ever. */
+  /** 0: for ever. Otherwise it counts among pages, not among live subscriptions. */
   readonly untilLsn?: Lsn
 }
 
@@ -92,6 +113,7 @@ export class FeedHub implements FeedListener {
   readonly #owed: FeedCommand[] = []
   readonly #owedReports = new Set<FeedSink>()
   readonly #reportBytes: number
+  #pages = 0
   #nextNumber = 1
   #nextSink = 1
   #isRetrying = false
@@ -100,10 +122,6 @@ export class FeedHub implements FeedListener {
   constructor(options: FrontOptions) {
     this.#options = options
     this.#reportBytes = windowBytesOf(options.config) / REPORT_SHARE
-  }
-
-  get subscriptionCount(): number {
-    return this.#subscriptions.size
   }
 
   openSink(bufferedBytes: () => number): FeedSink {
@@ -121,14 +139,17 @@ export class FeedHub implements FeedListener {
   subscribe({ sink, filter, fromLsn, untilLsn = 0 }: SubscribeOptions, subscriber: Subscriber): HubSubscription {
     const { config: { subscriptionsMax }, pipeline } = this.#options
     this.checkOpen()
-    if (this.#subscriptions.size >= subscriptionsMax) {
+    const isPage = untilLsn > 0
+    if (isPage && this.#pages >= PAGES_MAX) throw new DbError('overloaded', 'too many pages are read at once', { retryAfterMs: RETRY_AFTER_OVERLOADED_MS })
+    if (!isPage && this.#subscriptions.size - this.#pages >= subscriptionsMax) {
       throw new DbError('subscriptions_exhausted', `there are ${subscriptionsMax} subscriptions already`)
     }
-    const subscription: HubSubscription = { number: this.#nextNumber, sink, subscriber }
+    const subscription: HubSubscription = { number: this.#nextNumber, sink, subscriber, isPage, reachedLsn: 0 }
     const command = encodeCommand({ kind: 'subscribe', subscription: subscription.number, sink: sink.number, filter, fromLsn, untilLsn })
     if (!pipeline.feed(command)) throw new DbError('overloaded', 'too many subscriptions begin at once', { retryAfterMs: RETRY_AFTER_OVERLOADED_MS })
     this.#nextNumber++
     this.#subscriptions.set(subscription.number, subscription)
+    if (isPage) this.#pages++
     return subscription
   }
 
@@ -142,7 +163,7 @@ export class FeedHub implements FeedListener {
     if (sink.isClosed) return
     sink.isClosed = true
     this.#owedReports.delete(sink)
-    for (const { number } of subscriptions) this.#subscriptions.delete(number)
+    for (const { number } of subscriptions) this.#forget(number)
     this.#send({ kind: 'close', sink: sink.number })
   }
 
@@ -161,10 +182,10 @@ export class FeedHub implements FeedListener {
   /** Ends everything, because the node does. */
   endAll(): void {
     this.#isClosing = true
-    for (const { number, subscriber } of [...this.#subscriptions.values()]) {
-      this.#subscriptions.delete(number)
+    for (const { number, subscriber, reachedLsn } of [...this.#subscriptions.values()]) {
+      this.#forget(number)
       this.#send({ kind: 'unsubscribe', subscription: number })
-      subscriber.ended('shutting_down', 'the node is shutting down', 0)
+      subscriber.ended('shutting_down', 'the node is shutting down', reachedLsn)
     }
   }
 
@@ -174,7 +195,10 @@ export class FeedHub implements FeedListener {
   }
 
   subscribed(number: number, fromLsn: Lsn): void {
-    this.#subscriptions.get(number)?.subscriber.subscribed(fromLsn)
+    const subscription = this.#subscriptions.get(number)
+    if (subscription === undefined) return
+    subscription.reachedLsn = fromLsn - 1
+    subscription.subscriber.subscribed(fromLsn)
   }
 
   delivery(numbers: readonly number[], bytes: Uint8Array): void {
@@ -184,6 +208,7 @@ export class FeedHub implements FeedListener {
       const subscription = this.#subscriptions.get(number)
       if (subscription === undefined) continue
       const { sink, subscriber } = subscription
+      subscription.reachedLsn = frame.lastLsn
       if (subscriber.deliver(frame)) sink.sentBytes += bytes.length
       else sink.swallowedBytes += bytes.length
       this.settle(sink)
@@ -191,13 +216,23 @@ export class FeedHub implements FeedListener {
   }
 
   reached(entries: readonly { readonly subscription: number, readonly lsn: Lsn }[]): void {
-    for (const { subscription, lsn } of entries) this.#subscriptions.get(subscription)?.subscriber.reached(lsn)
+    for (const { subscription: number, lsn } of entries) {
+      const subscription = this.#subscriptions.get(number)
+      if (subscription === undefined) continue
+      subscription.reachedLsn = Math.max(subscription.reachedLsn, lsn)
+      subscription.subscriber.reached(lsn)
+    }
   }
 
   ended(number: number, code: number, detail: string, lastLsn: Lsn): void {
     const subscription = this.#subscriptions.get(number)
-    this.#subscriptions.delete(number)
+    this.#forget(number)
     subscription?.subscriber.ended(code === 0 ? undefined : errorNameOf(code), detail, lastLsn)
+  }
+
+  #forget(number: number): void {
+    if (this.#subscriptions.get(number)?.isPage === true) this.#pages--
+    this.#subscriptions.delete(number)
   }
 
   #send(command: FeedCommand): void {

@@ -18,7 +18,7 @@ subscriptionId():bigint {
 }
 
 /**
- * Every match up to and with this LSN has been delivered.
+ * Every match up to and with this LSN has been delivered; of a lens: the answer that was delivered last holds up to there.
  */
 lsn():bigint {
   return this.bb!.readUint64(this.bb_pos + 8);
