@@ -74,6 +74,7 @@ export const OPTIONS = {
   subscriptionStallMsMax: number('limits', 30_000, 1000, 3_600_000, 'ms', 'Longest time in which a subscriber may take nothing of what waits for it before its subscription is ended with subscriber_too_slow.'),
   feedGatherMsMax: number('limits', 64, 0, 1000, 'ms', 'Longest time that live deliveries gather, so that more of them share a frame. Up to 10,000 assertions/s they gather for 4 ms, beyond that for 0.4 ms for each 1,000/s. 0: never.'),
   subscriptionHeartbeatMs: number('limits', 5000, 100, 600_000, 'ms', 'Interval at which subscribers are told up to which LSN they have everything.'),
+  subscriptionRefreshMs: number('limits', 30_000, 1000, 86_400_000, 'ms', 'Interval at which the answer of a lens subscription is worked out again though nothing was written, where its lens looks at decay or trust: such an answer changes with time alone.'),
   vectorLengthMax: number('limits', 4096, 1, 65_536, 'floats', 'Longest vector of an assertion.'),
 
   walSegmentBytes: number('wal', 64 * MiB, 64 * KiB, 1 * GiB, 'bytes', 'Size of a WAL segment, written in full ahead of its use so that a group costs one fdatasync and no allocation. Must hold four frames.'),

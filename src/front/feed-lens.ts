@@ -7,6 +7,8 @@ import type { Answer } from '../fbs/stemedb/answer.ts'
 import type { Found } from '../fbs/stemedb/found.ts'
 import type { QueryReply } from '../fbs/stemedb/query-reply.ts'
 import type { FeedFilter } from '../feed/filter.ts'
+import type { Lens } from '../lens/lens.ts'
+import { lensOf } from '../lens/registry.ts'
 import { HASH_BYTES } from '../record/limits.ts'
 import { refusalOf } from '../wire/query-reply.codec.ts'
 import { encodeLensQuestion } from './feed-frames.codec.ts'
@@ -23,8 +25,8 @@ const LENS_QUERIES_MAX = 64
 const LENS_INTERVAL_MS = 20
 /** Where votes, epochs, trust and aliases are written: what a lens may look at beside the claims themselves. */
 const RECORDS: FeedFilter = Object.freeze({ subject: 'steme://', subjectIsPrefix: true, predicate: undefined, tiers: 0, agent: undefined })
-/** Lenses whose answer no vote, epoch or outcome changes. */
-const OF_CLAIMS_ALONE = new Set(['recency', 'confidence'])
+/** Lenses that do not look at the time: all others weigh, by decay or trust. */
+const TIMELESS = new Set(['recency', 'authority', 'epoch', 'versions'])
 
 export interface LensWatchParts {
   readonly options: FrontOptions
@@ -58,6 +60,9 @@ export class LensAsker {
   }
 }
 
+/** Whether the answer of a lens, or of a chain of them, may change while nothing is written. */
+export const isTimed = ({ name }: Lens): boolean => !name.split(',').every((part) => TIMELESS.has(part))
+
 export interface LensListener {
   subscribed(fromLsn: Lsn): void
   /** At the begin, and whenever a winner, its lifecycle or a status has changed. The reply is valid during the call. */
@@ -69,12 +74,13 @@ export interface LensListener {
 
 /**
  * Watches the answer of a lens: whatever matches its filter, or is a record that lenses look at, makes it ask again.
- * While an answer is awaited, any number of further matches make for one more question.
+ * While an answer is awaited, any number of further matches make for one more question. What changes with time alone is
+ * asked for again every subscriptionRefreshMs.
  */
 export class LensWatch {
   readonly #parts: LensWatchParts
   readonly #filter: FeedFilter
-  readonly #lens: string
+  readonly #lens: Lens
   readonly #listener: LensListener
   readonly subscriptions: HubSubscription[] = []
   #asked: 'no' | 'yes' | 'again' = 'no'
@@ -83,6 +89,7 @@ export class LensWatch {
   #seenLsn = 0
   #isOver = false
   #cancelAsk: (() => void) | undefined
+  #cancelRefresh: (() => void) | undefined
 
   /** @throws {DbError} `parameter_invalid`, and those of `FeedHub.subscribe`. */
   constructor(parts: LensWatchParts, sink: FeedSink, filter: FeedFilter, lens: string, listener: LensListener) {
@@ -91,11 +98,13 @@ export class LensWatch {
     }
     this.#parts = parts
     this.#filter = filter
-    this.#lens = lens
+    this.#lens = lensOf(lens)
     this.#listener = listener
     const { hub } = parts
-    this.subscriptions.push(hub.subscribe({ sink, filter, fromLsn: 0 }, this.#subscriber(true)))
-    if (lens.split(',').every((name) => OF_CLAIMS_ALONE.has(name.trim()))) return
+    // What takes back, changes or replaces a claim of one tier may be of another one; of another agent it never is.
+    this.subscriptions.push(hub.subscribe({ sink, filter: { ...filter, tiers: 0 }, fromLsn: 0 }, this.#subscriber(true)))
+    const { needs = [] } = this.#lens
+    if (needs.length === 0) return
     try {
       this.subscriptions.push(hub.subscribe({ sink, filter: RECORDS, fromLsn: 0 }, this.#subscriber(false)))
     } catch (error) {
@@ -104,17 +113,23 @@ export class LensWatch {
     }
   }
 
+  /** Up to where the last answer saw; 0: there was none. */
+  get seenLsn(): Lsn {
+    return this.#seenLsn
+  }
+
   /** Ends it without a word. */
   close(): void {
     this.#isOver = true
     this.#cancelAsk?.()
+    this.#cancelRefresh?.()
     for (const subscription of this.subscriptions) this.#parts.hub.unsubscribe(subscription)
   }
 
   #subscriber(isFirst: boolean): Subscriber {
     return {
       subscribed: (fromLsn) => {
-        if (isFirst) this.#try(() => this.#listener.subscribed(fromLsn))
+        if (isFirst && !this.#isOver) this.#try(() => this.#listener.subscribed(fromLsn))
         this.#mayHaveChanged()
       },
       deliver: () => {
@@ -122,10 +137,16 @@ export class LensWatch {
         return false
       },
       reached: (lsn) => {
-        if (isFirst && this.#asked === 'no') this.#try(() => this.#listener.reached(lsn))
+        if (isFirst) this.#reached(lsn)
       },
       ended: (code, detail) => this.#end(code, detail),
     }
+  }
+
+  /** What has come since the last answer is not in it while another one is awaited. */
+  #reached(lsn: Lsn): void {
+    const known = this.#asked === 'no' ? Math.max(lsn, this.#seenLsn) : this.#seenLsn
+    if (known > 0 && !this.#isOver) this.#try(() => this.#listener.reached(known))
   }
 
   #mayHaveChanged(): void {
@@ -146,7 +167,7 @@ export class LensWatch {
       this.#asked = 'yes'
       this.#lastAskedMs = clock.monoMs()
       const limit = Math.min(LENS_ANSWERS_MAX, config.queryLimitMax)
-      const sent = asker.queries.askAlone((requestId) => encodeLensQuestion(requestId, this.#filter, this.#lens, limit), (reply) => {
+      const sent = asker.queries.askAlone((requestId) => encodeLensQuestion(requestId, this.#filter, this.#lens.name, limit), (reply) => {
         asker.done()
         this.#try(() => this.#answered(reply))
       })
@@ -165,6 +186,14 @@ export class LensWatch {
     if (refusal === undefined && reply.truncated()) return this.#end('parameter_invalid', `it has more than ${LENS_ANSWERS_MAX} answers: make it narrower`)
     if (refusal === undefined) this.#compare(reply)
     if (isStale || refusal !== undefined) this.#mayHaveChanged()
+    this.#refreshLater()
+  }
+
+  #refreshLater(): void {
+    const { clock, config } = this.#parts.options
+    if (this.#isOver || !isTimed(this.#lens)) return
+    this.#cancelRefresh?.()
+    this.#cancelRefresh = clock.timer(config.subscriptionRefreshMs, () => this.#mayHaveChanged())
   }
 
   #compare(reply: QueryReply): void {

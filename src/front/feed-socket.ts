@@ -97,7 +97,7 @@ export class SocketFeed implements SessionFeed {
       subscriptions: () => watch.subscriptions,
       unsubscribe: () => {
         watch.close()
-        this.#ended(subscriptionId, undefined, '', 0)
+        this.#ended(subscriptionId, undefined, '', watch.seenLsn)
       },
     }
   }

@@ -9,7 +9,7 @@ import WebSocket from 'ws'
 import { errorNameOf } from '../../src/base/error-codes.ts'
 import { EXIT } from '../../src/base/exit-codes.ts'
 import { encodeSubscribe, encodeUnsubscribe, parseFeedFrame, type FeedFrame, type FeedIdentifier, type SubscribeParts } from '../../src/client/feed-frames.ts'
-import { connect, type StemeClient, type StoredAssertion } from '../../src/client/client.ts'
+import { connect, type AnswerChange, type StemeClient, type StoredAssertion } from '../../src/client/client.ts'
 import { ErrorFrame } from '../../src/fbs/stemedb/error-frame.ts'
 import { residentMiB, scrape } from '../support/bystander.ts'
 import { metricOf } from '../support/node-watch.ts'
@@ -19,7 +19,7 @@ import { sleep } from '../support/history.trial.ts'
 import { cliPath, startServer, SUBPROTOCOL, type RunningServer, type Settings } from '../support/server.ts'
 import { curl, get } from './curl.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 const agent = new Uint8Array(32).fill(9)
 
@@ -84,6 +84,24 @@ class RawSubscriber {
 async function until(holds: () => boolean, what: string, msMax = 20_000): Promise<void> {
   if (!(await holdsWithin(msMax, holds, 10))) throw new Error(`not within ${msMax} ms: ${what}`)
 }
+
+interface Followed {
+  readonly text: () => string
+  readonly ended: Promise<unknown>
+}
+
+/** A stream of events, by curl. */
+function followEvents(t: Test, server: RunningServer, url: string, ...args: string[]): Followed {
+  const child = spawn('curl', ['-sN', '--max-time', '30', '-H', 'accept: text/event-stream', ...args, `${server.url}${url}`])
+  t.teardown(() => child.kill())
+  let text = ''
+  child.stdout.on('data', (data: Buffer) => { text += data.toString() })
+  return { text: () => text, ended: new Promise((resolve) => child.once('close', resolve)) }
+}
+
+/** LSN of the first answer's winner in each event; undefined where there is no answer. */
+const winnersOf = ({ text }: Followed): (number | undefined)[] => [...text().matchAll(/^event: answer\ndata: (.*)$/gm)]
+  .map((match) => (JSON.parse(match[1]!) as { answers: { winner: { lsn: number } }[] }).answers[0]?.winner.lsn)
 
 const countingUp = (count: number, from = 1): number[] => Array.from({ length: count }, (_, i) => from + i)
 
@@ -183,13 +201,7 @@ t.test('SSE by curl: history, then what comes, heartbeats, and on from Last-Even
   await writer.assertMany(countingUp(5).map((n) => draft(`a/${n}`, n)))
   // Until it is indexed: before, the first answer of a lens would be that there is none.
   t.equal((await get(`${server.url}/v1/query?subject=a/1&min_lsn=5`)).status, 200)
-  const follow = (url: string, ...args: string[]): { text: () => string, ended: Promise<unknown> } => {
-    const child = spawn('curl', ['-sN', '--max-time', '30', '-H', 'accept: text/event-stream', ...args, `${server.url}${url}`])
-    t.teardown(() => child.kill())
-    let text = ''
-    child.stdout.on('data', (data: Buffer) => { text += data.toString() })
-    return { text: () => text, ended: new Promise((resolve) => child.once('close', resolve)) }
-  }
+  const follow = (url: string, ...args: string[]): Followed => followEvents(t, server, url, ...args)
   const idsOf = (text: string): number[] => [...text.matchAll(/^id: (\d+)\nevent: assertion$/gm)].map((match) => Number(match[1]))
   const stream = follow('/v1/feed?prefix=a/&from_lsn=2')
   const resumed = follow('/v1/feed?prefix=a/&from_lsn=1', '-H', 'last-event-id: 4')
@@ -199,8 +211,7 @@ t.test('SSE by curl: history, then what comes, heartbeats, and on from Last-Even
   await until(() => idsOf(stream.text()).length === 6 && (lens.text().match(/event: answer/g) ?? []).length === 2, 'what came is there')
   t.strictSame(idsOf(stream.text()), [2, 3, 4, 5, 6, 8])
   t.strictSame(idsOf(resumed.text()), [5, 6, 8])
-  const answers = [...lens.text().matchAll(/^event: answer\ndata: (.*)$/gm)].map((match) => JSON.parse(match[1]!) as { answers: { winner: { lsn: number } }[] })
-  t.strictSame(answers.map((answer) => answer.answers[0]!.winner.lsn), [1, 8])
+  t.strictSame(winnersOf(lens), [1, 8])
   await until(() => stream.text().includes('\nid: 8\n\n: reached LSN 8') || stream.text().includes(': reached LSN 8\nid: 8\n\n'), 'a heartbeat names the LSN that was reached')
   await writer.assertMany([draft('b/2', 1)])
   await sleep(1000)
@@ -233,10 +244,9 @@ t.test('bad input: refused with its code, nothing of it ends the connection but 
     t.match({ status: answer.status, code: answer.json()['code'] }, { status, code }, query)
   }
   const sse = ['-H', 'accept: text/event-stream'] as const
-  for (const [query, code] of [['from_lsn=9', 'lsn_in_future'], ['lens=recency', 'parameter_invalid'], ['limit=3', 'parameter_invalid'], ['subject=a&lens=nonsense', undefined]] as const) {
+  for (const [query, code] of [['from_lsn=9', 'lsn_in_future'], ['lens=recency', 'parameter_invalid'], ['limit=3', 'parameter_invalid'], ['subject=a&lens=nonsense', 'parameter_invalid']] as const) {
     const answer = await curl([...sse, `${server.url}/v1/feed?${query}`])
-    if (code === undefined) t.match(answer.body, /event: end\ndata: \{"code":"parameter_invalid"/, query)
-    else t.equal(answer.json()['code'], code, query)
+    t.match([answer.status, answer.json()['code']], [400, code], query)
   }
   t.equal((await curl([...sse, '-H', 'last-event-id: -1', `${server.url}/v1/feed`])).json()['code'], 'parameter_invalid')
   t.equal((await curl(['-H', 'accept: image/png', `${server.url}/v1/feed`])).status, 406)
@@ -329,6 +339,12 @@ t.test('inline, and the command line', async (t) => {
     t.equal(full.status, EXIT.io, 'what can not be written ends it')
     t.match(full.stderr, /^stemedb: standard output can not be written: ENOSPC [^\n]*\n$/)
   }
+  // A draft that says nothing of it is anecdotal.
+  const filtered = await run(['a/', '--prefix', '--lens', 'layered', '--tier', 'anecdotal', '--agent', '09'.repeat(32), '--limit', '1', '--json'])
+  const change = JSON.parse(filtered.out) as Pick<AnswerChange, 'answers'>
+  t.match(change.answers.map(({ subject, sides }) => [subject, sides?.map(({ label }) => label)]), [['a/1', ['anecdotal']], ['a/2', ['anecdotal']], ['a/3', ['anecdotal']]])
+  const others = await run(['a/', '--prefix', '--lens', 'recency', '--tier', '0', '--limit', '1', '--json'])
+  t.strictSame((JSON.parse(others.out) as Pick<AnswerChange, 'answers'>).answers, [])
   t.equal((await run(['--from-lsn', '99'])).code, 1)
 })
 
@@ -356,4 +372,57 @@ t.test('HEAD of a stream, and a stream that nobody reads', async (t) => {
   response.resume()
   await until(() => (text.match(/event: assertion/g) ?? []).length === count, 'it catches up', 60_000)
   t.strictSame([...text.matchAll(/^id: (\d+)\nevent: assertion$/gm)].map((match) => Number(match[1])), countingUp(count))
+})
+
+t.test('a lens of one tier hears of what takes back or replaces, whatever tier that is of', async (t) => {
+  const { server } = await serve(t)
+  const writer = await clientOf(t, server)
+  const first = await writer.assert({ ...draft('s', 1), sourceClass: 0 })
+  t.equal((await get(`${server.url}/v1/query?subject=s&min_lsn=${first.lsn}`)).status, 200)
+  const lens = followEvents(t, server, '/v1/feed?subject=s&predicate=p&lens=recency&tier=0')
+  await until(() => winnersOf(lens).length === 1, 'the answer of now')
+  await writer.assert({ ...draft('s', 1), parent: first.id, lifecycle: 'retracted' })
+  await until(() => winnersOf(lens).length === 2, 'it was taken back')
+  const second = await writer.assert({ ...draft('s', 2), sourceClass: 0 })
+  await until(() => winnersOf(lens).length === 3, 'there is another one')
+  await writer.assert({ ...draft('s', 3), parent: second.id })
+  await until(() => winnersOf(lens).length === 4, 'which was replaced by a version of another tier')
+  t.strictSame(winnersOf(lens), [first.lsn, undefined, second.lsn, undefined])
+})
+
+t.test('an answer that changes with time alone is told', async (t) => {
+  // Anecdotes are worth half after a second.
+  const { server } = await serve(t, { decayHalfLifeDays: `inf,inf,inf,inf,inf,${1 / 86_400}`, subscriptionRefreshMs: 1000 })
+  const writer = await clientOf(t, server)
+  const lens = followEvents(t, server, '/v1/feed?subject=s&lens=confidence')
+  const lasting = await writer.assert({ ...draft('s', 1), confidence: 0.2, sourceClass: 0 })
+  const fading = await writer.assert({ ...draft('s', 2), confidence: 1, sourceClass: 5 })
+  await until(() => winnersOf(lens).includes(fading.lsn), 'the surer one wins')
+  await until(() => winnersOf(lens).at(-1) === lasting.lsn, 'until it has faded')
+  t.equal((await scrape(server.url, 'stemedb_feed_deliveries_total'))[0], 2, 'nothing else came')
+})
+
+t.test('a stream of events may take nothing for as long as the settings say, and hears of its end', async (t) => {
+  // Longer than the 10 s that the library below allows for a write.
+  const { server } = await serve(t, { subscriptionBufferBytesMax: 64 * 1024, subscriptionStallMsMax: 13_000 })
+  const writer = await clientOf(t, server)
+  const note = 'x'.repeat(3000)
+  // More than the kernel's buffers and the window take.
+  for (let from = 1; from < 6000; from += 200) await writer.assertMany(countingUp(200, from).map((n) => ({ ...draft(`s/${n}`, n), note })))
+  const ask = request(`${server.url}/v1/feed?from_lsn=1`, { headers: { accept: 'text/event-stream' } })
+  ask.end()
+  const response = await new Promise<import('node:http').IncomingMessage>((resolve) => ask.once('response', resolve))
+  t.teardown(() => response.destroy())
+  response.pause()
+  let failure = ''
+  response.on('error', (error) => { failure = error.message })
+  for (const count of [1, 0]) while ((await scrape(server.url, 'stemedb_subscriptions '))[0] !== count) await sleep(200)
+  t.strictSame(await scrape(server.url, 'stemedb_subscriptions_ended_total{code="subscriber_too_slow"}'), [1], 'it was ended, and not cut before')
+  let text = ''
+  response.on('data', (data: Buffer) => { text += data.toString() })
+  response.resume()
+  await until(() => text.includes('event: end') || failure !== '', 'it is told', 60_000)
+  const end = JSON.parse(/^event: end\ndata: (.*)$/m.exec(text)![1]!) as { code: string, last_lsn: number }
+  t.equal(end.code, 'subscriber_too_slow')
+  t.strictSame([...text.matchAll(/^id: (\d+)\nevent: assertion$/gm)].map((match) => Number(match[1])), countingUp(end.last_lsn), 'it had everything up to there')
 })
