@@ -83,12 +83,16 @@ t.test('asyncapi.yaml agrees with the schemas and the code', async (t) => {
   const document = parse(doc('asyncapi.yaml')) as {
     asyncapi: string
     channels: { stream: { address: string, bindings: { ws: { headers: Tree } } } }
+    operations: Record<string, { messages: { $ref: string }[], reply?: { messages: { $ref: string }[] } }>
     components: { messages: Record<string, { name: string, title: string }>, schemas: Record<string, { schema: { file: string, root: string, identifier: string } }> }
   }
   t.equal(document.asyncapi, '3.0.0')
   t.equal(document.channels.stream.address, STREAM_PATH)
   t.ok(JSON.stringify(document.channels.stream.bindings.ws.headers).includes(`"${SUBPROTOCOL}"`))
   for (const ref of refsIn(document)) t.ok(resolve(document, ref), ref)
+  const replies = (operation: string): string[] => (document.operations[operation]!.reply?.messages ?? []).map(({ $ref }) => $ref.split('/').at(-1)!)
+  t.strictSame(replies('subscribe'), ['subscribed', 'delivery', 'answerDelivery', 'heartbeat', 'subscriptionEnd'])
+  t.strictSame(replies('ask'), ['queryReply', 'replies'])
   const messages = Object.values(document.components.messages)
   t.strictSame(messages.map(({ name }) => name).sort(),
     ['SACK', 'SANS', 'SBAT', 'SDLV', 'SERR', 'SHBT', 'SQRP', 'SQRQ', 'SQRR', 'SQRS', 'SRCP', 'SSBD', 'SSUB', 'SSUE', 'SUNS', 'SWEL'])
