@@ -13,6 +13,7 @@ import { PAIR_BYTES_MAX, PAIR_CLAIMS_MAX, readPair, type PairClaim, type PairCla
 import type { RecordReader } from './record-reader.ts'
 import { signedByText, type ReadAssertion } from './statement.ts'
 import { TraceGraph, type AssertionNode, type TraceNode, type VotesJson } from './trace-graph.ts'
+import { twinsOf } from './twins.ts'
 
 /** Claims that one trace reads, over all pairs together. */
 export const TRACE_CLAIMS_READ_MAX = 3_000
@@ -53,6 +54,8 @@ export class TraceWalk {
   readonly #asOfHlc: Hlc | undefined
   readonly #records: RecordReader
   readonly #pairs = new Map<string, TracedPair>()
+  /** What those that were looked around from contradict, in the order of their visit. */
+  readonly #twins = new Map<string, Equivocation<PairClaim>>()
   #queue: Visit[] = []
   #claimsLeft = TRACE_CLAIMS_READ_MAX
   #bytesLeft = TRACE_CLAIM_BYTES_MAX
@@ -102,10 +105,14 @@ export class TraceWalk {
     if (why !== undefined) node.why = why
   }
 
-  /** Pairs in which a node of the graph contradicts what its key has said. */
+  /** Pairs in which a node of the graph contradicts what its key has said: those of the start first. */
   equivocations(): Equivocation<PairClaim>[] {
     const isShown = ({ id }: PairClaim): boolean => this.graph.get(`assertion:${toHex(id)}`) !== undefined
-    return [...this.#pairs.values()].flatMap(({ equivocations }) => equivocations.filter(({ first, second }) => isShown(first) || isShown(second)))
+    const all = new Map(this.#twins)
+    for (const { equivocations } of this.#pairs.values()) {
+      for (const pair of equivocations) if (isShown(pair.first) || isShown(pair.second)) all.set(keyOf(pair), pair)
+    }
+    return [...all.values()]
   }
 
   #aroundAssertion({ node, of }: Visit): void {
@@ -125,9 +132,9 @@ export class TraceWalk {
       if (child !== undefined) this.graph.connect(child, node, 'parent')
     }
     this.#votes(node as AssertionNode, id, depth)
-    for (const { first, second } of pair.equivocations) {
-      const other = bytesEqual(first.id, id) ? second : bytesEqual(second.id, id) ? first : undefined
-      if (other !== undefined) this.#connectTwins(node, this.#assertion(other, depth))
+    for (const twins of twinsOf({ ...of, id, hlc: of.stored.hlc }, pair.claims)) {
+      this.#twins.set(keyOf(twins), twins)
+      this.#connectTwins(node, this.#assertion(bytesEqual(twins.first.id, id) ? twins.second : twins.first, depth))
     }
   }
 
@@ -273,6 +280,8 @@ export class TraceWalk {
     return pair
   }
 }
+
+const keyOf = ({ first, second }: Equivocation<PairClaim>): string => toHex(first.id) + toHex(second.id)
 
 /** The claim as JSON, with what may be long cut down. */
 function abridged({ assertion }: ReadAssertion): Pick<AssertionNode, 'assertion' | 'abridged'> {

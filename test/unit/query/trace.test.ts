@@ -149,6 +149,35 @@ t.test('an equivocation is an edge, and comes with its proof', async (t) => {
   t.ok(verifyEquivocation(document.equivocations[0]!, realmHashOf('test'), (...given) => verifySignature(...given) === 0))
 })
 
+t.test('what is traced shows what it contradicts, however much its key has said', async (t) => {
+  const log = new TestLog()
+  const ids: Uint8Array[] = []
+  for (let i = 0; i < 20; i++) ids.push(...log.append(Array.from({ length: 100 }, (_, j) => claim({ object: number(i * 100 + j), assertedAtMs: NOW_MS + i % 4 })), 'batch'))
+  const [last] = [...ids].sort(Buffer.compare).slice(-1)
+  const executor = executorOver(log)
+  for (const [name, id] of Object.entries({ 'of the largest id': last!, oldest: ids[0]!, newest: ids.at(-1)! })) {
+    const document = trace(executor, id, 1)
+    isSound(t, document)
+    const edges = document.edges.filter(({ kind }) => kind === 'equivocates')
+    t.ok(edges.length > 0 && edges.every(({ from, to }) => [from, to].some((end) => end.includes(toHex(id)))), `${name}: ${edges.length} edges`)
+    t.equal(document.equivocations.length, TRACE_PROOFS_MAX)
+    for (const { statements } of document.equivocations) t.ok(statements.some((statement) => statement.id === toHex(id)), `${name}: its own proofs come first`)
+  }
+})
+
+t.test('who has replaced or taken back one of two things is shown no equivocation', async (t) => {
+  for (const excuse of ['parent', 'rejected', 'child'] as const) {
+    const log = new TestLog()
+    const [one] = log.append([claim({ object: number(1) })], 'batch')
+    const [two] = log.append([claim({ object: number(2), ...(excuse === 'parent' ? { parent: one! } : excuse === 'rejected' ? { lifecycle: 'rejected' } : {}) })], 'batch')
+    if (excuse === 'child') log.append([claim({ object: number(1), parent: two!, confidence: 0.1 })], 'batch')
+    for (const id of [one!, two!]) {
+      const { edges, equivocations } = trace(executorOver(log), id, 1)
+      t.strictSame([edges.filter(({ kind }) => kind === 'equivocates'), equivocations], [[], []], excuse)
+    }
+  }
+})
+
 t.test('a source may have the hash of an assertion without taking its place', async (t) => {
   const log = new TestLog()
   const [one] = log.append([claim({ subject: 'a' })])
