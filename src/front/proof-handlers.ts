@@ -5,7 +5,7 @@ import {
   QUERY_CHECKPOINT, QUERY_CONSISTENCY, QUERY_INCLUSION, QUERY_PROOF_FILE, QUERY_SIGNATURE, QUERY_TILE,
 } from '../query/kinds/registry.ts'
 import { HASH_BYTES } from '../record/limits.ts'
-import { encodeQueryRequest, type QueryFields } from '../wire/query-request.codec.ts'
+import { EMPTY_TREE, encodeQueryRequest, type QueryFields } from '../wire/query-request.codec.ts'
 import { ask } from './ask.ts'
 import type { Exchange, Headers } from './exchange.ts'
 import type { HandlerParts, RequestInfo } from './handler.ts'
@@ -55,8 +55,8 @@ const readConsistency = parametersReader<{ from: number, to?: number }>(CONSISTE
 
 /** `GET /v1/proofs/consistency` */
 export function handleConsistency(exchange: Exchange, request: RequestInfo, parts: HandlerParts): void {
-  const { from, to = 0 } = readConsistency(request.query)
-  answerWith(exchange, request, parts, { kind: QUERY_CONSISTENCY, proofFrom: from, proofTo: to }, JSON_TYPE)
+  const { from, to } = readConsistency(request.query)
+  answerWith(exchange, request, parts, { kind: QUERY_CONSISTENCY, proofFrom: from, proofTo: to === 0 ? EMPTY_TREE : to }, JSON_TYPE)
 }
 
 /** `GET /v1/proofs/tile/{path}` */

@@ -51,7 +51,7 @@ export const CONSISTENCY_PARAMETERS: ParametersSchema = {
   type: 'object',
   properties: {
     from: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'Leaves of the head that you have.' },
-    to: { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Leaves of the newer one. Left out: those of the last signed head.' },
+    to: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'Leaves of the newer one. Left out: those of the last signed head.' },
   },
   required: ['from'],
   additionalProperties: false,

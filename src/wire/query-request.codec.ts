@@ -53,11 +53,15 @@ export interface QueryFields {
   readonly depth?: number | undefined
   readonly withContent?: boolean | undefined
   readonly proofFrom?: number | undefined
-  readonly proofTo?: number | undefined
+  /** {@link EMPTY_TREE}: none. */
+  readonly proofTo?: number | bigint | undefined
   readonly tile?: string | undefined
   /** Bits of {@link LEAVE_OUT}. */
   readonly leaveOut?: number | undefined
 }
+
+/** As `proof_to`, where 0 means the last head: a tree without leaves. */
+export const EMPTY_TREE = 2n ** 64n - 1n
 
 /** A question by the names of things. */
 export interface QueryInput extends Omit<QueryFields, 'kind' | 'lifecycles' | 'tiers' | 'proofFrom' | 'proofTo' | 'tile' | 'leaveOut'> {

@@ -121,6 +121,14 @@ t.test('everything is proven, offline and by somebody else\'s tool', async (t) =
     t.equal((await get(`${server.url}/v1/proofs/tile/0/x000/001`)).status, 400)
   })
 
+  await t.test('the empty tree is the beginning of every tree', async (t) => {
+    const consistency = async (query: string): Promise<object> => JSON.parse((await get(`${server.url}/v1/proofs/consistency?${query}`)).text) as object
+    const empty = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+    t.strictSame(await consistency('from=0&to=0'), { from: 0, to: 0, root: empty, path: [], checkpoint: null })
+    t.match(await consistency('from=0&to=7'), { from: 0, to: 7, path: { length: 0 }, checkpoint: null })
+    t.match(await consistency('from=0'), { from: 0, to: 1000, path: { length: 0 }, checkpoint: String })
+  })
+
   await t.test('what is refused', async (t) => {
     const refused = async (path: string): Promise<string> => {
       const { status, text } = await get(`${server.url}/v1/proofs/${path}`)
@@ -132,7 +140,9 @@ t.test('everything is proven, offline and by somebody else\'s tool', async (t) =
     t.equal(await refused(`inclusion/${ids[42]}?size=1001`), '400 parameter_invalid')
     t.equal(await refused('consistency'), '400 parameter_invalid')
     t.equal(await refused('consistency?from=8&to=7'), '400 parameter_invalid')
+    t.equal(await refused('consistency?from=8&to=0'), '400 parameter_invalid')
     t.equal(await refused('consistency?from=9007199254740991'), '400 parameter_invalid')
+    t.equal(await refused('consistency?from=0&to=9007199254740991'), '400 parameter_invalid')
     t.equal(await refused(`bundle/${'1'.repeat(64)}`), '404 not_found')
   })
 })

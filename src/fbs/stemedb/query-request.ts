@@ -268,7 +268,7 @@ proofFrom():bigint {
 }
 
 /**
- * Leaves of the tree head that is proven against (12, 13); 0: the last one signed.
+ * Leaves of the tree head that is proven against (12, 13); 0: the last one signed; 2^64 - 1: none (13).
  */
 proofTo():bigint {
   const offset = this.bb!.__offset(this.bb_pos, 66);

@@ -11,6 +11,7 @@ import {
   TILE_HASHES, leafHashesOf, levelHashes, subtreeHashOf, tilePlaceOf, tlogConsistencyProof, tlogInclusionPath, tlogRoot, TILE_LEVELS,
 } from '../../merkle/tlog-tiles.ts'
 import { HASH_BYTES } from '../../record/limits.ts'
+import { EMPTY_TREE } from '../../wire/query-request.codec.ts'
 import { idsOfBatch } from '../batch-ids.ts'
 import { batchPath } from '../statement.ts'
 import { SIGNED_BY_AGENT, SIGNED_BY_BATCH, type AssertionReader, type CandidateSource, type Place, type StoredAssertion } from '../candidate-source.ts'
@@ -148,7 +149,8 @@ function pending(lsn: number, head: Head): DbError {
 export function answerConsistency(request: QueryRequest, needs: Needs): object {
   const log = logOf(needs)
   const head = headOf(log)
-  const to = request.proofTo() === 0n ? head.size : sizeOf('to', request.proofTo(), head)
+  const proofTo = request.proofTo()
+  const to = proofTo === 0n ? head.size : proofTo === EMPTY_TREE ? 0 : sizeOf('to', proofTo, head)
   const from = sizeOf('from', request.proofFrom(), head)
   if (from > to) refuse('from', `is ${from}, and to is ${to}`)
   const { root, path } = proven<RootAndPath>(log, () => ({ root: tlogRoot(log.tiles, to), path: tlogConsistencyProof(log.tiles, from, to) }),
