@@ -186,7 +186,7 @@ objectBoolean():boolean {
 }
 
 /**
- * The answer of that moment: nothing accepted after this HLC counts. 0: now.
+ * The answer of that moment, which must have been: nothing accepted after this HLC counts. 0: now.
  */
 asOfHlc():bigint {
   const offset = this.bb!.__offset(this.bb_pos, 48);
