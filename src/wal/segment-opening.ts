@@ -103,18 +103,18 @@ function checkCopy(file: DiskFile, tail: OpenTail): void {
   }
 }
 
-/** A new file `to` with the valid records of a segment, synced and read back; its name is not durable. Takes the place of a leftover. */
-export function copyTail(disk: Disk, path: string, to: string, tail: OpenTail): void {
-  removeIfThere(disk, to)
-  const source = disk.open(path, 'read')
-  const copy = disk.open(to, 'create')
+/** A new file `copy` with the valid records of a segment, synced and read back; its name is not durable. Takes the place of a leftover. */
+export function copyTail(disk: Disk, path: string, copy: string, tail: OpenTail): void {
+  removeIfThere(disk, copy)
+  const from = disk.open(path, 'read')
+  const to = disk.open(copy, 'create')
   try {
-    copyFile(source, copy, tail.sealed.bytesUsed)
-    copy.fsync()
-    checkCopy(copy, tail)
+    copyFile(from, to, tail.sealed.bytesUsed)
+    to.fsync()
+    checkCopy(to, tail)
   } finally {
-    source.close()
-    copy.close()
+    from.close()
+    to.close()
   }
 }
 
