@@ -97,7 +97,7 @@ export const TRACE_SCHEMAS: Readonly<Record<string, Schema>> = Object.freeze({
     endpoint: { type: 'string' }, parameters: { type: 'object', description: 'What it named.' },
     outcome: { type: 'string', description: '`answered`, `unanswered` (timed out, or nobody waited), or the code with which it was refused.' },
     answers: whole('How many answers there were.'), candidates: whole('Candidates of all answers.'),
-    winners: list(id, `The first ${AUDIT_WINNERS_MAX}.`),
+    winners: list(id, `Of each answer, and of its sides (tiers, values) behind it, each once: the first ${AUDIT_WINNERS_MAX}.`),
     conflict: { oneOf: [{ type: 'null' }, ratio], description: 'The greatest of any answer; null where the lens does not say.' },
     seen_lsn: whole('LSN up to which it saw.'), latency_us: whole('From question to answer, in the front.'),
   }),

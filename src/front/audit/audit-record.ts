@@ -5,8 +5,9 @@ import { must } from '../../base/assert.ts'
 import type { Found } from '../../fbs/stemedb/found.ts'
 import type { QueryReply } from '../../fbs/stemedb/query-reply.ts'
 import { QueryRequest } from '../../fbs/stemedb/query-request.ts'
-import { LIFECYCLES, SOURCE_CLASSES } from '../../record/assertion.ts'
+import { LIFECYCLES, SOURCE_CLASSES, objectKindOf } from '../../record/assertion.ts'
 import { HASH_BYTES, SUBJECT_BYTES_MAX } from '../../record/limits.ts'
+import { EMPTY_TREE, QUERY_KINDS } from '../../wire/query-request.codec.ts'
 import { verifyBuffer } from '../../wire/verifier.ts'
 import { LEFT_OUT_NAMES } from '../query-spec.ts'
 import { AUDIT_WINNERS_MAX } from './audit-limits.ts'
@@ -38,7 +39,7 @@ export interface AuditRecord {
   /** How many answers there were, and candidates in all of them together. */
   readonly answers: number
   readonly candidates: number
-  /** 64 hex digits each, by rank; the first 32. */
+  /** 64 hex digits each, by rank, those of the sides of an answer (tiers, values) behind its own, each once; the first 32. */
   readonly winners: readonly string[]
   /** The greatest conflict of any answer, 0..1; null where the lens does not say. */
   readonly conflict: number | null
@@ -92,24 +93,49 @@ export function parametersOf(request: Uint8Array): AuditParameters {
   put('explain', asked.explain())
   put('aliases', asked.aliases())
   put('depth', asked.depth())
+  put('with_content', asked.withContent())
+  put('tile', asked.tile())
   if (asked.leaveOut() !== 0) parameters['leave_out'] = namesOf(asked.leaveOut(), LEFT_OUT_NAMES, 0)
   put('next_page', asked.cursorLength() > 0)
-  return { kind: asked.kind(), ...parameters }
+  return { kind: asked.kind(), ...parameters, ...objectOf(asked), ...treesOf(asked) }
+}
+
+/** The object as `GET /v1/query` takes it. The longest has more bytes than a line: it is cut, and that is said. */
+function objectOf(asked: QueryRequest): Record<string, string | boolean> {
+  const kind = objectKindOf(asked.objectKind())
+  if (kind === undefined) return {}
+  const value = kind === 'number' ? asked.objectNumber() : kind === 'boolean' ? asked.objectBoolean() : asked.objectText() ?? ''
+  const object = `${kind}:${String(value)}`
+  return object.length <= TEXT_CHARACTERS_MAX ? { object } : { object: object.slice(0, TEXT_CHARACTERS_MAX), object_cut: true }
+}
+
+/** Leaves of the trees that a proof is about; without `proof_to`, those of the last head. 0 is a tree, too. */
+function treesOf(asked: QueryRequest): Record<string, number> {
+  const isConsistency = asked.kind() === QUERY_KINDS.consistency
+  const [from, to] = [asked.proofFrom(), asked.proofTo()]
+  return {
+    ...(isConsistency || from !== 0n ? { proof_from: Number(from) } : {}),
+    ...(to === 0n ? {} : { proof_to: isConsistency && to === EMPTY_TREE ? 0 : Number(to) }),
+  }
 }
 
 export type AuditAnswer = Pick<AuditRecord, 'outcome' | 'answers' | 'candidates' | 'winners' | 'conflict' | 'seen_lsn'>
 
 const NOTHING = { answers: 0, candidates: 0, winners: [], conflict: null, seen_lsn: 0 } as const
 
-/** What of a reply is recorded. Copies everything. */
-export function answerOf(reply: QueryReply | undefined): AuditAnswer {
+/**
+ * What of a reply is recorded. Copies everything.
+ * @param kind what was asked for
+ */
+export function answerOf(reply: QueryReply | undefined, kind: number): AuditAnswer {
   if (reply === undefined) return { outcome: 'unanswered', ...NOTHING }
   const refused = reply.refused()
   if (refused !== 0) return { outcome: errorNameOf(refused), ...NOTHING }
-  const winners: string[] = []
+  // A set, as the winner of an answer wins a side of it, too.
+  const winners = new Set<string>()
   const win = (found: Found | null): void => {
-    const id = hexOf(found?.id() ?? null)
-    if (id !== undefined && winners.length < AUDIT_WINNERS_MAX) winners.push(id)
+    const id = winners.size < AUDIT_WINNERS_MAX ? hexOf(found?.id() ?? null) : undefined
+    if (id !== undefined) winners.add(id)
   }
   const answers = reply.answersLength()
   let candidates = 0
@@ -118,8 +144,11 @@ export function answerOf(reply: QueryReply | undefined): AuditAnswer {
     const answer = must(reply.answers(i))
     candidates += answer.candidates()
     conflict = Math.max(conflict, answer.conflict())
-    if (winners.length < AUDIT_WINNERS_MAX) win(answer.winner())
+    win(answer.winner())
+    for (let side = 0; side < answer.sidesLength() && winners.size < AUDIT_WINNERS_MAX; side++) win(must(answer.sides(side)).winner())
   }
   win(reply.found())
-  return { outcome: 'answered', answers, candidates, winners, conflict: conflict < 0 ? null : conflict, seen_lsn: Number(reply.seenLsn()) }
+  // The reply to an id that nobody has is empty, and the client is told 404.
+  const outcome = kind === QUERY_KINDS.id && winners.size === 0 ? 'not_found' : 'answered'
+  return { outcome, answers, candidates, winners: [...winners], conflict: conflict < 0 ? null : conflict, seen_lsn: Number(reply.seenLsn()) }
 }

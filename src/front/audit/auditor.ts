@@ -125,7 +125,7 @@ export class Auditor {
     const at = this.#lastAtMs
     const record: AuditRecord = {
       query_id: at.toString(16).padStart(TIME_DIGITS, '0') + toHex(this.#draw(CHANCE_BYTES)), at, who, endpoint,
-      parameters, ...answerOf(reply), latency_us: Math.round((clock.monoMs() - startedMonoMs) * 1000),
+      parameters, ...answerOf(reply, parameters.kind), latency_us: Math.round((clock.monoMs() - startedMonoMs) * 1000),
     }
     return this.#log.append(JSON.stringify(record), at) ? record.query_id : undefined
   }

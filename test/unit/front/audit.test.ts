@@ -8,9 +8,13 @@ import type { Clock } from '../../../src/base/clock.ts'
 import { isDbError } from '../../../src/base/errors.ts'
 import { systemSecrets } from '../../../src/base/random.ts'
 import { KiB, MiB } from '../../../src/base/units.ts'
+import { Answer } from '../../../src/fbs/stemedb/answer.ts'
+import { Found } from '../../../src/fbs/stemedb/found.ts'
+import { Hash } from '../../../src/fbs/stemedb/hash.ts'
 import { QueryReply } from '../../../src/fbs/stemedb/query-reply.ts'
 import { QueryRequest } from '../../../src/fbs/stemedb/query-request.ts'
-import { AUDIT_BUFFER_BYTES_MAX, AUDIT_READS_MAX, AUDIT_RETRY_MS, AUDIT_SCAN_BYTES_MAX } from '../../../src/front/audit/audit-limits.ts'
+import { Side } from '../../../src/fbs/stemedb/side.ts'
+import { AUDIT_BUFFER_BYTES_MAX, AUDIT_READS_MAX, AUDIT_RETRY_MS, AUDIT_SCAN_BYTES_MAX, AUDIT_WINNERS_MAX } from '../../../src/front/audit/audit-limits.ts'
 import type { AuditRecord } from '../../../src/front/audit/audit-record.ts'
 import { Auditor, whoOf, type AuditorParts } from '../../../src/front/audit/auditor.ts'
 import { SessionAudit } from '../../../src/front/audit/session-audit.ts'
@@ -18,7 +22,7 @@ import { linesBackwards } from '../../../src/front/audit/lines-backwards.ts'
 import { encodeQuery } from '../../../src/front/query.codec.ts'
 import type { ThreadMetrics } from '../../../src/observe/thread-metrics.ts'
 import { encodeList } from '../../../src/wire/queries.codec.ts'
-import { encodeQuery as encodeStreamQuery } from '../../../src/wire/query-request.codec.ts'
+import { EMPTY_TREE, QUERY_KINDS, encodeQuery as encodeStreamQuery, encodeQueryRequest } from '../../../src/wire/query-request.codec.ts'
 import { open } from 'node:fs/promises'
 
 function folderFor(t: Test): string {
@@ -140,6 +144,72 @@ t.test('every parameter of a request is named', async (t) => {
   t.strictSame((await rig.auditor.get(id!))!.parameters, {
     kind: 2, prefix: 'drug/', lifecycle: ['proposed', 'retracted'], tiers: ['regulatory', 'anecdotal'], as_of_hlc: String(1n << 60n), explain: true, next_page: true,
   })
+  await rig.auditor.close()
+})
+
+t.test('nothing that was asked is left out', async (t) => {
+  const rig = rigOver(folderFor(t))
+  const parametersFor = async (query: Parameters<typeof encodeQueryRequest>[1]): Promise<object> => {
+    const id = rig.auditor.begin(who, 'query', encodeQueryRequest(1n, query))!.end(reply())
+    return (await rig.auditor.get(id!))!.parameters
+  }
+  const { lens, source, inclusion, consistency, tile } = QUERY_KINDS
+  t.strictSame(await parametersFor({ kind: lens, object: { kind: 'number', value: 0 } }), { kind: lens, object: 'number:0' })
+  t.strictSame(await parametersFor({ kind: lens, object: { kind: 'boolean', value: false } }), { kind: lens, object: 'boolean:false' })
+  t.strictSame(await parametersFor({ kind: lens, object: { kind: 'text', value: 'a:b' } }), { kind: lens, object: 'text:a:b' })
+  t.strictSame(await parametersFor({ kind: lens, object: { kind: 'reference', value: 'drug/x' } }), { kind: lens, object: 'reference:drug/x' })
+  const long = await parametersFor({ kind: lens, object: { kind: 'text', value: 'x'.repeat(50_000) } })
+  t.match(long, { object: /^text:x{900}/, object_cut: true })
+  t.ok(JSON.stringify(long).length < 2048)
+  t.strictSame(await parametersFor({ kind: source, withContent: true }), { kind: source, with_content: true })
+  t.strictSame(await parametersFor({ kind: tile, tile: '0/x001/067' }), { kind: tile, tile: '0/x001/067' })
+  t.strictSame(await parametersFor({ kind: inclusion, proofTo: 7 }), { kind: inclusion, proof_to: 7 })
+  t.strictSame(await parametersFor({ kind: consistency }), { kind: consistency, proof_from: 0 })
+  t.strictSame(await parametersFor({ kind: consistency, proofFrom: 5, proofTo: 9 }), { kind: consistency, proof_from: 5, proof_to: 9 })
+  t.strictSame(await parametersFor({ kind: consistency, proofTo: EMPTY_TREE }), { kind: consistency, proof_from: 0, proof_to: 0 })
+  await rig.auditor.close()
+})
+
+/** A reply with one answer, whose sides have winners of their own: ids of one byte, repeated. */
+function replyWithSides(winner: number | undefined, sides: readonly (number | undefined)[]): QueryReply {
+  const builder = new Builder(256)
+  const found = (fill: number): number => {
+    const assertion = Found.createAssertionVector(builder, [])
+    Found.startFound(builder)
+    Found.addId(builder, Hash.createHash(builder, Array.from({ length: 32 }, () => fill)))
+    Found.addAssertion(builder, assertion)
+    return Found.endFound(builder)
+  }
+  const sideOffsets = sides.map((side) => {
+    const won = side === undefined ? 0 : found(side)
+    Side.startSide(builder)
+    if (won !== 0) Side.addWinner(builder, won)
+    return Side.endSide(builder)
+  })
+  const [won, subject, predicate, vector] = [winner === undefined ? 0 : found(winner), builder.createString('s'), builder.createString('p'), Answer.createSidesVector(builder, sideOffsets)]
+  Answer.startAnswer(builder)
+  Answer.addSubject(builder, subject)
+  Answer.addPredicate(builder, predicate)
+  if (won !== 0) Answer.addWinner(builder, won)
+  Answer.addSides(builder, vector)
+  const answers = QueryReply.createAnswersVector(builder, [Answer.endAnswer(builder)])
+  QueryReply.startQueryReply(builder)
+  QueryReply.addAnswers(builder, answers)
+  builder.finish(QueryReply.endQueryReply(builder), 'SQRP')
+  return QueryReply.getRootAsQueryReply(new ByteBuffer(builder.asUint8Array().slice()))
+}
+
+t.test('who won a tier or a value is a winner, and an id that nobody has is not found', async (t) => {
+  const rig = rigOver(folderFor(t))
+  const recorded = async (asked: Uint8Array, given: QueryReply): Promise<AuditRecord> => (await rig.auditor.get(rig.auditor.begin(who, 'query', asked)!.end(given)!))!
+  const id = (fill: number): string => fill.toString(16).padStart(2, '0').repeat(32)
+  t.match(await recorded(request(), replyWithSides(2, [1, undefined, 2, 3])), { answers: 1, winners: [id(2), id(1), id(3)] })
+  t.strictSame((await recorded(request(), replyWithSides(undefined, [1, 1, 3]))).winners, [id(1), id(3)])
+  const many = await recorded(request(), replyWithSides(0xff, Array.from({ length: 100 }, (_, i) => i)))
+  t.strictSame(many.winners, [id(0xff), ...Array.from({ length: AUDIT_WINNERS_MAX - 1 }, (_, i) => id(i))])
+  const byId = encodeQueryRequest(1n, { kind: QUERY_KINDS.id, id: new Uint8Array(32).fill(9) })
+  t.match(await recorded(byId, reply()), { outcome: 'not_found', winners: [] })
+  t.match(await recorded(request('nobody'), reply()), { outcome: 'answered', winners: [] }, 'no answer is an answer')
   await rig.auditor.close()
 })
 
