@@ -47,6 +47,7 @@ export const OPTIONS = {
   apiPort: number('network', 18180, 0, 65535, 'port', 'Port of HTTP and WebSocket. 0 takes a free one and prints it.'),
   tlsCertFile: text('network', '', 'PEM certificate chain. With tlsKeyFile: the API speaks TLS.'),
   tlsKeyFile: text('network', '', 'PEM private key of tlsCertFile.'),
+  corsOrigins: text('network', '', 'Origins whose pages may use the API in browsers (CORS), as https://app.example, separated by commas; * for all. Empty: none. No protection: whoever is no browser does not ask.'),
   idleTimeoutSeconds: number('network', 120, 8, 960, 's', 'A WebSocket on which nothing came for so long is closed; pings go out before.'),
   ingressTimeoutMs: number('network', 10_000, 100, 600_000, 'ms', 'Time in which a request\'s body must have come.'),
   processingTimeoutMs: number('network', 10_000, 100, 600_000, 'ms', 'Time in which a request that has come must be answered.'),

@@ -6,6 +6,8 @@ const isPowerOfTwo = (value: number): boolean => value > 0 && Number.isInteger(M
 
 /** Either form of an Ed25519 key; whether base58 digits come to one is seen when it is decoded. */
 const AGENT_KEY = /^(?:[0-9a-fA-F]{64}|did:key:z6Mk[1-9A-HJ-NP-Za-km-z]{44})$/
+/** What browsers send as `Origin`: never a path, and the host in lower case. */
+const ORIGIN = /^(?:\*|[a-z][a-z0-9+.-]*:\/\/[^\s/?#A-Z]+)$/
 /** The least that an assertion takes in a frame: its place in the vector. */
 const BYTES_PER_ASSERTION_MIN = 4
 /** What a verdict adds to a batch's bytes: for each assertion its id, its bit and an outcome; and headers. */
@@ -29,6 +31,8 @@ export function validateConfig(config: Config): void {
   rule(config.groupBytesMax <= config.walSegmentBytes, 'groupBytesMax', 'must be at most walSegmentBytes, because a group never spans segments')
   rule(config.recentIdsMax >= config.batchAssertionsMax, 'recentIdsMax', 'must hold one batch of batchAssertionsMax, because a batch is committed as a whole')
   rule((config.tlsCertFile === '') === (config.tlsKeyFile === ''), 'tlsCertFile', 'needs tlsKeyFile, and the other way round')
+  rule(config.corsOrigins === '' || config.corsOrigins.split(',').every((origin) => ORIGIN.test(origin.trim())), 'corsOrigins',
+    'must be *, or origins in lower case without a path as https://app.example:8443, separated by commas, because browsers compare them letter by letter')
   rule(config.trustReporters === '' || config.trustReporters.split(',').every((key) => AGENT_KEY.test(key.trim())), 'trustReporters',
     'must be keys of 64 hex digits or did:key:z6Mk..., separated by commas')
   rule(parseHalfLives(config.decayHalfLifeDays) !== undefined, 'decayHalfLifeDays', 'must be six numbers above 0 or inf, because each of the six tiers has its own')

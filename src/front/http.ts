@@ -8,6 +8,7 @@ import { handleAudit, handleAuditRecord } from './audit-handlers.ts'
 import { addressText, whoOf, type Auditor } from './audit/auditor.ts'
 import { ArrivingBodies, BodyBudget } from './body.ts'
 import { handleConstraints, handleLayered, handleSkeptic } from './conflict-handlers.ts'
+import { Cors } from './cors.ts'
 import { Exchange, type ExchangeHost, type Headers } from './exchange.ts'
 import { handleFeed } from './feed-handlers.ts'
 import type { LensWatchParts } from './feed-lens.ts'
@@ -97,6 +98,7 @@ export class HttpEndpoint implements ExchangeHost {
   readonly #handlerParts: HandlerParts
   readonly #requestIds: RequestIds
   readonly #arriving: ArrivingBodies
+  readonly #cors: Cors
   readonly #routes = new WeakMap<Exchange, Route>()
   readonly #retries: { exchange: Exchange, attempt: () => void }[] = []
   /** Event streams that are open: they are as many as subscriptions may be, and no requests under way. */
@@ -107,6 +109,7 @@ export class HttpEndpoint implements ExchangeHost {
     this.#options = options
     this.#admission = admission
     this.realm = options.config.realm
+    this.#cors = new Cors(options.config.corsOrigins)
     this.#requestIds = new RequestIds(options.secrets)
     this.#arriving = new ArrivingBodies(options.config.httpRequestsMax)
     let document: string | undefined
@@ -199,6 +202,7 @@ export class HttpEndpoint implements ExchangeHost {
       bodyBytes,
     })
     this.#routes.set(exchange, route)
+    this.#cors.open(exchange, req.getUrl(), () => req.getHeader('origin'))
     this.#openCount++
     metrics.set('http_requests_in_flight', this.#openCount)
     return exchange
@@ -214,7 +218,7 @@ export class HttpEndpoint implements ExchangeHost {
 
   #answerMethod(exchange: Exchange, method: string, allow: string): void {
     const headers: Headers = [['allow', allow]]
-    if (method === 'OPTIONS') return exchange.respondEmpty(204, headers)
+    if (method === 'OPTIONS') return exchange.respondEmpty(204, [...headers, ...this.#cors.preflight(allow)])
     exchange.problem(new DbError('method_not_allowed', `this path takes ${allow}`), { headers })
   }
 

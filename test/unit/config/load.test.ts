@@ -144,3 +144,12 @@ t.test('reporters whose outcomes make trust are keys', async (t) => {
   }
   t.match(refusal(t, () => loadConfig({ trustHalfLifeDays: '36501' }, {})), /trust-half-life-days/)
 })
+
+t.test('origins are what browsers send', async (t) => {
+  for (const origins of ['', '*', 'https://app.example', 'http://127.0.0.1:5173, https://app.example:8443', 'http://[::1]:80', 'capacitor://localhost']) {
+    t.equal(loadConfig({ corsOrigins: origins }, {}).corsOrigins, origins)
+  }
+  for (const origins of ['app.example', 'https://app.example/', 'https://App.example', 'https://a,', 'https://*.example/x', 'null', ' ']) {
+    t.match(refusal(t, () => loadConfig({ corsOrigins: origins }, {})), /corsOrigins/, origins)
+  }
+})
