@@ -50,7 +50,7 @@ function othersOf({ sides = [], candidates }: QueryAnswer): QuerySide[] {
 }
 
 /** What an answer is about. */
-const nameOf = ({ subject, predicate }: QueryAnswer): string => `${printable(subject)}  ${printable(predicate)}`
+const nameOf = ({ subject, predicate }: QueryAnswer): string => [subject, predicate].filter((name) => name !== '').map(printable).join('  ')
 
 /** All sides of one answer, by rank, with a bar for the part of each, and what they come to together. */
 export async function conflictTable(answer: QueryAnswer, console: Pick<Console, 'columns'> = {}): Promise<string> {

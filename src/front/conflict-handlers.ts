@@ -2,6 +2,7 @@ import { DbError } from '../base/errors.ts'
 import { must } from '../base/assert.ts'
 import { FORBIDDEN, MUST_USE, type RuleKind } from '../lens/constraints.ts'
 import { SOURCE_CLASSES } from '../record/assertion.ts'
+import type { CutName } from '../wire/query-reply.codec.ts'
 import type { QueryEndpoint } from './ask.ts'
 import type { Exchange } from './exchange.ts'
 import type { HandlerParts, RequestInfo } from './handler.ts'
@@ -24,7 +25,7 @@ function handlerOf(endpoint: QueryEndpoint, schema: ParametersSchema, fixed: Giv
     // What is shaped is taken from the whole assertion.
     askQuery(exchange, parts, endpoint, asked, (reply) => {
       const { seen_lsn, answers, cut: cutOfAll = [] } = replyToJson(reply)
-      const answer = answers[0] ?? nothing(asked.spec)
+      const answer = answers[0] ?? nothing(asked.spec, cutOfAll)
       const { conflict = 0, status = null, certainty, explanation, subject, candidates, why, cut = [] } = answer
       exchange.json(200, withFields({
         seen_lsn, subject, candidates, conflict_score: conflict, status, ...(certainty === undefined ? {} : { certainty }), why,
@@ -34,8 +35,10 @@ function handlerOf(endpoint: QueryEndpoint, schema: ParametersSchema, fixed: Giv
   }
 }
 
-const nothing = ({ subject = '', predicate = '' }: QuerySpec): AnswerJson =>
-  ({ subject, predicate, candidates: 0, winner: null, why: 'Nothing is known about that.' })
+function nothing({ subject = '', predicate = '' }: QuerySpec, cut: readonly CutName[]): AnswerJson {
+  const why = cut.includes('candidates') ? 'Nothing that was looked at passes the filter; there is more.' : 'Nothing is known about that.'
+  return { subject, predicate, candidates: 0, winner: null, why }
+}
 
 /** Cuts the assertions within to the members that are wanted. */
 function withFields(value: object, fields: ReadonlySet<string> | undefined): object {

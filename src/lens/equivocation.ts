@@ -1,5 +1,5 @@
-import { compareBytes, toHex } from '../base/bytes.ts'
-import type { Lifecycle } from '../record/assertion.ts'
+import { bytesEqual, compareBytes, toHex } from '../base/bytes.ts'
+import { TAKEN_BACK } from '../record/assertion.ts'
 import { distinct } from './id-table.ts'
 import type { Candidate } from './lens.ts'
 import { Lineage } from './lineage.ts'
@@ -29,9 +29,6 @@ export interface Equivocations<C extends Candidate> {
   /** There are more than {@link EQUIVOCATIONS_MAX}. */
   readonly truncated: boolean
 }
-
-/** To say that something is said no longer is no second thing. */
-const TAKEN_BACK: ReadonlySet<Lifecycle> = new Set<Lifecycle>(['deprecated', 'rejected', 'retracted'])
 
 /** A claim in the terms of this file. */
 interface Statement<C extends Candidate> {
@@ -73,6 +70,7 @@ function placesByMoment(list: readonly Candidate[]): number[][] {
   const isShared = sharedTimes(list)
   for (let place = 0; place < list.length; place++) {
     const { agent, assertedAtMs, lifecycle, subject, predicate } = claimOf(list[place]!)
+    // To say that something is said no longer is no second thing.
     if (TAKEN_BACK.has(lifecycle) || !isShared.has(assertedAtMs)) continue
     const key = `${toHex(agent)} ${assertedAtMs} ${subject}\0${predicate}`
     const moment = moments.get(key)
@@ -147,6 +145,28 @@ function pairsOf<C extends Candidate>(moment: readonly Statement<C>[]): Equivoca
       pairs.set(key, equivocationOf(a, b))
       if (pairs.size > EQUIVOCATIONS_MAX) return [...pairs.values()]
     }
+  }
+  return [...pairs.values()]
+}
+
+/**
+ * In what one claim contradicts others of its key: {@link equivocationsOf} lists the pairs with the smallest ids, among which those of the claim
+ * that is asked about need not be. Of others with the same value and source the one with the smallest id stands for all.
+ * @param candidates of its subject and predicate; it may be among them
+ * @returns at most {@link EQUIVOCATIONS_MAX}, by the ids of the others
+ */
+export function contradictionsOf<C extends Candidate>(of: C, candidates: readonly C[]): Equivocation<C>[] {
+  const { agent, assertedAtMs } = claimOf(of)
+  const own = candidates.filter((candidate) => bytesEqual(claimOf(candidate).agent, agent))
+  const [moment = []] = contradictoryMoments([of, ...own.filter((candidate) => claimOf(candidate).assertedAtMs === assertedAtMs)], own)
+  const said = [...moment].sort((a, b) => compareBytes(a.candidate.id, b.candidate.id))
+  const at = said.findIndex(({ candidate }) => bytesEqual(candidate.id, of.id))
+  if (at < 0) return []
+  const kinds = kindsOf(said)
+  const pairs = new Map<number, Equivocation<C>>()
+  for (let i = 0; i < said.length && pairs.size < EQUIVOCATIONS_MAX; i++) {
+    if (said[i]!.value === said[at]!.value || areVersions(said[i]!, said[at]!) || pairs.has(kinds[i]!)) continue
+    pairs.set(kinds[i]!, equivocationOf(said[Math.min(i, at)]!, said[Math.max(i, at)]!))
   }
   return [...pairs.values()]
 }

@@ -1,6 +1,6 @@
 import { bytesEqual, toHex } from '../base/bytes.ts'
 import type { Hlc } from '../base/hlc.ts'
-import { equivocationsOf, equivocatorsOf, type Equivocation } from '../lens/equivocation.ts'
+import { contradictionsOf, equivocationsOf, equivocatorsOf, type Equivocation } from '../lens/equivocation.ts'
 import { MiB } from '../base/units.ts'
 import { standing } from '../lens/standing.ts'
 import { agentToDidKey } from '../record/agent-key.ts'
@@ -13,7 +13,6 @@ import { PAIR_BYTES_MAX, PAIR_CLAIMS_MAX, readPair, type PairClaim, type PairCla
 import type { RecordReader } from './record-reader.ts'
 import { signedByText, type ReadAssertion } from './statement.ts'
 import { TraceGraph, type AssertionNode, type TraceNode, type VotesJson } from './trace-graph.ts'
-import { twinsOf } from './twins.ts'
 
 /** Claims that one trace reads, over all pairs together. */
 export const TRACE_CLAIMS_READ_MAX = 3_000
@@ -132,7 +131,7 @@ export class TraceWalk {
       if (child !== undefined) this.graph.connect(child, node, 'parent')
     }
     this.#votes(node as AssertionNode, id, depth)
-    for (const twins of twinsOf({ ...of, id, hlc: of.stored.hlc }, pair.claims)) {
+    for (const twins of contradictionsOf<PairClaim>({ ...of, id, hlc: of.stored.hlc }, pair.claims)) {
       this.#twins.set(keyOf(twins), twins)
       this.#connectTwins(node, this.#assertion(bytesEqual(twins.first.id, id) ? twins.second : twins.first, depth))
     }

@@ -395,6 +395,7 @@ t.test('an answer that changes with time alone is told', async (t) => {
   const { server } = await serve(t, { decayHalfLifeDays: `inf,inf,inf,inf,inf,${1 / 86_400}`, subscriptionRefreshMs: 1000 })
   const writer = await clientOf(t, server)
   const lens = followEvents(t, server, '/v1/feed?subject=s&lens=confidence')
+  await until(() => winnersOf(lens).length === 1, 'the answer of now: there is none')
   const lasting = await writer.assert({ ...draft('s', 1), confidence: 0.2, sourceClass: 0 })
   const fading = await writer.assert({ ...draft('s', 2), confidence: 1, sourceClass: 5 })
   await until(() => winnersOf(lens).includes(fading.lsn), 'the surer one wins')
