@@ -60,10 +60,15 @@ export class PairBounds {
     return this.#isCut
   }
 
+  /** What is older is kept for its tier or its source only. */
+  get hasNewest(): boolean {
+    return this.#candidates >= CANDIDATES_MAX
+  }
+
   /** No candidate that is older than all these would be kept. */
   get isFull(): boolean {
     const { tiers, sourceOf } = this.#wants
-    return this.#candidates >= CANDIDATES_MAX && (sourceOf === undefined || this.#sourced >= SOURCED_CANDIDATES_MAX)
+    return this.hasNewest && (sourceOf === undefined || this.#sourced >= SOURCED_CANDIDATES_MAX)
       && this.#ofTier.every((count, tier) => count >= TIER_CANDIDATES_MAX || (tiers >> tier & 1) === 0)
   }
 
@@ -94,7 +99,7 @@ export class PairBounds {
   #takes(entry: IndexEntry): boolean {
     const { sourceClass } = entry
     const isOwed = (this.#wants.tiers >> sourceClass & 1) === 1 && this.#ofTier[sourceClass]! < TIER_CANDIDATES_MAX
-    if (this.#candidates >= CANDIDATES_MAX && !isOwed && !this.#isOfRareSource(entry)) return false
+    if (this.hasNewest && !isOwed && !this.#isOfRareSource(entry)) return false
     this.#candidates++
     this.#ofTier[sourceClass]!++
     return true

@@ -4,8 +4,8 @@ import { PairBounds, type Pair, type Role, type Wants } from './pair-bounds.ts'
 
 /** Most index entries that one query steps over; then it answers with what it has, and says so. */
 export const ENTRIES_READ_MAX = 100_000
-/** Most entries of one pair that are stepped over; it is cut there. A quarter of a query's, so that one pair is not all that it gets to. */
-export const PAIR_ENTRIES_READ_MAX = ENTRIES_READ_MAX / 4
+/** Once a pair has its newest candidates, so many more of its entries are looked at for what is rare among older ones. */
+export const RARE_ENTRIES_READ_MAX = ENTRIES_READ_MAX / 10
 /** A look-up costs about as much as so many steps, and counts as such. */
 export const SEEK_STEPS = 16
 
@@ -109,10 +109,10 @@ export class PairReader implements PairSource {
     const { roleOf, wants } = this.#options
     const kept = new PairBounds(wants)
     let entry: IndexEntry | undefined = first
-    for (let read = 1; entry !== undefined && isSamePair(first, entry); read++) {
-      if (read > PAIR_ENTRIES_READ_MAX) kept.cut()
+    for (let rare = 0; entry !== undefined && isSamePair(first, entry); rare += kept.hasNewest ? 1 : 0) {
+      if (rare > RARE_ENTRIES_READ_MAX) kept.cut()
       else kept.offer(entry, roleOf(entry))
-      entry = read > PAIR_ENTRIES_READ_MAX || (kept.isFull && kept.isCut) ? this.#behind(first) : this.#step()
+      entry = rare > RARE_ENTRIES_READ_MAX || (kept.isFull && kept.isCut) ? this.#behind(first) : this.#step()
     }
     if (entry === undefined && this.#stoppedAt !== undefined) {
       if (!this.#isFirst) {

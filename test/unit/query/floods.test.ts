@@ -1,6 +1,7 @@
 import t from 'tap'
 import { CANDIDATES_MAX, SOURCE_CANDIDATES_MAX } from '../../../src/query/pair-bounds.ts'
 import { CLAIMS_READ_MAX } from '../../../src/query/execute.ts'
+import { RARE_ENTRIES_READ_MAX } from '../../../src/query/pairs.ts'
 import { VOTES_READ_MAX } from '../../../src/query/record-reader.ts'
 import type { Assertion } from '../../../src/record/assertion.ts'
 import { assertionIdOf, hashReady } from '../../../src/record/claim.ts'
@@ -47,6 +48,15 @@ t.test('no number of posts of a lower tier pushes out a better one', async (t) =
   t.equal(asked(log, { lens: 'layered' }).answers[0]!.status, 'contested')
   t.match(asked(log, { lens: 'recency' }).answers[0], { winner: { object: { value: 'spam' } }, candidates: CANDIDATES_MAX }, 'who wants the newest gets them')
   t.equal(asked(log, { lens: 'versions' }).answers[0]!.sides.length, CANDIDATES_MAX)
+})
+
+t.test('how far is looked for what is rare', async (t) => {
+  const near = CANDIDATES_MAX + RARE_ENTRIES_READ_MAX - 1
+  for (const [flood, wins] of [[near, 'honest'], [near + 10, 'spam']] as const) {
+    const log = flooded([{ sourceClass: 0 }], (i) => ({ sourceClass: 5, agent: key(i) }), flood)
+    t.match(asked(log, { lens: 'authority' }).answers[0], { winner: { object: { value: wins } } }, `${flood} newer ones`)
+    t.match(asked(log, { lens: 'authority', tiers: 1 }).answers[0], { winner: { object: { value: 'honest' } }, candidates: 1 }, 'a filter of the index goes as far as a query does')
+  }
 })
 
 t.test('no number of restatements pushes out other sources, of the same tier too', async (t) => {
