@@ -1,11 +1,10 @@
-import { toHex } from '../base/bytes.ts'
 import type { Hlc } from '../base/hlc.ts'
 import type { Assertion } from '../record/assertion.ts'
 import { recordOf, type RecordKind, type StemeRecord } from '../record/records.ts'
 import { decodeAssertion } from '../wire/assertion.codec.ts'
 import type { AssertionReader, CandidateSource, IndexEntry, StoredAssertion } from './candidate-source.ts'
 import type { Parsed } from './record-cache.ts'
-import { aboutOf, type Said } from './record-standing.ts'
+import { keyOfWord, type Said } from './record-standing.ts'
 
 type RecordOf<K extends RecordKind> = Extract<StemeRecord, { kind: K }>
 
@@ -70,13 +69,12 @@ export function newestRecords<K extends RecordKind, S extends Said<RecordOf<K>>>
 }
 
 /** Whether a later one has taken its place; of one HLC the greater id does, which comes behind. @param lastOf HLC of the last by agent and what it is about */
-function isFollowed({ record, agent, hlc }: Said<StemeRecord>, lastOf: Map<string, Hlc>): boolean {
-  const about = aboutOf(record)
-  if (about === undefined) return false
-  const key = `${toHex(agent)} ${about}`
+function isFollowed(one: Said<StemeRecord>, lastOf: Map<string, Hlc>): boolean {
+  const key = keyOfWord(one)
+  if (key === undefined) return false
   const last = lastOf.get(key)
-  if (last === undefined) lastOf.set(key, hlc)
-  return last !== undefined && last !== hlc
+  if (last === undefined) lastOf.set(key, one.hlc)
+  return last !== undefined && last !== one.hlc
 }
 
 /** Reads one record. @throws {DbError} as `AssertionReader.read` */

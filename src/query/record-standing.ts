@@ -22,11 +22,8 @@ export function compareSaid(a: Said<StemeRecord>, b: Said<StemeRecord>): number 
   return a.hlc === b.hlc ? compareBytes(a.id, b.id) : a.hlc < b.hlc ? -1 : 1
 }
 
-/**
- * What of an agent's records under one subject and predicate the last one replaces: those for which this is the same. Undefined: each stands
- * by itself.
- */
-export function aboutOf(record: StemeRecord): string | undefined {
+/** What a record is about, beside its subject and predicate; undefined: each is about something of its own. */
+function aboutOf(record: StemeRecord): string | undefined {
   switch (record.kind) {
     case 'vote':
     case 'source':
@@ -37,11 +34,17 @@ export function aboutOf(record: StemeRecord): string | undefined {
   }
 }
 
+/** Of an agent's records under one subject and predicate the last one replaces those that have the same key. Undefined: it replaces none. */
+export function keyOfWord({ record, agent }: Said<StemeRecord>): string | undefined {
+  const about = aboutOf(record)
+  return about === undefined ? undefined : `${toHex(agent)} ${about}`
+}
+
 /** Of each agent's records that are about the same, the last, unless it takes back; the earliest first. */
 export function lastOfEach<R extends StemeRecord, S extends Said<R>>(said: readonly S[]): S[] {
   const last = new Map<string, S>()
   for (const one of said) {
-    const key = `${toHex(one.agent)} ${aboutOf(one.record) ?? toHex(one.id)}`
+    const key = keyOfWord(one) ?? toHex(one.id)
     const before = last.get(key)
     if (before === undefined || compareSaid(one, before) > 0) last.set(key, one)
   }
